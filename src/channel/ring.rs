@@ -1,0 +1,767 @@
+//! The queue of records: two locks, two counters, chunks. It promises first in, first out; that a record is there for
+//! everyone once `push` has returned, and taken by exactly one `pop`; and that nobody's death loses or doubles any other's.
+//!
+//! # Layout
+//!
+//! ```text
+//! the queue's cell (one cache line, written by getters)
+//! 0   8  head: position in the low half, count of records taken in the high half   THE TRUTH of getting
+//! 8   4  head lock
+//! 12  4  number of the queue's block
+//! 16  8  a tail seen earlier (cache, under the head lock)
+//! 24  8  chunks by parity of their number: where the head is
+//! 32  4  news of room
+//! the queue's block
+//! 0   8  tail: position and count of records put                                    THE TRUTH of putting
+//! 8   4  tail lock
+//! 12  4  closed
+//! 16  8  a head seen earlier (cache, under the tail lock)
+//! 24  8  chunks by parity of their number: where the tail is
+//! 32  4  news of messages
+//! 36  4  most records (0: no limit)
+//! 40  8  most bytes (0: no limit)
+//! 48  4  1: the ends are counted
+//! 64 32  bytes put and bytes taken, two words each, by parity of the count
+//! 128    name of the message type
+//! ```
+//!
+//! Positions count units of 8 bytes and run on for ever, modulo 2^32. Chunk number n, a block of 64 KiB, holds the positions
+//! from 8192 n + 8 to 8192 (n + 1). A record is one word (length, form) and its payload, and never crosses a chunk: a word
+//! `NEXT` or the chunk's end sends the reader to the chunk that the block's link names. Payloads above 4 KiB lie in a block
+//! of their own that the record names.
+//!
+//! # Putting
+//!
+//! 1. A large payload: allocate a block (holder: this thread), fill it.
+//! 2. Take the tail lock, adopting it from the dead.
+//! 3. Full or closed: give the lock back and wait, or give up.
+//! 4. No room in the chunk: allocate the next (holder: this thread), give it to the queue until its last position; write
+//!    `NEXT`, the link, and its number under its parity.
+//! 5. Write the record behind the tail. A large block: give it to the queue until this position.
+//! 6. Store the tail. *The record is put.*
+//! 7. Give the lock back; tell the news of messages.
+//!
+//! # Getting
+//!
+//! 1. Take the head lock, adopting it from the dead.
+//! 2. Empty: give the lock back and wait, or give up.
+//! 3. At the end of the chunk, follow the link: number under its parity.
+//! 4. Copy the record out. A large block: this thread becomes its holder.
+//! 5. Store the head. *The record is taken.*
+//! 6. Give the lock back; free the chunk that was left; copy and free a large block; tell the news of room.
+//!
+//! # Invariants
+//!
+//! - I1: what lies between head and tail was written before the tail was stored, and is not written until the head is past it.
+//! - I2: a chunk is the queue's until the head is past its end (at the end, its link is still needed), a large block until
+//!   the head is past its record ([`crate::world::arena`]).
+//! - I3: the chunk numbers under the parities of head and tail are those of the chunks where head and tail are.
+//!
+//! # If a process dies
+//!
+//! | after putting step | the others see |
+//! |---|---|
+//! | 1 | nothing; the block is free, its holder being dead |
+//! | 2, 3 | the lock of a dead owner, and take it over |
+//! | 4 | the same tail; the successor writes `NEXT`, link and parity again (I3 holds: the parity is not the tail's); the orphan chunk is free once the head is past it (I2) |
+//! | 5 | the same tail; the successor writes over it; an orphan block as above |
+//! | 6 | the record; sleepers are woken by the alarm |
+//!
+//! | after getting step | the others see |
+//! |---|---|
+//! | 1, 2, 3 | the same head; the successor does it again |
+//! | 4 | the same head; the large block is the queue's still, and the successor becomes its holder |
+//! | 5 | the record is gone with the victim; its blocks are free (I2, holder dead) and found by the next sweep |
+//!
+//! The successor repairs nothing. Caches hold values that were true once, which is all they are used for.
+
+#![allow(unsafe_code, reason = "structures in shared memory")]
+
+use super::news::News;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::clock::Deadline;
+use crate::sys::thread;
+use crate::testing::{self, Broken};
+use crate::world::arena::{Block, HEAD};
+use crate::world::handle::{self, CONSUMER, CellRef, Claimed, Kind, PRODUCER, Parcel};
+use crate::world::registry::Id;
+use crate::world::wait::{Wait, me};
+use crate::world::word_lock::{Outcome, Policy, WordLock};
+use crate::world::{Shared, World};
+use std::sync::Arc;
+
+/// Positions of a chunk; the first 8 stand for the block's head.
+const CHUNK: u32 = 8192;
+const CHUNK_FIRST: u32 = HEAD as u32 / 8;
+const CHUNK_BYTES: usize = (CHUNK - CHUNK_FIRST) as usize * 8;
+/// Larger payloads get a block of their own.
+const INLINE: usize = 4096;
+/// The payload of a record that names a block: its number and the length.
+const NAMED: usize = 16;
+/// More than this many positions between head and tail cannot be told from fewer.
+const MOST_POSITIONS: u32 = 1 << 30;
+/// Bytes of the queue's block.
+const BLOCK_BYTES: usize = 1024;
+const NAME_AT: usize = 128;
+const NAME_MOST: usize = 256;
+
+/// What the second half of a record's first word says.
+const FORM: u32 = 0xff;
+const NAMES_BLOCK: u32 = 1 << 8;
+const CARRIES: u32 = 1 << 9;
+/// The rest of the chunk is unused. No record has this length.
+const NEXT: u64 = u64::MAX;
+
+/// How a payload is to be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub(super) enum Form {
+    /// A value of the queue's type.
+    Typed = 1,
+    /// Plain bytes.
+    Bytes = 2,
+}
+
+/// What the getters write: the payload of the queue's cell.
+#[repr(C)]
+struct HeadLine {
+    head: AtomicU64,
+    lock: WordLock,
+    block: AtomicU32,
+    tail_seen: AtomicU64,
+    chunks: [AtomicU32; 2],
+    room: News,
+}
+
+/// What the putters write, and what nobody writes after the start.
+#[repr(C, align(64))]
+struct TailLine {
+    tail: AtomicU64,
+    lock: WordLock,
+    closed: AtomicU32,
+    head_seen: AtomicU64,
+    chunks: [AtomicU32; 2],
+    messages: News,
+    most_items: AtomicU32,
+    most_bytes: AtomicU64,
+    counted: AtomicU32,
+    rest: [AtomicU32; 3],
+    bytes_put: [AtomicU64; 2],
+    bytes_taken: [AtomicU64; 2],
+}
+
+// SAFETY: structures of atomics only.
+unsafe impl Shared for HeadLine {}
+// SAFETY: as above.
+unsafe impl Shared for TailLine {}
+
+const _: () = {
+    assert!(core::mem::offset_of!(HeadLine, room) == 32);
+    assert!(core::mem::offset_of!(TailLine, messages) == 32);
+    assert!(core::mem::offset_of!(TailLine, bytes_put) == 64);
+};
+
+/// A head or tail: a position and a count, stored together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Mark(u64);
+
+impl Mark {
+    fn new(position: u32, count: u32) -> Mark {
+        Mark(u64::from(count) << 32 | u64::from(position))
+    }
+    fn position(self) -> u32 {
+        self.0 as u32
+    }
+    fn count(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+    fn parity(self) -> usize {
+        self.count() as usize & 1
+    }
+}
+
+/// The number of the chunk in which `position` lies; its end belongs to the next.
+fn chunk_of(position: u32) -> u32 {
+    position / CHUNK
+}
+
+/// Positions that a record with `len` bytes of payload takes.
+fn units(len: usize) -> u32 {
+    1 + len.div_ceil(8) as u32
+}
+
+/// A handle to a queue of records.
+pub(super) struct Ring {
+    reference: Arc<CellRef>,
+    head: &'static HeadLine,
+    tail: &'static TailLine,
+    roles: u32,
+    /// The alarm epoch at which the other ends were last seen alive.
+    epoch: AtomicU32,
+    /// When its messages come as fast as it takes them, a getter holds off; see [`Pace`].
+    pace: Pace,
+}
+
+/// What to put.
+pub(super) struct Item<'a> {
+    pub(super) form: Form,
+    pub(super) bytes: &'a [u8],
+    pub(super) parcel: Option<&'a Parcel>,
+}
+
+impl Ring {
+    /// Makes an empty queue.
+    pub(super) fn new(type_name: &str, most_items: u32, most_bytes: u64) -> Result<Ring> {
+        let world = crate::world::world()?;
+        let me = me()?;
+        let roles = PRODUCER | CONSUMER;
+        let reference = CellRef::create(world, Kind::Queue, type_hash(type_name), roles)?;
+        let block = world.alloc(BLOCK_BYTES, me)?;
+        let chunk = world.alloc(CHUNK_BYTES, me)?;
+        let head: &HeadLine = reference.cell.view();
+        let tail: &TailLine = block.get(0)?;
+        block.write(0, &[0; BLOCK_BYTES])?;
+        let name = &type_name.as_bytes()[..type_name.len().min(NAME_MOST)];
+        block.word(NAME_AT)?.store(name.len() as u64, Ordering::Relaxed);
+        block.write(NAME_AT + 8, name)?;
+        tail.most_items.store(most_items, Ordering::Relaxed);
+        tail.most_bytes.store(most_bytes, Ordering::Relaxed);
+        let start = Mark::new(CHUNK_FIRST, 0);
+        tail.chunks[0].store(chunk.id(), Ordering::Relaxed);
+        tail.head_seen.store(start.0, Ordering::Relaxed);
+        tail.tail.store(start.0, Ordering::Release);
+        head.block.store(block.id(), Ordering::Relaxed);
+        head.chunks[0].store(chunk.id(), Ordering::Relaxed);
+        head.tail_seen.store(start.0, Ordering::Relaxed);
+        head.head.store(start.0, Ordering::Release);
+        reference.add_roles(roles)?;
+        block.give_for_life(reference.id);
+        chunk.give_to(reference.id, CHUNK);
+        Ok(Ring { reference, head, tail, roles, epoch: AtomicU32::new(0), pace: Pace::default() })
+    }
+
+    /// A handle with `roles`, which the reference already counts.
+    pub(super) fn from_reference(reference: Arc<CellRef>, roles: u32) -> Result<Ring> {
+        let head: &HeadLine = reference.cell.view();
+        let tail: &TailLine = reference.world.extent(head.block.load(Ordering::Relaxed))?.get(0)?;
+        Ok(Ring { reference, head, tail, roles, epoch: AtomicU32::new(0), pace: Pace::default() })
+    }
+
+    /// The name of the message type, as the maker of the queue gave it.
+    pub(super) fn type_name(&self) -> Result<String> {
+        let block = self.world().extent(self.head.block.load(Ordering::Relaxed))?;
+        let len = (block.word(NAME_AT)?.load(Ordering::Relaxed) as usize).min(NAME_MOST);
+        Ok(String::from_utf8_lossy(&block.read(NAME_AT + 8, len)?).into_owned())
+    }
+
+    /// Whether the queue was made for this message type.
+    pub(super) fn is_of(&self, type_name: &str) -> bool {
+        self.reference.cell.type_hash.load(Ordering::Relaxed) == type_hash(type_name)
+    }
+
+    pub(super) fn reference(&self) -> &Arc<CellRef> {
+        &self.reference
+    }
+
+    pub(super) fn roles(&self) -> u32 {
+        self.roles
+    }
+
+    fn world(&self) -> &'static World {
+        self.reference.world
+    }
+
+    /// Another handle to the same queue, with other roles.
+    pub(super) fn with_roles(&self, roles: u32) -> Result<Ring> {
+        self.reference.add_roles(roles)?;
+        Ok(Ring {
+            reference: self.reference.clone(),
+            head: self.head,
+            tail: self.tail,
+            roles,
+            epoch: AtomicU32::new(0),
+            pace: Pace::default(),
+        })
+    }
+
+    /// From now on the queue is closed for those whose counterparts are all gone.
+    pub(super) fn count_ends(&self) {
+        self.tail.counted.store(1, Ordering::Release);
+    }
+
+    fn load_head(&self) -> Mark {
+        // ORDERING(take): Acquire, pairs with the Release of the head: the record was copied before it may be overwritten.
+        Mark(self.head.head.load(Ordering::Acquire))
+    }
+
+    fn load_tail(&self) -> Mark {
+        // ORDERING(put): Acquire, pairs with the Release of the tail: the record before the tail (I1).
+        Mark(self.tail.tail.load(Ordering::Acquire))
+    }
+
+    /// How many records are in the queue.
+    pub(super) fn len(&self) -> usize {
+        let head = self.load_head();
+        self.load_tail().count().wrapping_sub(head.count()) as usize
+    }
+
+    /// The most records it may hold.
+    pub(super) fn most_items(&self) -> Option<usize> {
+        match self.tail.most_items.load(Ordering::Relaxed) {
+            0 => None,
+            most => Some(most as usize),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.tail.closed.load(Ordering::Acquire) != 0
+    }
+
+    /// Nothing can be put from now on; what is in the queue can still be got.
+    pub(super) fn close(&self) -> Result<()> {
+        let me = me()?;
+        self.lock(&self.tail.lock, me, Deadline::NEVER)?;
+        self.tail.closed.store(1, Ordering::SeqCst);
+        self.tail.lock.unlock(me);
+        self.tail.messages.tell_all();
+        self.head.room.tell_all();
+        Ok(())
+    }
+
+    fn lock(&self, lock: &'static WordLock, me: Id, until: Deadline) -> Result<()> {
+        if lock.try_lock(me) {
+            return Ok(());
+        }
+        match lock.lock(me, self.world(), until, Policy::Adopt) {
+            Outcome::Locked | Outcome::Adopted(_) => Ok(()),
+            Outcome::TimedOut => Err(Error::simple(ErrorKind::Timeout)),
+            // A signal handler that interrupted its own thread inside the queue.
+            _ => Err(Error::simple(ErrorKind::Deadlock)),
+        }
+    }
+
+    /// Whether the other side is gone for good, where ends are counted.
+    fn is_deserted_by(&self, role: u32) -> bool {
+        if self.tail.counted.load(Ordering::Acquire) == 0 || self.roles & role != 0 {
+            return false;
+        }
+        let epoch = self.world().epoch().wrapping_add(1);
+        if self.epoch.load(Ordering::Relaxed) == epoch {
+            return false;
+        }
+        let alive = self.reference.cell.in_flight.load(Ordering::SeqCst) != 0
+            || self.reference.is_role_alive(role);
+        if alive {
+            // Until the next alarm: a role ends only with one.
+            self.epoch.store(epoch, Ordering::Relaxed);
+        }
+        !alive
+    }
+
+    /// Puts one record, waiting for room until `until`.
+    pub(super) fn push(&self, item: &Item<'_>, until: Deadline) -> Result<()> {
+        let me = me()?;
+        if self.is_deserted_by(CONSUMER) {
+            return Err(Error::simple(ErrorKind::Closed));
+        }
+        let limit = self.tail.most_bytes.load(Ordering::Relaxed);
+        if limit != 0 && item.bytes.len() as u64 > limit {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("a message of {} bytes does not fit a queue of {limit} bytes: raise capacity_bytes or send it in parts", item.bytes.len()),
+            ));
+        }
+        if item.bytes.len() <= INLINE {
+            return self.push_with(me, item, None, until);
+        }
+        let large = self.world().alloc_for_queue(item.bytes.len(), me)?;
+        let result = large.write(0, item.bytes).and_then(|()| self.push_with(me, item, Some(&large), until));
+        if result.is_err() {
+            self.world().free(large);
+        }
+        result
+    }
+
+    fn push_with(&self, me: Id, item: &Item<'_>, large: Option<&Block>, until: Deadline) -> Result<()> {
+        loop {
+            self.lock(&self.tail.lock, me, until)?;
+            let result = self.push_locked(me, item, large);
+            self.tail.lock.unlock(me);
+            match result {
+                Ok(true) => {
+                    if !testing::is_broken(Broken::NoWakeOnPut) {
+                        self.tail.messages.tell();
+                    }
+                    return Ok(());
+                }
+                Ok(false) => self.wait_for_room(item.bytes.len(), until)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Puts one record if there is room; under the tail lock.
+    fn push_locked(&self, me: Id, item: &Item<'_>, large: Option<&Block>) -> Result<bool> {
+        if self.tail.closed.load(Ordering::Relaxed) != 0 {
+            return Err(Error::simple(ErrorKind::Closed));
+        }
+        let tail = Mark(self.tail.tail.load(Ordering::Relaxed));
+        if !self.has_room(tail, item.bytes.len()) {
+            return Ok(false);
+        }
+        let len = if large.is_some() { NAMED } else { item.bytes.len() };
+        let (block, position) = self.place(me, tail.position(), units(len))?;
+        let at = (position % CHUNK - CHUNK_FIRST) as usize * 8;
+        let mut info = item.form as u32;
+        if item.parcel.is_some() {
+            info |= CARRIES;
+        }
+        if let Some(large) = large {
+            info |= NAMES_BLOCK;
+            let mut name = [0; NAMED];
+            name[..4].copy_from_slice(&large.id().to_le_bytes());
+            name[8..].copy_from_slice(&(item.bytes.len() as u64).to_le_bytes());
+            block.write(at + 8, &name)?;
+            large.give_to(self.reference.id, position);
+        } else {
+            block.write(at + 8, item.bytes)?;
+        }
+        block.word(at)?.store(u64::from(info) << 32 | len as u64, Ordering::Relaxed);
+        if let Some(parcel) = item.parcel {
+            parcel.post();
+        }
+        let next = Mark::new(position.wrapping_add(units(len)), tail.count().wrapping_add(1));
+        if self.tail.most_bytes.load(Ordering::Relaxed) != 0 {
+            let put = self.tail.bytes_put[tail.parity()].load(Ordering::Relaxed);
+            let put = put.wrapping_add(item.bytes.len() as u64);
+            self.tail.bytes_put[next.parity()].store(put, Ordering::Relaxed);
+        }
+        // ORDERING(put): Release, pairs with the Acquire in `load_tail`; everything above before the tail (I1).
+        self.tail.tail.store(next.0, Ordering::Release);
+        Ok(true)
+    }
+
+    /// Whether a record may be put behind `tail`.
+    fn has_room(&self, tail: Mark, len: usize) -> bool {
+        let most = match self.tail.most_items.load(Ordering::Relaxed) {
+            0 => i32::MAX as u32,
+            most => most,
+        };
+        let fits = |head: Mark| {
+            tail.count().wrapping_sub(head.count()) < most
+                && tail.position().wrapping_sub(head.position()) < MOST_POSITIONS
+        };
+        let seen = Mark(self.tail.head_seen.load(Ordering::Relaxed));
+        if !fits(seen) {
+            let head = self.load_head();
+            self.tail.head_seen.store(head.0, Ordering::Relaxed);
+            if !fits(head) {
+                return false;
+            }
+        }
+        let limit = self.tail.most_bytes.load(Ordering::Relaxed);
+        limit == 0 || self.bytes(tail).saturating_add(len as u64) <= limit
+    }
+
+    /// Bytes in the queue before `tail`, which is the present one.
+    fn bytes(&self, tail: Mark) -> u64 {
+        let put = self.tail.bytes_put[tail.parity()].load(Ordering::Relaxed);
+        // The words of the head change two records later at the earliest; a changed head tells.
+        for _ in 0..64 {
+            let head = self.load_head();
+            let taken = self.tail.bytes_taken[head.parity()].load(Ordering::Acquire);
+            if self.load_head() == head {
+                return put.wrapping_sub(taken);
+            }
+        }
+        // Getters are that busy: there is room soon, and they tell.
+        u64::MAX
+    }
+
+    /// Where a record of `units` goes: in this chunk or the next. Under the tail lock.
+    fn place(&self, me: Id, tail: u32, units: u32) -> Result<(Block, u32)> {
+        let world = self.world();
+        // The last position of the chunk in which the tail is: a tail at the very end belongs to the chunk before.
+        let number = chunk_of(tail.wrapping_sub(1));
+        let end = number.wrapping_add(1).wrapping_mul(CHUNK);
+        let block = world.extent(self.tail.chunks[number as usize & 1].load(Ordering::Relaxed))?;
+        if end.wrapping_sub(tail) >= units {
+            return Ok((block, tail));
+        }
+        let next = world.alloc_for_queue(CHUNK_BYTES, me)?;
+        next.give_to(self.reference.id, end.wrapping_add(CHUNK));
+        if end != tail {
+            let at = (tail % CHUNK - CHUNK_FIRST) as usize * 8;
+            block.word(at)?.store(NEXT, Ordering::Relaxed);
+        }
+        block.link().store(next.id(), Ordering::Relaxed);
+        self.tail.chunks[number.wrapping_add(1) as usize & 1].store(next.id(), Ordering::Relaxed);
+        Ok((next, end.wrapping_add(CHUNK_FIRST)))
+    }
+
+    /// Takes the first record, waiting for one until `until`, and appends its payload to `out`; the shared objects that it
+    /// carried, if any.
+    pub(super) fn pop(
+        &self,
+        form: Form,
+        type_name: &str,
+        until: Deadline,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Claimed>> {
+        let me = me()?;
+        loop {
+            self.lock(&self.head.lock, me, until)?;
+            let result = self.pop_locked(me, form, type_name, out);
+            self.head.lock.unlock(me);
+            match result? {
+                Some(taken) => return self.finish(taken, out),
+                None => self.wait_for_messages(until)?,
+            }
+        }
+    }
+
+    /// Takes the first record if there is one; under the head lock.
+    fn pop_locked(&self, me: Id, form: Form, type_name: &str, out: &mut Vec<u8>) -> Result<Option<Taken>> {
+        let head = Mark(self.head.head.load(Ordering::Relaxed));
+        if head.0 == self.head.tail_seen.load(Ordering::Relaxed) {
+            let tail = self.load_tail();
+            self.head.tail_seen.store(tail.0, Ordering::Relaxed);
+            if tail == head {
+                return Ok(None);
+            }
+        }
+        let world = self.world();
+        let mut position = head.position();
+        let mut number = chunk_of(position.wrapping_sub(1));
+        let mut block = world.extent(self.head.chunks[number as usize & 1].load(Ordering::Relaxed))?;
+        let mut left = None;
+        let mut word = NEXT;
+        if position % CHUNK != 0 {
+            word = block.word(offset(position)?)?.load(Ordering::Relaxed);
+        }
+        if word == NEXT {
+            let next = block.link().load(Ordering::Relaxed);
+            left = Some(block);
+            block = world.extent(next)?;
+            number = number.wrapping_add(1);
+            self.head.chunks[number as usize & 1].store(next, Ordering::Relaxed);
+            position = number.wrapping_mul(CHUNK).wrapping_add(CHUNK_FIRST);
+            word = block.word(offset(position)?)?.load(Ordering::Relaxed);
+        }
+        let (len, info) = (word as u32 as usize, (word >> 32) as u32);
+        let end = position % CHUNK + units(len);
+        if len > INLINE || end > CHUNK {
+            return Err(damaged(format!("a record of {len} bytes at position {position}")));
+        }
+        if info & FORM != form as u32 {
+            return Err(other_form(info & FORM, form, type_name));
+        }
+        let at = offset(position)? + 8;
+        let mut taken = Taken { large: None, claimed: None, left };
+        let mut total = len as u64;
+        if info & NAMES_BLOCK != 0 {
+            let name = block.read(at, NAMED)?;
+            let (id, len) = named(&name);
+            let large = world.extent(id)?;
+            if len > large.len() as u64 {
+                return Err(damaged(format!("a message of {len} bytes in a block of {}", large.len())));
+            }
+            total = len;
+            large.set_holder(Some(me));
+            taken.large = Some((large, len as usize));
+        } else {
+            block.read_into(at, len, out)?;
+        }
+        if info & CARRIES != 0 {
+            // Shared objects inside: this process takes them over before the record is gone.
+            taken.copy_large(out)?;
+            let (body, claimed) = handle::open(world, out)?;
+            let len = body.len();
+            out.truncate(len);
+            taken.claimed = Some(claimed);
+        }
+        let next = Mark::new(position.wrapping_add(units(len)), head.count().wrapping_add(1));
+        if self.tail.most_bytes.load(Ordering::Relaxed) != 0 {
+            let out = self.tail.bytes_taken[head.parity()].load(Ordering::Relaxed);
+            self.tail.bytes_taken[next.parity()].store(out.wrapping_add(total), Ordering::Release);
+        }
+        // ORDERING(take): Release, pairs with the Acquire in `load_head`; the copy before the head (I1).
+        self.head.head.store(next.0, Ordering::Release);
+        Ok(Some(taken))
+    }
+
+    /// What can be done once the record is this process's and the lock is free.
+    fn finish(&self, mut taken: Taken, out: &mut Vec<u8>) -> Result<Option<Claimed>> {
+        self.head.room.tell();
+        if let Some(left) = taken.left.take() {
+            self.world().free(left);
+        }
+        let copied = taken.copy_large(out);
+        if let Some((large, _)) = taken.large {
+            self.world().free(large);
+        }
+        if let Some(claimed) = &taken.claimed {
+            claimed.settle();
+        }
+        copied?;
+        Ok(taken.claimed)
+    }
+
+    /// Waits until there may be a record.
+    fn wait_for_messages(&self, until: Deadline) -> Result<()> {
+        let world = self.world();
+        let is_over = || {
+            // Closed first: what was put before the closing is seen by the look at the tail after it.
+            let over = self.is_closed() || self.is_deserted_by(PRODUCER);
+            over && self.load_tail() == self.load_head()
+        };
+        let is_empty = || self.load_tail() == self.load_head();
+        if is_over() {
+            return Err(Error::simple(ErrorKind::Closed));
+        }
+        if until == Deadline::NOW {
+            return Err(Error::simple(ErrorKind::Empty));
+        }
+        if world.spins() && self.pace.spin(world, is_empty) {
+            return Ok(());
+        }
+        let armed = self.tail.messages.arm();
+        if is_empty() {
+            if until.is_over() {
+                return Err(Error::simple(ErrorKind::Timeout));
+            }
+            world.sleep(self.tail.messages.word(), armed, until, Wait::News, || is_empty() && !is_over());
+        }
+        Ok(())
+    }
+
+    /// Waits until there may be room for `len` bytes.
+    fn wait_for_room(&self, len: usize, until: Deadline) -> Result<()> {
+        let world = self.world();
+        let is_full = || !self.has_room_for(len);
+        let is_over = || self.is_closed() || self.is_deserted_by(CONSUMER);
+        if is_over() {
+            return Err(Error::simple(ErrorKind::Closed));
+        }
+        if until == Deadline::NOW {
+            return Err(Error::simple(ErrorKind::Full));
+        }
+        if world.spins() && spin(world, is_full) {
+            return Ok(());
+        }
+        let armed = self.head.room.arm();
+        if is_full() {
+            if until.is_over() {
+                return Err(Error::simple(ErrorKind::Timeout));
+            }
+            world.sleep(self.head.room.word(), armed, until, Wait::News, || is_full() && !is_over());
+        }
+        Ok(())
+    }
+
+    /// Whether there was room at some moment during the call; without the lock.
+    pub(super) fn has_room_for(&self, len: usize) -> bool {
+        let tail = self.load_tail();
+        let most = self.most_items().unwrap_or(usize::MAX);
+        let limit = self.tail.most_bytes.load(Ordering::Relaxed);
+        self.len() < most && (limit == 0 || self.bytes(tail).saturating_add(len as u64) <= limit)
+    }
+
+    /// Live state, for `Debug`.
+    pub(super) fn describe(&self, name: &str, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct(name)
+            .field("len", &self.len())
+            .field("capacity", &self.most_items())
+            .field("closed", &self.is_closed())
+            .field("waiting_to_get", &self.tail.messages.has_sleepers())
+            .field("waiting_to_put", &self.head.room.has_sleepers())
+            .finish()
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.reference.remove_roles(self.roles);
+    }
+}
+
+/// A record on its way out.
+struct Taken {
+    large: Option<(Block, usize)>,
+    claimed: Option<Claimed>,
+    /// The chunk that the head has left.
+    left: Option<Block>,
+}
+
+impl Taken {
+    /// Copies a large payload out, if that was not done yet.
+    fn copy_large(&self, out: &mut Vec<u8>) -> Result<()> {
+        match self.large {
+            Some((block, len)) if self.claimed.is_none() => block.read_into(0, len, out),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The byte offset of a position in its chunk's payload.
+fn offset(position: u32) -> Result<usize> {
+    match (position % CHUNK).checked_sub(CHUNK_FIRST) {
+        Some(units) => Ok(units as usize * 8),
+        None => Err(damaged(format!("position {position} is no place in a chunk"))),
+    }
+}
+
+fn named(name: &[u8]) -> (u32, u64) {
+    let id = name.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    let len = name.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    (id, len)
+}
+
+#[cold]
+fn damaged(what: String) -> Error {
+    Error::new(ErrorKind::Corrupted, format!("the queue is corrupted: {what}"))
+}
+
+#[cold]
+fn other_form(found: u32, wanted: Form, type_name: &str) -> Error {
+    let text = match (wanted, found) {
+        (Form::Typed, 2) => format!("the next message was put as bytes, not as {type_name}: take it with get_bytes"),
+        (Form::Bytes, 1) => format!("the next message was put as {type_name}, not as bytes: take it with get"),
+        _ => return damaged(format!("a record has form {found}")),
+    };
+    Error::new(ErrorKind::Mismatch, text)
+}
+
+/// FNV-1a of a type's name.
+fn type_hash(name: &str) -> u32 {
+    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// Looks for some microseconds whether `blocked` has ended; whether it has.
+fn spin(world: &World, blocked: impl Fn() -> bool) -> bool {
+    // Every 16 ns for about 5 us, then four times after giving the processor away.
+    for _ in 0..300 {
+        if !blocked() {
+            return true;
+        }
+        world.pause_short(1);
+    }
+    for _ in 0..4 {
+        thread::yield_now();
+        if !blocked() {
+            return true;
+        }
+    }
+    false
+}
+
+/// How a getter waits for the next message when they come one by one.
+#[derive(Default)]
+struct Pace {}
+
+impl Pace {
+    fn spin(&self, world: &World, is_empty: impl Fn() -> bool) -> bool {
+        spin(world, is_empty)
+    }
+}

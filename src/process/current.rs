@@ -1,0 +1,124 @@
+//! Who this process is: its name, its place in the tree, its parent.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::call::Request;
+use super::child::Child;
+use super::handle::ProcessHandle;
+
+#[derive(Debug)]
+struct Identity {
+    name: String,
+    /// The path from the main process, each child by its number: `1:2`. Empty for the main process.
+    number: String,
+    /// Pid and name of the parent, in a child.
+    parent: Option<(u32, String)>,
+}
+
+static IDENTITY: OnceLock<Identity> = OnceLock::new();
+
+fn identity() -> &'static Identity {
+    IDENTITY.get_or_init(|| Identity {
+        name: "MainProcess".to_owned(),
+        number: String::new(),
+        parent: None,
+    })
+}
+
+/// Tells a child, in the start-up hook, who it is.
+pub(super) fn set(request: &Request) {
+    let _ = IDENTITY.set(Identity {
+        name: request.name.clone(),
+        number: request.number.clone(),
+        parent: Some((request.parent_pid, request.parent_name.clone())),
+    });
+}
+
+/// The number of the next child: `3` in the main process, `1:3` in its first child.
+pub(super) fn next_number() -> String {
+    static STARTED: AtomicU32 = AtomicU32::new(0);
+    // ORDERING: Relaxed: only the number itself must be new.
+    let count = STARTED.fetch_add(1, Ordering::Relaxed) + 1;
+    match identity().number.as_str() {
+        "" => count.to_string(),
+        number => format!("{number}:{count}"),
+    }
+}
+
+/// The process that calls: [`current_process`] gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CurrentProcess {
+    name: &'static str,
+    id: u32,
+}
+
+impl CurrentProcess {
+    /// `MainProcess`; in a child the name it was given, or `Process-1`, or `Process-1:2` for the second child of the
+    /// first one.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its number in the system.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+}
+
+impl fmt::Debug for CurrentProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CurrentProcess").field("name", &self.name).field("id", &self.id).finish()
+    }
+}
+
+impl fmt::Display for CurrentProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name)
+    }
+}
+
+/// Who the calling process is.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc::{Process, current_process};
+///
+/// # fn main() -> multiproc::Result<()> {
+/// assert_eq!(current_process().name(), "MainProcess");
+/// let process = Process::spawn(|| current_process().name().to_owned(), ())?;
+/// assert_eq!(process.join()?, "Process-1");
+/// # Ok(())
+/// # }
+/// ```
+pub fn current_process() -> CurrentProcess {
+    CurrentProcess { name: &identity().name, id: std::process::id() }
+}
+
+/// The process that started this one, or `None` in a process that [`Process`](crate::Process) did not start.
+///
+/// It can be watched and signalled. Its exit status is never known here: only its own parent learns it, and
+/// [`ProcessHandle::wait`] is an error once it has ended. If it had ended before the first call of this function, the
+/// handle says so. `None` also if there is no descriptor left for the handle.
+pub fn parent_process() -> Option<ProcessHandle> {
+    static PARENT: OnceLock<ProcessHandle> = OnceLock::new();
+    if let Some(parent) = PARENT.get() {
+        return Some(parent.clone());
+    }
+    let (pid, name) = identity().parent.as_ref()?;
+    let child = Child::stranger(*pid, name).ok()?;
+    Some(PARENT.get_or_init(|| ProcessHandle::new(child)).clone())
+}
+
+/// How many processors this process may use: its affinity mask and its control group's quota, whichever is less.
+///
+/// # Examples
+///
+/// ```
+/// assert!(multiproc::cpu_count() >= 1);
+/// ```
+pub fn cpu_count() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

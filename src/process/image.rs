@@ -1,0 +1,101 @@
+//! Where the main executable lies in memory, and which one it is.
+//!
+//! Parent and child are the same file, mapped at different addresses. A place in it is named by its offset from the
+//! base, which means the same in both. [`identity`] tells one executable from another, so that an offset is never
+//! taken into an image for which it was not meant: the layout of the loaded parts and the linker's build id, or,
+//! without one, the file's device, inode, size and time of change. A file replaced while its program runs is no
+//! matter: `/proc/self/exe` remains the file that was started.
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
+
+use crate::error::{Error, Result};
+use crate::sys::process as sys;
+
+/// The main executable of this process; looked up once.
+pub(super) fn main() -> &'static sys::Image {
+    static IMAGE: OnceLock<sys::Image> = OnceLock::new();
+    IMAGE.get_or_init(sys::main_image)
+}
+
+/// FNV-1a: short, and the same in every process of one program.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Checksum(u64);
+
+impl Checksum {
+    pub(super) const fn new() -> Checksum {
+        Checksum(0xcbf2_9ce4_8422_2325)
+    }
+
+    pub(super) fn of(bytes: &[u8]) -> u64 {
+        let mut sum = Checksum::new();
+        sum.add(bytes);
+        sum.0
+    }
+
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+impl std::hash::Hasher for Checksum {
+    fn write(&mut self, bytes: &[u8]) {
+        self.add(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A number that another executable, or another build of this one, does not have.
+///
+/// # Errors
+///
+/// `/proc/self/exe` cannot be looked at, and there is no build id.
+pub(super) fn identity() -> Result<u64> {
+    static IDENTITY: OnceLock<u64> = OnceLock::new();
+    if let Some(identity) = IDENTITY.get() {
+        return Ok(*identity);
+    }
+    let image = main();
+    let mut sum = Checksum::new();
+    for part in &image.segments {
+        sum.add(&part.start.wrapping_sub(image.base).to_le_bytes());
+        sum.add(&part.len.to_le_bytes());
+        sum.add(&[u8::from(part.readable), u8::from(part.executable)]);
+    }
+    match &image.build_id {
+        Some(id) => sum.add(id),
+        None => {
+            let file = std::fs::metadata("/proc/self/exe").map_err(|error| {
+                Error::os("cannot look at /proc/self/exe, which names the running program", error)
+            })?;
+            for number in [file.dev(), file.ino(), file.size()] {
+                sum.add(&number.to_le_bytes());
+            }
+            sum.add(&file.mtime().to_le_bytes());
+            sum.add(&file.mtime_nsec().to_le_bytes());
+        }
+    }
+    Ok(*IDENTITY.get_or_init(|| sum.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_stays() {
+        assert_eq!(identity().unwrap(), identity().unwrap());
+        assert_ne!(identity().unwrap(), Checksum::of(b""));
+    }
+
+    #[test]
+    fn the_checksum_is_the_published_one() {
+        assert_eq!(Checksum::of(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(Checksum::of(b"a"), 0xaf63_dc4c_8601_ec8c);
+    }
+}

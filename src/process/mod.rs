@@ -1,0 +1,356 @@
+//! Processes: starting them with a function, watching them, bringing results back.
+//!
+//! - `function`: what can run elsewhere, and how arguments become bytes;
+//! - `image`: the main executable in memory;
+//! - `call`: the record of one call in shared memory;
+//! - `entry`: the start-up hook, which makes a process a child;
+//! - `panic`: what a child does with a panic;
+//! - `spawn`: starting a child;
+//! - `child`: the children of this process, the reaper, the end of the program;
+//! - `handle`: watching and signalling;
+//! - `current`: who this process is.
+
+mod call;
+mod child;
+mod current;
+mod entry;
+mod function;
+mod handle;
+mod image;
+mod panic;
+mod spawn;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use current::{CurrentProcess, cpu_count, current_process, parent_process};
+pub use function::{Arguments, Function, Parameters, Run};
+pub use handle::{ProcessHandle, active_children};
+pub use spawn::ProcessBuilder;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::message;
+use crate::sys::clock::Deadline;
+use crate::world::{handle as shared, world};
+use call::{Panic, State};
+use child::{Child, Ending};
+
+/// A function that runs in a process of its own, and its result.
+///
+/// The process runs this very program again, but never reaches `main`: before it, the function is found, its arguments
+/// are decoded, it runs, its result goes back, and the process ends. So this works in `main`, in tests, in doctests and in
+/// examples alike. The child starts with the environment, the arguments (`std::env::args`) and the standard streams of its
+/// parent and with nothing else of it: no other descriptor, no variable, no lock.
+///
+/// `R` is what the function returns. [`join`](Process::join) waits for it. Dropping a `Process` lets it run on without
+/// anyone to join it; it leaves no zombie. When the main function of a program returns, the program still waits for the
+/// processes it started, but for daemons, which it ends.
+///
+/// # What is passed
+///
+/// Arguments and result travel as messages ([`Message`](crate::Message)): they implement serde's traits and own their data.
+/// Shared objects of this crate, such as `Queue` and `Lock`, travel as what they are: both processes use the same one.
+///
+/// # When the process dies
+///
+/// Whenever it ends, however it ends, `join` returns: with the result if the function returned, otherwise with an error
+/// whose [`child`](crate::Error::child) says how: the panic's message and place, the signal, the exit code. If the parent
+/// dies, the child runs on.
+///
+/// # What a program must not do before `main`
+///
+/// Constructors of libraries (code that runs before `main`) also run in every child, ahead of the function or not at all.
+/// Descriptors that they open are closed, and threads that they start must not touch the environment. A set-user-id program
+/// cannot start processes in this way: it does not trust its environment.
+///
+/// # Differences from Python
+///
+/// There is no `start`: a process runs from `spawn` on. `join` gives the result, or the failure, and not `None`.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc::{Process, Result};
+///
+/// fn greet(name: String) -> String {
+///     format!("hello {name}")
+/// }
+///
+/// fn main() -> Result<()> {
+///     let process = Process::spawn(greet, ("Alice",))?;
+///     assert_eq!(process.join()?, "hello Alice");
+///
+///     // A closure must say the types of its parameters.
+///     let process = Process::spawn(|numbers: Vec<u64>| numbers.iter().sum::<u64>(), (&[1, 2, 3],))?;
+///     assert_eq!(process.join()?, 6);
+///     Ok(())
+/// }
+/// ```
+#[must_use = "dropped, the process runs on and its result is lost: join it"]
+pub struct Process<R> {
+    child: Arc<Child>,
+    result: PhantomData<fn() -> R>,
+}
+
+impl Process<()> {
+    /// Everything that can be set about a process before it starts.
+    pub fn builder() -> ProcessBuilder {
+        ProcessBuilder::default()
+    }
+}
+
+impl<R> Process<R> {
+    fn new(child: Arc<Child>) -> Process<R> {
+        Process { child, result: PhantomData }
+    }
+
+    /// Starts a process that runs `f` with `args`.
+    ///
+    /// `f` is an `fn` item or a closure that captures nothing. `args` is a tuple with one element for each parameter, in
+    /// any form in which a [`Message`](crate::Message) can be given: `("Alice",)` for a `String`, `(5, &lock)` for a number
+    /// and a lock that stays usable here. Up to eight.
+    ///
+    /// Returns when the process runs, before `f` does: about half a millisecond. That does not depend on how much memory
+    /// this process has.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was started then, and arguments given by value are dropped.
+    /// - [`Spawn`](crate::ErrorKind::Spawn): the system refuses to execute this program again;
+    /// - [`Limit`](crate::ErrorKind::Limit): no descriptor, no process or no place in the registry (1,024 processes) left;
+    /// - [`Encode`](crate::ErrorKind::Encode): an argument refuses to be a message;
+    /// - [`TooLarge`](crate::ErrorKind::TooLarge), [`OutOfMemory`](crate::ErrorKind::OutOfMemory): for the arguments;
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): `f` is not part of the main executable but of a shared library.
+    ///
+    /// # Examples
+    ///
+    /// A closure that captures something does not compile. What it needs goes into the arguments:
+    ///
+    /// ```compile_fail
+    /// # fn main() -> multiproc::Result<()> {
+    /// let name = String::from("Alice");
+    /// multiproc::Process::spawn(move || name.len(), ())?.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// ```
+    /// # fn main() -> multiproc::Result<()> {
+    /// let name = String::from("Alice");
+    /// let process = multiproc::Process::spawn(|name: String| name.len(), (name,))?;
+    /// assert_eq!(process.join()?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn spawn<F, P, A>(f: F, args: A) -> Result<Process<R>>
+    where
+        F: Function<P, Output = R>,
+        R: Serialize + DeserializeOwned,
+        P: Parameters,
+        A: Arguments<P>,
+    {
+        ProcessBuilder::default().spawn(f, args)
+    }
+
+    /// Starts a process that runs a task, see [`Run`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`spawn`](Process::spawn).
+    pub fn run<T>(task: T) -> Result<Process<R>>
+    where
+        T: Run<Output = R> + Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned,
+    {
+        ProcessBuilder::default().run(task)
+    }
+
+    /// Its number in the system. Once it has ended, the number may be another's.
+    pub fn id(&self) -> u32 {
+        self.child.pid()
+    }
+
+    /// Its name: `Process-1` unless it was given another.
+    pub fn name(&self) -> &str {
+        self.child.name()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.child.look(), Ok(None))
+    }
+
+    /// A handle to watch and to signal it, which can be cloned and outlives this value.
+    pub fn handle(&self) -> ProcessHandle {
+        ProcessHandle::new(Arc::clone(&self.child))
+    }
+
+    /// The error of using, in a forked process, what belongs to its parent.
+    fn check_ours(&self) -> Result<()> {
+        if self.child.is_ours() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Foreign,
+            format!("process {:?} is the parent's: it was inherited over a fork", self.child.name()),
+        ))
+    }
+}
+
+impl<R: DeserializeOwned> Process<R> {
+    /// Waits until the process has ended, and gives what the function returned.
+    ///
+    /// A function that returns a `Result` gives one inside the other: `process.join()??`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Child`](crate::ErrorKind::Child) if the function panicked, or the process was killed or ended before the
+    ///   function returned: [`Error::child`](crate::Error::child) says how;
+    /// - [`Decode`](crate::ErrorKind::Decode) or [`Encode`](crate::ErrorKind::Encode) if an argument or the result could
+    ///   not be brought across;
+    /// - [`Mismatch`](crate::ErrorKind::Mismatch) if the process ran another program ([`ProcessBuilder::executable`]).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> multiproc::Result<()> {
+    /// use multiproc::Process;
+    ///
+    /// let process = Process::spawn(|| std::process::exit(3), ())?;
+    /// # let process: Process<()> = process;
+    /// let error = process.join().unwrap_err();
+    /// assert_eq!(error.child().unwrap().exit_code(), Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn join(self) -> Result<R> {
+        self.check_ours()?;
+        loop {
+            if let Some(ending) = self.child.wait(Deadline::NEVER)? {
+                return self.outcome(ending);
+            }
+        }
+    }
+
+    /// What the function returned, or `None` if the process has not ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Process::join). Once this gave a result or such an error, the result is used up.
+    pub fn try_join(&mut self) -> Result<Option<R>> {
+        self.join_until(Deadline::NOW)
+    }
+
+    /// Waits for at most `timeout`; `None` if the process has not ended by then.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_join`](Process::try_join).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> multiproc::Result<()> {
+    /// use multiproc::Process;
+    /// use std::time::Duration;
+    ///
+    /// let mut process = Process::spawn(|| loop { std::thread::park() }, ())?;
+    /// # let _: &Process<()> = &process;
+    /// assert!(process.join_timeout(Duration::from_millis(1))?.is_none());
+    /// process.handle().kill()?;
+    /// assert_eq!(process.join().unwrap_err().child().unwrap().signal(), Some(9));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn join_timeout(&mut self, timeout: Duration) -> Result<Option<R>> {
+        self.join_until(Deadline::after(timeout))
+    }
+
+    /// Waits until `deadline`; `None` if the process has not ended by then.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_join`](Process::try_join).
+    pub fn join_deadline(&mut self, deadline: Instant) -> Result<Option<R>> {
+        self.join_until(Deadline::at(deadline))
+    }
+
+    fn join_until(&mut self, until: Deadline) -> Result<Option<R>> {
+        self.check_ours()?;
+        match self.child.wait(until)? {
+            Some(ending) => self.outcome(ending).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What an ended child left.
+    fn outcome(&self, ending: Ending) -> Result<R> {
+        let call = self.child.take_call().ok_or_else(|| child::taken(&self.child))?;
+        let (state, bytes) = call.outcome()?;
+        let damaged = |what: &str, error: postcard::Error| {
+            let text = format!("process {:?} left {what} that cannot be read", self.name());
+            Error::new(ErrorKind::Corrupted, text).with_source(error)
+        };
+        let failure = self.child.failure(ending);
+        match state {
+            State::Returned => unpack(&bytes),
+            State::Panicked => {
+                let panic: Panic = postcard::from_bytes(&bytes).map_err(|error| damaged("a panic", error))?;
+                Err(Error::from_child(failure.with_panic(panic.message, panic.location, panic.backtrace)))
+            }
+            State::Refused => {
+                Err(postcard::from_bytes(&bytes).map_err(|error| damaged("an error", error))?)
+            }
+            State::Taken | State::Waiting => {
+                let why = match (state, ending) {
+                    (State::Taken, Ending::Unknown) => child::UNKNOWN,
+                    (State::Taken, _) => BEFORE_IT_RETURNED,
+                    (_, _) => WITHOUT_ITS_FUNCTION,
+                };
+                Err(Error::from_child(failure).with_source(why))
+            }
+        }
+    }
+}
+
+const BEFORE_IT_RETURNED: &str = "it ended before its function returned";
+
+const WITHOUT_ITS_FUNCTION: &str = "it ended without taking its function: it was ended while it started, or the program \
+     it ran does not contain multiproc's start-up hook, is set-user-id, or has another version of multiproc";
+
+/// Brings back a value and the handles in it.
+fn unpack<R: DeserializeOwned>(bytes: &[u8]) -> Result<R> {
+    let (value, handles) = shared::open(world()?, bytes)?;
+    // This process has them now, so they are no longer on their way.
+    handles.settle();
+    shared::unpack(handles, || message::decode(value))
+}
+
+impl<R> Drop for Process<R> {
+    fn drop(&mut self) {
+        child::detach(&self.child);
+    }
+}
+
+impl<R> AsFd for Process<R> {
+    /// The pidfd: readable once the process has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.child.fd()
+    }
+}
+
+impl<R> fmt::Debug for Process<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .field("alive", &self.is_alive())
+            .finish()
+    }
+}

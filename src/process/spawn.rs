@@ -1,0 +1,401 @@
+//! Starting a child: everything that happens in the parent until it runs.
+//!
+//! Steps, each of which undoes the ones before it when it fails:
+//!
+//! 1. a descriptor is set aside, so that a full table is noticed before anything is started;
+//! 2. the child's slot is reserved in the world ([`Embryo`]), and the handles in the arguments are given to it;
+//! 3. the call is written into shared memory;
+//! 4. `posix_spawn`: the running image again, with the world as descriptor 3, and a ticket in the environment;
+//! 5. the descriptor set aside becomes the child's pidfd, and the child is registered.
+//!
+//! If the parent is killed, the child goes on without it; one that had not started gives up when it finds its slot
+//! taken back. Whatever was given to it is freed with its slot.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::call::{Call, Request};
+use super::child::{self, Child};
+use super::entry::{self, Entry, Ticket};
+use super::function::private::Token;
+use super::function::{Arguments, Function, Parameters, Run};
+use super::{Process, current, image};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::process as sys;
+use crate::world::{ProcessId, World, handle, world};
+
+/// What a [`Process`] is to be like: [`Process::builder`] makes one.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc::{Process, current_process};
+/// use std::io::Read;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut reader, writer) = std::io::pipe()?;
+/// let process = Process::builder()
+///     .name("greeter")
+///     .env("GREETING", "hello")
+///     .current_dir("/")
+///     .stdout(writer)
+///     .spawn(
+///         |name: String| println!("{} {name}, says {}", std::env::var("GREETING").unwrap(), current_process()),
+///         ("Alice",),
+///     )?;
+/// let mut text = String::new();
+/// reader.read_to_string(&mut text)?;
+/// process.join()?;
+/// assert_eq!(text, "hello Alice, says greeter\n");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a builder starts nothing before spawn or run"]
+pub struct ProcessBuilder {
+    name: Option<String>,
+    env: Vec<(OsString, OsString)>,
+    current_dir: Option<PathBuf>,
+    /// Standard input, output and error.
+    standard: [Option<OwnedFd>; 3],
+    executable: Option<PathBuf>,
+    daemon: bool,
+}
+
+impl ProcessBuilder {
+    /// The name in errors, in panic messages and of [`current_process`](crate::current_process); `Process-1` and so on
+    /// without it.
+    pub fn name(mut self, name: impl Into<String>) -> ProcessBuilder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets a variable of the child's environment, which otherwise is that of this process.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> ProcessBuilder {
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// The child's working directory; that of this process without it.
+    pub fn current_dir(mut self, directory: impl AsRef<Path>) -> ProcessBuilder {
+        self.current_dir = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// The child's standard input: anything that owns a descriptor, such as a [`File`](std::fs::File) (`/dev/null`
+    /// included), a [`PipeReader`](std::io::PipeReader) or a socket; that of this process without it.
+    ///
+    /// This process's copy is closed when the child has started, so that the other end of a pipe sees the child end.
+    pub fn stdin(mut self, descriptor: impl Into<OwnedFd>) -> ProcessBuilder {
+        self.standard[0] = Some(descriptor.into());
+        self
+    }
+
+    /// The child's standard output, in the same way as [`stdin`](ProcessBuilder::stdin).
+    pub fn stdout(mut self, descriptor: impl Into<OwnedFd>) -> ProcessBuilder {
+        self.standard[1] = Some(descriptor.into());
+        self
+    }
+
+    /// The child's standard error, where its panics are reported, in the same way as
+    /// [`stdin`](ProcessBuilder::stdin).
+    pub fn stderr(mut self, descriptor: impl Into<OwnedFd>) -> ProcessBuilder {
+        self.standard[2] = Some(descriptor.into());
+        self
+    }
+
+    /// Runs this file instead of `/proc/self/exe`. It must be the same build of the same program, at another place.
+    ///
+    /// A relative path starts at this process's working directory.
+    pub fn executable(mut self, path: impl AsRef<Path>) -> ProcessBuilder {
+        self.executable = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// A daemon is ended when this program ends: by SIGTERM, and a second later by SIGKILL. Other children are waited for.
+    pub fn daemon(mut self, daemon: bool) -> ProcessBuilder {
+        self.daemon = daemon;
+        self
+    }
+
+    /// Starts the process: [`Process::spawn`] with what was set here.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Process::spawn`], and
+    /// - [`Spawn`](ErrorKind::Spawn) if the executable or the working directory cannot be used; the message names it;
+    /// - [`InvalidInput`](ErrorKind::InvalidInput) for a variable whose name is empty or holds `=`, or a zero byte
+    ///   anywhere.
+    pub fn spawn<F, P, A>(self, f: F, args: A) -> Result<Process<F::Output>>
+    where
+        F: Function<P>,
+        F::Output: Serialize + DeserializeOwned,
+        P: Parameters,
+        A: Arguments<P>,
+    {
+        let entry = Entry::of::<F, P>(f);
+        // The arguments live until the child has been given what they hold: an end that moves is never without owner.
+        let child = self.start(entry, &|out| args.encode(out, Token), discard::<F::Output>)?;
+        drop(args);
+        Ok(Process::new(child))
+    }
+
+    /// Starts the process: [`Process::run`] with what was set here.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`spawn`](ProcessBuilder::spawn).
+    pub fn run<T>(self, task: T) -> Result<Process<T::Output>>
+    where
+        T: Run + Serialize + DeserializeOwned + 'static,
+        T::Output: Serialize + DeserializeOwned,
+    {
+        self.spawn(T::run, (task,))
+    }
+
+    fn start(
+        self,
+        entry: &'static Entry,
+        encode: &dyn Fn(&mut Vec<u8>) -> Result<()>,
+        discard: fn(&[u8]),
+    ) -> Result<Arc<Child>> {
+        if entry::hook_was_skipped() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "this process was started to run a function and reached main instead, so it must not start others: \
+                 multiproc's start-up hook in .init_array was not called or was removed by the linker",
+            ));
+        }
+        let (offset, checksum) = entry.name()?;
+        let image = image::identity()?;
+        child::sweep();
+        let number = current::next_number();
+        let name = self.name.clone().unwrap_or_else(|| format!("Process-{number}"));
+        let aside = sys::counter(1).map_err(|error| self.cannot_start(&name, error))?;
+        let world = world()?;
+        let embryo = Embryo::reserve(world)?;
+
+        let mut args = Vec::new();
+        let ((), handles) = handle::pack(|| encode(&mut args))?;
+        handle::seal(&mut args, &handles);
+        handles.give_to(world, embryo.child)?;
+        let this = current::current_process();
+        let request = Request {
+            child: embryo.child.to_bits(),
+            parent_pid: this.id(),
+            parent_name: this.name().to_owned(),
+            offset,
+            checksum,
+            name: name.clone(),
+            number,
+        };
+        let call = Unstarted::new(Call::create(world, embryo.child, &request, &args)?);
+        drop(args);
+        let ticket = Ticket { process: embryo.child.to_bits(), call: call.id(), image };
+
+        let pid = self.execute(&name, &ticket, world.descriptor())?;
+        // From here on there is a child: nothing may fail without ending it.
+        let fd = match sys::open(pid) {
+            Ok(fd) => fd,
+            // It ended already, and somebody else took its status. Its result may be there.
+            Err(error) if sys::is_no_process(&error) => aside,
+            Err(mut error) => {
+                if sys::is_descriptor_limit(&error) {
+                    drop(aside);
+                    match sys::open(pid) {
+                        Ok(fd) => {
+                            world.embryo_started(embryo.started(), pid);
+                            return Ok(Child::register(pid, name, self.daemon, fd, call.take(), discard));
+                        }
+                        Err(again) => error = again,
+                    }
+                }
+                sys::kill_unseen(pid);
+                return Err(self.cannot_start(&name, error));
+            }
+        };
+        world.embryo_started(embryo.started(), pid);
+        Ok(Child::register(pid, name, self.daemon, fd, call.take(), discard))
+    }
+
+    /// Runs the image with the ticket in its environment.
+    fn execute(&self, name: &str, ticket: &Ticket, world: BorrowedFd<'_>) -> Result<u32> {
+        let program = match &self.executable {
+            None => PathBuf::from("/proc/self/exe"),
+            Some(path) => std::path::absolute(path).map_err(|error| self.cannot_start(name, error))?,
+        };
+        let program = c_string(program.into_os_string(), "the path of the executable")?;
+        let directory = match &self.current_dir {
+            None => None,
+            Some(path) => {
+                check_directory(name, path)?;
+                Some(c_string(path.clone().into_os_string(), "the working directory")?)
+            }
+        };
+        let args = std::env::args_os()
+            .map(|arg| c_string(arg, "an argument of this program"))
+            .collect::<Result<Vec<_>>>()?;
+        let env = self.environment(ticket)?;
+        // Above the world's number, so that no copy overwrites the source of a later one.
+        let mut standard = Vec::new();
+        for (number, fd) in self.standard.iter().enumerate() {
+            if let Some(fd) = fd {
+                let copy = sys::duplicate_above(fd.as_fd(), entry::WORLD_FD + 1)
+                    .map_err(|error| self.cannot_start(name, error))?;
+                standard.push((copy, number as i32));
+            }
+        }
+        let mut descriptors = vec![(world, entry::WORLD_FD)];
+        descriptors.extend(standard.iter().map(|(fd, number)| (fd.as_fd(), *number)));
+        sys::start(&sys::Start {
+            program: &program,
+            args: &args,
+            env: &env,
+            directory: directory.as_deref(),
+            descriptors: &descriptors,
+        })
+        .map_err(|error| self.cannot_start(name, error))
+    }
+
+    /// This process's environment, with what was set and the ticket, in the form of `execve`.
+    fn environment(&self, ticket: &Ticket) -> Result<Vec<CString>> {
+        for (key, _) in &self.env {
+            if key.is_empty() || key.as_encoded_bytes().contains(&b'=') {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("an environment variable cannot be named {key:?}: expected a name without `=`"),
+                ));
+            }
+        }
+        let ticket = [(OsString::from(entry::TICKET), OsString::from(ticket.to_text()))];
+        let is_set = |key: &OsStr| self.env.iter().chain(&ticket).any(|(set, _)| set == key);
+        let mut env: Vec<(OsString, OsString)> =
+            std::env::vars_os().filter(|(key, _)| !is_set(key)).collect();
+        for (at, (key, value)) in self.env.iter().enumerate() {
+            if key != entry::TICKET && !self.env[at + 1..].iter().any(|(later, _)| later == key) {
+                env.push((key.clone(), value.clone()));
+            }
+        }
+        env.into_iter()
+            .chain(ticket)
+            .map(|(mut variable, value)| {
+                variable.push("=");
+                variable.push(value);
+                c_string(variable, "an environment variable")
+            })
+            .collect()
+    }
+
+    /// Why the child could not be started; limits are named with their value.
+    #[cold]
+    fn cannot_start(&self, name: &str, error: io::Error) -> Error {
+        let (descriptors, processes) = sys::limits();
+        if sys::is_descriptor_limit(&error) {
+            let text = format!(
+                "cannot start process {name:?}: the descriptor table is full (RLIMIT_NOFILE is {descriptors}, or the \
+                 system's own limit is met): close descriptors or raise the limit with ulimit -n"
+            );
+            return Error::new(ErrorKind::Limit, text).with_source(error);
+        }
+        if sys::is_process_limit(&error) {
+            let text = format!(
+                "cannot start process {name:?}: the system allows no more processes (RLIMIT_NPROC is {processes}; the \
+                 control group may allow fewer): wait for some to end, or raise the limit with ulimit -u"
+            );
+            return Error::new(ErrorKind::Limit, text).with_source(error);
+        }
+        let (path, hint) = match &self.executable {
+            Some(path) => (path.as_path(), ""),
+            None => (Path::new("/proc/self/exe"), " (is /proc mounted?)"),
+        };
+        let hint = if error.kind() == io::ErrorKind::NotFound { hint } else { "" };
+        let text = format!("cannot start process {name:?}: cannot execute {}: {error}{hint}", path.display());
+        Error::new(ErrorKind::Spawn, text).with_source(error)
+    }
+}
+
+/// Brings a result back that nobody wants, so that the handles in it are released.
+fn discard<R: DeserializeOwned>(bytes: &[u8]) {
+    drop(super::unpack::<R>(bytes));
+}
+
+fn c_string(text: OsString, what: &str) -> Result<CString> {
+    CString::new(text.into_vec()).map_err(|error| {
+        Error::new(ErrorKind::InvalidInput, format!("{what} holds a zero byte")).with_source(error)
+    })
+}
+
+/// A directory in which the child cannot start, in words: the error of the start would not say which path it means.
+fn check_directory(name: &str, path: &Path) -> Result<()> {
+    let error = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => io::Error::from(io::ErrorKind::NotADirectory),
+        Err(error) => error,
+    };
+    let text = format!("cannot start process {name:?}: cannot work in {}: {error}", path.display());
+    Err(Error::new(ErrorKind::Spawn, text).with_source(error))
+}
+
+/// A slot reserved for a child; given back unless the child starts.
+struct Embryo {
+    world: &'static World,
+    child: ProcessId,
+}
+
+impl Embryo {
+    fn reserve(world: &'static World) -> Result<Embryo> {
+        Ok(Embryo { world, child: world.embryo()? })
+    }
+
+    fn started(self) -> ProcessId {
+        let child = self.child;
+        std::mem::forget(self);
+        child
+    }
+}
+
+impl Drop for Embryo {
+    fn drop(&mut self) {
+        self.world.embryo_failed(self.child);
+    }
+}
+
+/// A call whose child may not start; freed in that case.
+struct Unstarted(Option<Call>);
+
+impl Unstarted {
+    fn new(call: Call) -> Unstarted {
+        Unstarted(Some(call))
+    }
+
+    fn id(&self) -> u32 {
+        self.0.as_ref().map_or(0, Call::id)
+    }
+
+    fn take(mut self) -> Option<Call> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            call.free();
+        }
+    }
+}
+
+impl fmt::Debug for Unstarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Unstarted").field(&self.id()).finish()
+    }
+}

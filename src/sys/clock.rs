@@ -1,0 +1,86 @@
+//! Monotonic deadlines with nanosecond resolution.
+
+#![allow(unsafe_code, reason = "one system call")]
+
+use std::time::{Duration, Instant};
+
+/// A point on `CLOCK_MONOTONIC`, in nanoseconds, or never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deadline(Option<u64>);
+
+impl Deadline {
+    /// For ever.
+    pub(crate) const NEVER: Deadline = Deadline(None);
+    /// Already over: a look without waiting.
+    pub(crate) const NOW: Deadline = Deadline(Some(0));
+
+    /// `timeout` from now; a sum past the clock's range means for ever.
+    pub(crate) fn after(timeout: Duration) -> Deadline {
+        if timeout.is_zero() {
+            return Deadline::NOW;
+        }
+        Deadline(u64::try_from(timeout.as_nanos()).ok().and_then(|ns| now().checked_add(ns)))
+    }
+
+    /// The same moment as `instant`; one in the past is `NOW`.
+    pub(crate) fn at(instant: Instant) -> Deadline {
+        Deadline::after(instant.saturating_duration_since(Instant::now()))
+    }
+
+    /// The earlier of the two.
+    pub(crate) fn earlier(self, other: Deadline) -> Deadline {
+        match (self.0, other.0) {
+            (Some(a), Some(b)) => Deadline(Some(a.min(b))),
+            (a, b) => Deadline(a.or(b)),
+        }
+    }
+
+    /// Whether the moment has come.
+    pub(crate) fn is_over(self) -> bool {
+        self.0.is_some_and(|at| at == 0 || now() >= at)
+    }
+
+    /// The absolute time for the kernel; `None` is for ever.
+    pub(crate) fn timespec(self) -> Option<libc::timespec> {
+        self.0.map(|ns| libc::timespec {
+            tv_sec: (ns / 1_000_000_000) as libc::time_t,
+            tv_nsec: (ns % 1_000_000_000) as libc::c_long,
+        })
+    }
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds.
+pub(crate) fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec to write; the clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overflowing_timeout_means_for_ever() {
+        assert_eq!(Deadline::after(Duration::MAX), Deadline::NEVER);
+        assert_eq!(Deadline::after(Duration::from_nanos(u64::MAX)), Deadline::NEVER);
+        assert!(!Deadline::NEVER.is_over());
+    }
+
+    #[test]
+    fn zero_and_the_past_are_over() {
+        assert!(Deadline::after(Duration::ZERO).is_over());
+        assert!(Deadline::at(Instant::now()).is_over());
+        assert!(!Deadline::after(Duration::from_secs(3600)).is_over());
+    }
+
+    #[test]
+    fn the_earlier_of_two() {
+        let near = Deadline::after(Duration::from_secs(1));
+        let far = Deadline::after(Duration::from_secs(2));
+        assert_eq!(near.earlier(far), near);
+        assert_eq!(Deadline::NEVER.earlier(near), near);
+        assert_eq!(near.earlier(Deadline::NEVER), near);
+    }
+}

@@ -1,0 +1,52 @@
+//! Thread ids, probes for dead threads, and the signal mask of service threads.
+
+#![allow(unsafe_code, reason = "system calls")]
+
+use std::io;
+
+/// The kernel's id of the calling thread.
+pub(crate) fn id() -> u32 {
+    // SAFETY: the call has no arguments and cannot fail.
+    let tid = unsafe { libc::gettid() };
+    tid as u32
+}
+
+/// Whether process `pid` certainly has no thread `tid` any more.
+pub(crate) fn is_gone(pid: u32, tid: u32) -> bool {
+    // SAFETY: signal 0 only asks; no memory is involved.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, 0) };
+    result == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+}
+
+/// Gives the processor to another thread that wants it.
+pub(crate) fn yield_now() {
+    std::thread::yield_now();
+}
+
+/// Runs `f` with every signal blocked: a thread started inside inherits the mask and never runs a user's handler.
+pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
+    use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+    let mut before = SigSet::empty();
+    // A failure is impossible with these arguments; if the mask stayed, the thread would merely share signals.
+    let changed =
+        pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before)).is_ok();
+    let result = f();
+    if changed {
+        let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+    }
+    result
+}
+
+/// Whether process `pid` has ended, reaped or not. A process that may not be asked counts as alive.
+pub(crate) fn process_is_over(pid: u32) -> bool {
+    use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+    // SAFETY: the call takes integers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
+    }
+    // SAFETY: the kernel just made this descriptor and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
+    nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO) == Ok(1)
+}

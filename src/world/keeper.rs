@@ -1,0 +1,280 @@
+//! The keeper: one quiet thread per process that holds the process's word, sees deaths, and rings for its sleepers.
+//!
+//! # Protocol
+//!
+//! The keeper sleeps in one `futex_waitv` on the words of the next two live processes (in slot order, round and round) and
+//! on its own control word. The kernel marks the word of a killed process and wakes one sleeper on it. Whoever wakes
+//!
+//! 1. looks at *all* process slots and compares with what it saw last; a generation that moved is a death too, since the
+//!    slot may have been taken again in between;
+//! 2. if there was a death, bumps the control words of all other keepers, which then look as well;
+//! 3. raises its process's alarm epoch and rings ([`crate::world::wait`]) at 0, 50, 150 and 450 us and then every 5 ms until
+//!    every sleeper has acknowledged;
+//! 4. follows the dead process until the words of all its threads are marked, and then raises the alarm again: a sleeper
+//!    that looked between the two marks saw a live owner. Threads not marked after 1 ms are looked up in the system.
+//!
+//! # Why no death is missed
+//!
+//! Every live process is in the watch of its two live predecessors, or one of these has been told to look (a process that
+//! joins bumps all control words after its slot is visible). If the keeper that the kernel woke is killed before step 2, its
+//! own death wakes *its* predecessors, which look at all slots. So as long as one keeper lives, it is woken.
+//!
+//! Every second it also looks for news that came without a wake (a stopped sender). Otherwise an idle keeper sleeps.
+//!
+//! Where the kernel lacks `futex_waitv` it looks every 50 ms; where it lacks robust lists it asks after each process by
+//! descriptor and marks the words itself.
+//!
+//! The thread blocks all signals, and allocates nothing and locks nothing after its start.
+
+use crate::error::Result;
+use crate::sys::atomic::Ordering;
+use crate::sys::clock::{self, Deadline};
+use crate::sys::robust::List;
+use crate::sys::{futex, thread};
+use crate::testing::{self, Broken};
+use crate::world::World;
+use crate::world::header::PROCESSES;
+use crate::world::registry::{ProcessId, State};
+use std::time::Duration;
+
+/// When to ring again, from the first ring on, in microseconds; then every [`LATER`].
+const RINGS: [u64; 3] = [50, 100, 300];
+const LATER: Duration = Duration::from_millis(5);
+/// How long a dead process's threads may stay unmarked before the system is asked.
+const VANISHED: u64 = 1_000_000;
+/// How often to look after a process that is dying, or a child that has not started.
+const DYING_LOOK: Duration = Duration::from_micros(100);
+const EMBRYO_LOOK: Duration = Duration::from_millis(20);
+/// How often to look where the kernel does not tell.
+const POLL: Duration = Duration::from_millis(50);
+/// How often to look for news that came without a wake.
+const NEWS_LOOK: Duration = Duration::from_secs(1);
+const STACK: usize = 64 * 1024;
+
+/// Starts the keeper, which takes `reserved` or a new slot; returns when the process is registered.
+pub(crate) fn start(world: &'static World, reserved: Option<ProcessId>) -> Result<ProcessId> {
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
+    let body = move || {
+        let list = if world.is_robust() { List::of_this_thread() } else { None };
+        match world.take_process(list.as_ref(), reserved) {
+            Ok(process) => {
+                let mut keeper = Keeper::new(world, process);
+                let _ = tell.send(Ok(process));
+                drop(tell);
+                keeper.run();
+            }
+            Err(error) => {
+                let _ = tell.send(Err(error));
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("multiproc-keeper".into()).stack_size(STACK);
+    let thread = thread::with_signals_blocked(|| thread.spawn(body));
+    thread.map_err(|e| crate::Error::os("cannot start the keeper thread (see ulimit -u)", e))?;
+    told.recv().unwrap_or_else(|_| {
+        Err(crate::Error::new(crate::ErrorKind::Other, "the keeper thread ended before it registered the process"))
+    })
+}
+
+struct Keeper {
+    world: &'static World,
+    process: ProcessId,
+    /// What each process slot held at the last look.
+    seen: Vec<State>,
+    /// Dead processes of which not every thread is marked, and since when.
+    dying: Vec<(ProcessId, u64)>,
+    /// The next ring: when, and its number.
+    ring: Option<(u64, usize)>,
+    next_news_look: u64,
+    embryos: bool,
+    /// The count of general alarms at the last look.
+    alarms: u32,
+}
+
+impl Keeper {
+    fn new(world: &'static World, process: ProcessId) -> Keeper {
+        let seen = (0..PROCESSES).map(|index| world.registry.state(index)).collect();
+        let dying = Vec::with_capacity(PROCESSES);
+        Keeper { world, process, seen, dying, ring: None, next_news_look: 0, embryos: false, alarms: world.alarms() }
+    }
+
+    fn run(&mut self) -> ! {
+        loop {
+            let control = &self.world.registry.slot(self.process.slot()).control;
+            // Before the look: a bump that comes during it ends the sleep at once.
+            let expected = control.load(Ordering::SeqCst);
+            let alarms = self.world.alarms();
+            if self.look() {
+                self.world.tell_other_keepers();
+                self.raise();
+            } else if alarms != self.alarms {
+                self.raise();
+            }
+            self.alarms = alarms;
+            self.follow_the_dying();
+            self.ring_if_due();
+            self.look_for_old_news();
+            self.sleep(expected);
+        }
+    }
+
+    /// Looks at all process slots; whether one died since the last look.
+    fn look(&mut self) -> bool {
+        let registry = self.world.registry;
+        let mut death = false;
+        self.embryos = false;
+        for index in 0..registry.processes() {
+            let state = registry.state(index);
+            let before = self.seen[index];
+            if state.is_embryo() {
+                self.embryos = true;
+                self.look_at_embryo(index, state);
+            } else if !self.world.is_robust() && state.is_alive() && index != self.process.slot() {
+                self.ask_after(index);
+            }
+            if state == before {
+                continue;
+            }
+            self.seen[index] = state;
+            if is_death(before, state) {
+                death = true;
+                let old = ProcessId::from_bits((before.generation().max(1) << 12) | index as u32);
+                if let Some(id) = old.into_iter().chain(registry.process_at(index)).find(|&id| {
+                    registry.is_dead(id) && !registry.is_gone(id)
+                }) && self.dying.len() < self.dying.capacity()
+                {
+                    self.dying.push((id, clock::now()));
+                }
+            }
+        }
+        death
+    }
+
+    /// A child that has not started is dead when its process has ended, or its parent died before it knew its number.
+    fn look_at_embryo(&self, index: usize, state: State) {
+        let registry = self.world.registry;
+        let slot = registry.slot(index);
+        let pid = slot.pid.load(Ordering::Relaxed);
+        let over = if pid != 0 {
+            thread::process_is_over(pid)
+        } else {
+            let parent = ProcessId::from_bits(slot.process.load(Ordering::Relaxed));
+            parent.is_some_and(|parent| registry.is_gone(parent))
+        };
+        if over && registry.mark(index, state) {
+            // The next look sees it; make that soon.
+            registry.slot(self.process.slot()).control.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Without robust lists: marks a process that has ended.
+    fn ask_after(&self, index: usize) {
+        let registry = self.world.registry;
+        let pid = registry.slot(index).pid.load(Ordering::Relaxed);
+        if let Some(process) = registry.process_at(index)
+            && pid != 0
+            && thread::process_is_over(pid)
+        {
+            registry.mark_process(process);
+            registry.slot(self.process.slot()).control.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn raise(&mut self) {
+        self.world.records.raise();
+        self.ring = Some((0, 0));
+    }
+
+    fn follow_the_dying(&mut self) {
+        let registry = self.world.registry;
+        let before = self.dying.len();
+        self.dying.retain(|&(process, since)| {
+            if clock::now().saturating_sub(since) > VANISHED {
+                registry.mark_vanished_threads(process);
+            }
+            !registry.is_gone(process)
+        });
+        if self.dying.len() < before && !testing::is_broken(Broken::NoSecondAlarm) {
+            self.raise();
+        }
+    }
+
+    fn ring_if_due(&mut self) {
+        let Some((at, number)) = self.ring else { return };
+        if clock::now() < at || testing::is_broken(Broken::NoAlarm) {
+            return;
+        }
+        self.ring = self.world.records.ring().then(|| {
+            let pause = RINGS.get(number).map_or(LATER.as_nanos() as u64, |us| us * 1000);
+            (clock::now() + pause, number + 1)
+        });
+    }
+
+    fn look_for_old_news(&mut self) {
+        let now = clock::now();
+        if now >= self.next_news_look {
+            self.next_news_look = now + NEWS_LOOK.as_nanos() as u64;
+            self.world.records.ring_for_old_news();
+        }
+    }
+
+    fn sleep(&self, control: u32) {
+        let registry = self.world.registry;
+        let mut pause = NEWS_LOOK;
+        if let Some((at, _)) = self.ring {
+            pause = pause.min(Duration::from_nanos(at.saturating_sub(clock::now())));
+        }
+        if !self.dying.is_empty() {
+            pause = pause.min(DYING_LOOK);
+        }
+        if self.embryos {
+            pause = pause.min(EMBRYO_LOOK);
+        }
+        let until = Deadline::after(pause.max(Duration::from_nanos(1)));
+        let control = (&registry.slot(self.process.slot()).control, control);
+        if !self.world.is_told() {
+            futex::wait(control.0, control.1, until.earlier(Deadline::after(POLL)));
+            return;
+        }
+        let mut words = [control; 3];
+        let mut count = 1;
+        let processes = registry.processes();
+        for step in 1..processes {
+            let index = (self.process.slot() + step) % processes;
+            let state = self.seen[index];
+            if state.is_alive() && !state.is_embryo() {
+                words[count] = (registry.slot(index).robust_word(), state.word());
+                count += 1;
+                if count == words.len() {
+                    break;
+                }
+            }
+        }
+        futex::wait_any(&words[..count], until);
+    }
+}
+
+/// Whether a slot that held `before` and holds `now` had a death in between.
+fn is_death(before: State, now: State) -> bool {
+    let steps = now.generation().wrapping_sub(before.generation());
+    (before.is_alive() && (steps != 0 || !now.is_alive())) || (steps != 0 && !now.is_alive()) || steps > 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_death_is_seen_through_reuse() {
+        let alive = |generation: u64| State::from_bits(generation << 32 | 0x8000_0007);
+        let dead = |generation: u64| State::from_bits(generation << 32 | 0xc000_0007);
+        let free = State::from_bits(0);
+        assert!(is_death(alive(1), dead(1)));
+        assert!(is_death(alive(1), alive(2)), "taken again before the look");
+        assert!(is_death(dead(1), dead(2)), "lived and died between two looks");
+        assert!(is_death(dead(1), alive(3)), "one lived and died, the next lives");
+        assert!(!is_death(dead(1), alive(2)));
+        assert!(!is_death(free, alive(1)));
+        assert!(is_death(free, dead(1)));
+    }
+}

@@ -1,0 +1,329 @@
+//! Who is alive: one slot for every process and every thread that uses the world.
+//!
+//! # Layout
+//!
+//! A slot's `state` is one 64-bit word, always changed as a whole by this crate: the robust word in the low half, the
+//! generation in the high half. The kernel changes the low half alone, when the owning thread dies.
+//!
+//! | low half | meaning | who writes it |
+//! |---|---|---|
+//! | 0 | never taken | |
+//! | `EMBRYO` | reserved for a child that has not started | the parent, from free or dead |
+//! | thread id, `WAITERS` | alive | the owner, from free, dead or `EMBRYO` |
+//! | `OWNER_DIED` and anything | dead, free to take | the kernel; a keeper that has proof |
+//!
+//! An [`Id`] is slot and generation. Taking a slot is one CAS that raises the generation and stores the thread id
+//! together; so an id is dead for good once the generation moved or the word is marked, and no id is ever given twice
+//! (a slot whose generation is used up is retired: 262,142 lives a slot).
+//!
+//! # If the taker dies
+//!
+//! 1. after the kernel's `pending` field names the slot, before the CAS: nothing happened;
+//! 2. after the CAS, before the node is linked: the kernel handles `pending` like a linked node and marks the word;
+//! 3. after linking: marked at the thread's death, whatever happens.
+//!
+//! # When something counts as over
+//!
+//! What a thread has in hand is released by its own word ([`Registry::is_dead`]). What a process has is released only when
+//! its keeper's word and the words of all its threads are marked ([`Registry::is_gone`]): threads of a killed process die
+//! one by one, and one inside a system call was seen to write shared memory 8.7 ms after the first was marked.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::atomic::Ordering;
+use crate::sys::robust::{List, OWNER_DIED, TID_MASK, WAITERS};
+use crate::sys::thread;
+use crate::world::header::{Header, PROCESSES, SLOTS, Slot};
+
+/// The pseudo thread id of a child that has not started; larger than any `pid_max`.
+const EMBRYO: u32 = TID_MASK;
+const SLOT_BITS: u32 = 12;
+const GENERATION_BITS: u32 = 18;
+const LAST_GENERATION: u32 = (1 << GENERATION_BITS) - 1;
+
+const _: () = assert!(1 << SLOT_BITS == SLOTS);
+
+/// A slot in one of its lives; never 0, fits in 30 bits, never given twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Id(u32);
+
+/// The [`Id`] of a process.
+pub(crate) type ProcessId = Id;
+
+impl Id {
+    /// An id that no process or thread ever has: the last slot in a life that is never given.
+    pub(crate) const NOBODY: Id = Id((1 << (SLOT_BITS + GENERATION_BITS)) - 1);
+
+    fn new(slot: usize, generation: u32) -> Id {
+        Id(generation << SLOT_BITS | slot as u32)
+    }
+
+    /// Reads an id from shared memory; any 30 bits with a generation are one.
+    pub(crate) fn from_bits(bits: u32) -> Option<Id> {
+        let generation = bits >> SLOT_BITS;
+        (generation != 0 && generation <= LAST_GENERATION).then_some(Id(bits))
+    }
+
+    pub(crate) fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn slot(self) -> usize {
+        self.0 as usize % SLOTS
+    }
+
+    pub(crate) fn generation(self) -> u32 {
+        self.0 >> SLOT_BITS
+    }
+}
+
+impl core::fmt::Debug for Id {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}.{}", self.slot(), self.generation())
+    }
+}
+
+/// A slot's state as read at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct State(u64);
+
+impl State {
+    fn new(generation: u32, word: u32) -> State {
+        State(u64::from(generation) << 32 | u64::from(word))
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> State {
+        State(bits)
+    }
+
+    /// The robust word.
+    pub(crate) fn word(self) -> u32 {
+        self.0 as u32
+    }
+
+    pub(crate) fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    pub(crate) fn is_free(self) -> bool {
+        self.word() == 0
+    }
+
+    pub(crate) fn is_marked(self) -> bool {
+        self.word() & OWNER_DIED != 0
+    }
+
+    pub(crate) fn is_embryo(self) -> bool {
+        self.word() == EMBRYO
+    }
+
+    /// Taken and not marked.
+    pub(crate) fn is_alive(self) -> bool {
+        !self.is_free() && !self.is_marked()
+    }
+
+    fn tid(self) -> u32 {
+        self.word() & TID_MASK
+    }
+}
+
+/// A live or dead owner of a slot in the system's numbering.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbers {
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+}
+
+/// The slots of one world.
+#[derive(Clone, Copy)]
+pub(crate) struct Registry {
+    header: &'static Header,
+}
+
+impl Registry {
+    pub(crate) fn new(header: &'static Header) -> Registry {
+        Registry { header }
+    }
+
+    pub(crate) fn slot(&self, index: usize) -> &'static Slot {
+        &self.header.slots[index % SLOTS]
+    }
+
+    pub(crate) fn state(&self, index: usize) -> State {
+        // ORDERING(mark): SeqCst, so that a sleeper that published its address sees a mark that a keeper acted on, or
+        // the keeper sees the address. Acquire alone would do for what the dead owner wrote: the kernel's mark is a full
+        // barrier after it.
+        State(self.slot(index).state.load(Ordering::SeqCst))
+    }
+
+    /// How many process slots were ever taken.
+    pub(crate) fn processes(&self) -> usize {
+        (self.header.processes.load(Ordering::SeqCst) as usize).min(PROCESSES)
+    }
+
+    /// Whether the thread (or the keeper of the process) is dead.
+    pub(crate) fn is_dead(&self, id: Id) -> bool {
+        let state = self.state(id.slot());
+        state.generation() != id.generation() || !state.is_alive()
+    }
+
+    /// Whether the process and every thread of it are dead.
+    pub(crate) fn is_gone(&self, process: ProcessId) -> bool {
+        let state = self.state(process.slot());
+        if state.generation() != process.generation() {
+            // A slot is taken again only when its process was gone.
+            return true;
+        }
+        !state.is_alive() && self.threads_of(process).next().is_none()
+    }
+
+    /// The slots of the live threads of a process.
+    fn threads_of(&self, process: ProcessId) -> impl Iterator<Item = usize> {
+        let registry = *self;
+        (PROCESSES..SLOTS).filter(move |&index| {
+            registry.slot(index).process.load(Ordering::Relaxed) == process.to_bits()
+                && registry.state(index).is_alive()
+        })
+    }
+
+    /// The owner in the system's numbering, unless the slot has another owner by now.
+    pub(crate) fn numbers(&self, id: Id) -> Option<Numbers> {
+        let state = self.state(id.slot());
+        let pid = self.slot(id.slot()).pid.load(Ordering::Relaxed);
+        let numbers = Numbers { pid, tid: state.tid() };
+        let same = self.state(id.slot()).generation() == id.generation();
+        (same && pid != 0).then_some(numbers)
+    }
+
+    /// A live process's id, if the slot has one.
+    pub(crate) fn process_at(&self, index: usize) -> Option<ProcessId> {
+        let state = self.state(index);
+        (!state.is_free()).then(|| Id::new(index, state.generation()))
+    }
+
+    /// The process that a thread belongs to.
+    pub(crate) fn process_of(&self, thread: Id) -> Option<ProcessId> {
+        Id::from_bits(self.slot(thread.slot()).process.load(Ordering::Relaxed))
+    }
+
+    /// Takes a process slot for the calling thread, its keeper.
+    pub(crate) fn take_process(&self, list: Option<&List>, pid: u32) -> Result<ProcessId> {
+        for index in 0..PROCESSES {
+            if let Some(id) = self.take(index, list, thread::id() | WAITERS) {
+                self.slot(index).process.store(0, Ordering::Relaxed);
+                self.slot(index).pid.store(pid, Ordering::Relaxed);
+                self.raise_processes(index);
+                return Ok(id);
+            }
+        }
+        Err(full("processes", PROCESSES))
+    }
+
+    /// Reserves a process slot for a child.
+    pub(crate) fn reserve_process(&self, parent: ProcessId) -> Result<ProcessId> {
+        for index in 0..PROCESSES {
+            if let Some(id) = self.take(index, None, EMBRYO) {
+                self.slot(index).process.store(parent.to_bits(), Ordering::Relaxed);
+                self.slot(index).pid.store(0, Ordering::Relaxed);
+                self.raise_processes(index);
+                return Ok(id);
+            }
+        }
+        Err(full("processes", PROCESSES))
+    }
+
+    /// The child's keeper takes the slot that its parent reserved; false if it was given up meanwhile.
+    pub(crate) fn take_reserved(&self, list: Option<&List>, id: ProcessId, pid: u32) -> bool {
+        let slot = self.slot(id.slot());
+        slot.pid.store(pid, Ordering::Relaxed);
+        let old = State::new(id.generation(), EMBRYO);
+        let new = State::new(id.generation(), thread::id() | WAITERS);
+        let taken = || slot.state.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        linked(list, slot, taken)
+    }
+
+    /// Takes a thread slot for the calling thread.
+    pub(crate) fn take_thread(&self, list: Option<&List>, process: ProcessId, pid: u32) -> Result<Id> {
+        // Slots are taken in turn, so that a dead owner's numbers can be read for long.
+        let first = self.header.thread_cursor.load(Ordering::Relaxed) as usize;
+        let count = SLOTS - PROCESSES;
+        for step in 0..count {
+            let index = PROCESSES + (first + step) % count;
+            if let Some(id) = self.take(index, list, thread::id() | WAITERS) {
+                self.slot(index).pid.store(pid, Ordering::Relaxed);
+                self.slot(index).process.store(process.to_bits(), Ordering::SeqCst);
+                self.header.thread_cursor.store((index - PROCESSES + 1) as u32, Ordering::Relaxed);
+                return Ok(id);
+            }
+        }
+        Err(full("threads", count))
+    }
+
+    fn take(&self, index: usize, list: Option<&List>, word: u32) -> Option<Id> {
+        let slot = self.slot(index);
+        let old = self.state(index);
+        if old.is_alive() || old.generation() >= LAST_GENERATION - 1 {
+            return None;
+        }
+        let id = Id::new(index, old.generation() + 1);
+        if index < PROCESSES && old.is_marked() && !self.is_gone(Id::new(index, old.generation())) {
+            return None;
+        }
+        let new = State::new(old.generation() + 1, word);
+        let taken = || slot.state.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        linked(list, slot, taken).then_some(id)
+    }
+
+    fn raise_processes(&self, index: usize) {
+        self.header.processes.fetch_max(index as u32 + 1, Ordering::SeqCst);
+    }
+
+    /// Marks the slot's owner dead, if it is still `state`; for whoever has proof, where the kernel did not do it.
+    pub(crate) fn mark(&self, index: usize, state: State) -> bool {
+        let marked = State(state.0 | u64::from(OWNER_DIED));
+        self.slot(index)
+            .state
+            .compare_exchange(state.0, marked.0, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
+    /// Marks a process that is proved dead, and its threads.
+    pub(crate) fn mark_process(&self, process: ProcessId) {
+        for index in self.threads_of(process) {
+            self.mark(index, self.state(index));
+        }
+        let state = self.state(process.slot());
+        if state.generation() == process.generation() {
+            self.mark(process.slot(), state);
+        }
+    }
+
+    /// Marks those threads of a dying process of which the system knows nothing any more. An `exec` by a thread other
+    /// than the first leaves words that the kernel never marks.
+    pub(crate) fn mark_vanished_threads(&self, process: ProcessId) {
+        for index in self.threads_of(process) {
+            let state = self.state(index);
+            let pid = self.slot(index).pid.load(Ordering::Relaxed);
+            if pid != 0 && thread::is_gone(pid, state.tid()) {
+                self.mark(index, state);
+            }
+        }
+    }
+}
+
+fn linked(list: Option<&List>, slot: &'static Slot, take: impl FnOnce() -> bool) -> bool {
+    match list {
+        Some(list) => list.link(core::ptr::from_ref(slot).cast_mut().cast(), take),
+        None => take(),
+    }
+}
+
+fn full(what: &str, most: usize) -> Error {
+    Error::new(
+        ErrorKind::Limit,
+        format!("all {most} places for {what} of this process tree are taken: end some of them first"),
+    )
+}
