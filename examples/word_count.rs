@@ -123,7 +123,7 @@ fn run(input: &Input) -> Result<()> {
 
 /// Reads in this process, counts in worker processes, adds up what they return.
 fn count_in_processes(input: &Input) -> Result<Counts> {
-    let (producer, consumer) = Queue::bounded(BLOCKS_AHEAD)?.split()?;
+    let (producer, consumer) = Queue::bounded(BLOCKS_AHEAD)?.split();
     let workers = (0..input.workers)
         .map(|_| Process::spawn(worker, (&consumer,)))
         .collect::<multiproc::Result<Vec<_>>>()?;

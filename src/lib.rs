@@ -1,4 +1,59 @@
-//! Python's `multiprocessing` for Rust.
+//! Python's `multiprocessing` for Rust: many processes working together as easily as threads do, and nothing hangs or is
+//! lost when one of them is killed.
+//!
+//! | Python | here | |
+//! |---|---|---|
+//! | `Process(target=f, args=(..)).start()` | [`Process::spawn`]`(f, (..))` | starts a process that runs a function; [`join`](Process::join) brings its result or panic |
+//! | `Queue()` | [`Queue::new`] | messages between any number of processes |
+//! | `Lock()` | [`Lock::new`] | one at a time |
+//! | `Event()` | [`Event::new`] | a flag to wait for |
+//!
+//! # Sharing
+//!
+//! Every shared object is a handle: cloning gives another handle to the same object, and handles travel in the arguments and
+//! results of a [`Process`] and through a [`Queue`], alone or inside your own structures (they implement serde's traits). The
+//! memory behind them belongs to the whole tree of processes and goes with the last of them; there is nothing to clean up,
+//! not even after `kill -9`.
+//!
+//! ```
+//! use multiproc::{Process, Queue};
+//!
+//! fn worker(jobs: Queue<Option<u32>>, results: Queue<u32>) -> multiproc::Result<()> {
+//!     while let Some(n) = jobs.get()? {
+//!         results.put(n * n)?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! let (jobs, results) = (Queue::new()?, Queue::new()?);
+//! let child = Process::spawn(worker, (&jobs, &results))?;
+//! for n in 1..=3 {
+//!     jobs.put(Some(n))?;
+//! }
+//! jobs.put(None)?;
+//! child.join()??;
+//! assert_eq!(results.get_many(10)?, [1, 4, 9]);
+//! # Ok::<(), multiproc::Error>(())
+//! ```
+//!
+//! # Waiting
+//!
+//! Every call that waits, say `get`, also exists as `try_get`, which does not wait, `get_timeout` and `get_deadline`. Time is
+//! monotonic, signals are handled inside, and a timeout too large to add up means for ever.
+//!
+//! # When a process dies
+//!
+//! Any process may be killed at any instruction. For all others: nobody waits for ever for what only the dead could have done;
+//! no data is torn, lost or doubled but the one operation that the dead had in flight, which happened whole or not at all; and
+//! nothing is left behind. [`Lock`] and [`Queue`] say what that means for them.
+//!
+//! # Platform
+//!
+//! Linux 5.4 or later on 64-bit little-endian machines. Shared memory is one memory file per tree of processes, with one
+//! descriptor; each process that uses it has one more thread, which sleeps until another process dies.
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
+compile_error!("multiproc runs on Linux on 64-bit little-endian machines (x86-64, aarch64)");
 
 mod channel;
 mod error;
@@ -10,8 +65,12 @@ mod sys;
 pub mod testing;
 mod world;
 
-pub use channel::{Consumer, Producer, Queue, QueueBuilder};
+pub use channel::{Consumer, Iter, Producer, Queue, QueueBuilder};
 pub use error::{ChildFailure, Error, ErrorKind, Result};
 pub use message::Message;
 pub use process::*;
 pub use sync::{Event, Lock, LockBuilder, LockGuard, OwnedLockGuard, Owner};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -5,7 +5,7 @@
 //! waits for the other side looks again.
 
 use super::queue::{Iter, Port, getting, looking, putting, received, timed, travelling};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::message::Message;
 use crate::sys::clock::Deadline;
 use crate::world::handle::{self, CONSUMER, PRODUCER};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// The putting end of a split [`Queue`](crate::Queue).
 ///
 /// When the last one, in whatever process, is dropped or its process is dead, consumers get what is left and then an error
-/// with [`is_closed`](Error::is_closed).
+/// with [`is_closed`](crate::Error::is_closed).
 pub struct Producer<T> {
     port: Port<T>,
 }
@@ -24,7 +24,7 @@ pub struct Producer<T> {
 /// The getting end of a split [`Queue`](crate::Queue).
 ///
 /// When the last one, in whatever process, is dropped or its process is dead, producers get an error with
-/// [`is_closed`](Error::is_closed).
+/// [`is_closed`](crate::Error::is_closed).
 pub struct Consumer<T> {
     port: Port<T>,
 }

@@ -53,19 +53,27 @@ impl<T> Port<T> {
         &self.ring
     }
 
-    /// Another handle to the same queue; a handle that exists can always be copied.
-    pub(super) fn with_roles(&self, roles: u32) -> Result<Port<T>> {
-        Ok(Port::new(self.ring.with_roles(roles)?))
+    /// Another handle to the same queue.
+    pub(super) fn with_roles(&self, roles: u32) -> Port<T> {
+        Port::new(self.ring.with_roles(roles))
     }
 
     pub(super) fn put_bytes(&self, bytes: &[u8], until: Deadline) -> Result<()> {
         self.ring.push(&Item { form: Form::Bytes, bytes, parcel: None }, until)
     }
 
-    pub(super) fn put_with<R>(&self, len: usize, fill: impl FnOnce(&mut [u8]) -> R, until: Deadline) -> Result<R> {
+    pub(super) fn put_with<R>(
+        &self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+        until: Deadline,
+    ) -> Result<R> {
         with_scratch(|scratch| {
             scratch.try_reserve_exact(len).map_err(|_| {
-                Error::new(ErrorKind::TooLarge, format!("no memory for a message of {len} bytes: send it in parts"))
+                Error::new(
+                    ErrorKind::TooLarge,
+                    format!("no memory for a message of {len} bytes: send it in parts"),
+                )
             })?;
             scratch.resize(len, 0);
             let result = fill(scratch);
@@ -94,7 +102,10 @@ impl<T: Serialize + DeserializeOwned> Port<T> {
             let ((), parcel) = handle::pack(|| message::encode::<T, M>(item, scratch))?;
             if !parcel.is_empty() {
                 handle::seal(scratch, &parcel);
-                return self.ring.push(&Item { form: Form::Typed, bytes: scratch, parcel: Some(&parcel) }, until);
+                return self.ring.push(
+                    &Item { form: Form::Typed, bytes: scratch, parcel: Some(&parcel) },
+                    until,
+                );
             }
             if self.verified.load(Ordering::Relaxed) == 0 {
                 message::verify::<T>(scratch)?;
@@ -104,14 +115,20 @@ impl<T: Serialize + DeserializeOwned> Port<T> {
         })
     }
 
-    pub(super) fn put_many<M: Message<T>>(&self, items: impl IntoIterator<Item = M>, until: Deadline) -> Result<()> {
+    pub(super) fn put_many<M: Message<T>>(
+        &self,
+        items: impl IntoIterator<Item = M>,
+        until: Deadline,
+    ) -> Result<()> {
         items.into_iter().try_for_each(|item| self.put(&item, until))
     }
 
     pub(super) fn get(&self, until: Deadline) -> Result<T> {
-        with_scratch(|scratch| match self.ring.pop(Form::Typed, type_name::<T>(), until, scratch)? {
-            None => message::decode(scratch),
-            Some(claimed) => handle::unpack(claimed, || message::decode(scratch)),
+        with_scratch(|scratch| {
+            match self.ring.pop(Form::Typed, type_name::<T>(), until, scratch)? {
+                None => message::decode(scratch),
+                Some(claimed) => handle::unpack(claimed, || message::decode(scratch)),
+            }
         })
     }
 
@@ -214,7 +231,9 @@ impl<T> QueueBuilder<T> {
             Some(max) if max > most => {
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
-                    format!("a queue of at most {max} messages is more than can be counted ({most}): use Queue::new for no limit"),
+                    format!(
+                        "a queue of at most {max} messages is more than can be counted ({most}): use Queue::new for no limit"
+                    ),
                 ));
             }
             max => max.unwrap_or(0) as u32,
@@ -258,15 +277,11 @@ impl<T> Queue<T> {
     ///
     /// When every producer, in whatever process, is dropped or dead, consumers get what is left and then an error with
     /// [`is_closed`](Error::is_closed); and the other way round. Another handle of this queue that is alive counts as both.
-    ///
-    /// # Errors
-    ///
-    /// If shared memory is damaged.
-    pub fn split(self) -> Result<(Producer<T>, Consumer<T>)> {
-        let producer = Producer::new(self.port.with_roles(PRODUCER)?);
-        let consumer = Consumer::new(self.port.with_roles(CONSUMER)?);
-        self.port.ring().count_ends();
-        Ok((producer, consumer))
+    pub fn split(self) -> (Producer<T>, Consumer<T>) {
+        (
+            Producer::new(self.port.with_roles(PRODUCER)),
+            Consumer::new(self.port.with_roles(CONSUMER)),
+        )
     }
 
     /// No more messages from now on: `put` is an error with [`is_closed`](Error::is_closed), and so is `get` once what is
@@ -329,12 +344,7 @@ macro_rules! looking {
         impl<T> Clone for $Type<T> {
             /// Another handle to the same queue.
             fn clone(&self) -> Self {
-                let roles = self.port.ring().roles();
-                // A process that has a handle has a place for its presence: this cannot fail.
-                match self.port.with_roles(roles) {
-                    Ok(port) => $Type { port },
-                    Err(error) => panic!("a handle that exists can be copied: {error}"),
-                }
+                $Type { port: self.port.with_roles(self.port.ring().roles()) }
             }
         }
 
@@ -397,7 +407,10 @@ macro_rules! putting {
             /// # Errors
             ///
             /// As [`put`](Self::put), for the first message that could not be put; those before it are in the queue.
-            pub fn put_many<M: Message<T>>(&self, items: impl IntoIterator<Item = M>) -> Result<()> {
+            pub fn put_many<M: Message<T>>(
+                &self,
+                items: impl IntoIterator<Item = M>,
+            ) -> Result<()> {
                 self.port.put_many(items, Deadline::NEVER)
             }
 
@@ -406,7 +419,10 @@ macro_rules! putting {
             /// # Errors
             ///
             /// As [`try_put`](Self::try_put), for the first message that could not be put.
-            pub fn try_put_many<M: Message<T>>(&self, items: impl IntoIterator<Item = M>) -> Result<()> {
+            pub fn try_put_many<M: Message<T>>(
+                &self,
+                items: impl IntoIterator<Item = M>,
+            ) -> Result<()> {
                 self.port.put_many(items, Deadline::NOW)
             }
 
@@ -488,7 +504,11 @@ macro_rules! putting {
             /// # Errors
             ///
             /// As [`try_put_bytes`](Self::try_put_bytes).
-            pub fn try_put_with<R>(&self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
+            pub fn try_put_with<R>(
+                &self,
+                len: usize,
+                fill: impl FnOnce(&mut [u8]) -> R,
+            ) -> Result<R> {
                 self.port.put_with(len, fill, Deadline::NOW)
             }
 
@@ -679,7 +699,11 @@ macro_rules! getting {
             /// # Errors
             ///
             /// As [`get_bytes_timeout`](Self::get_bytes_timeout).
-            pub fn get_with_timeout<R>(&self, read: impl FnOnce(&[u8]) -> R, timeout: Duration) -> Result<R> {
+            pub fn get_with_timeout<R>(
+                &self,
+                read: impl FnOnce(&[u8]) -> R,
+                timeout: Duration,
+            ) -> Result<R> {
                 timed(self.port.get_with(read, Deadline::after(timeout)))
             }
 
@@ -688,7 +712,11 @@ macro_rules! getting {
             /// # Errors
             ///
             /// As [`get_bytes_timeout`](Self::get_bytes_timeout).
-            pub fn get_with_deadline<R>(&self, read: impl FnOnce(&[u8]) -> R, deadline: Instant) -> Result<R> {
+            pub fn get_with_deadline<R>(
+                &self,
+                read: impl FnOnce(&[u8]) -> R,
+                deadline: Instant,
+            ) -> Result<R> {
                 timed(self.port.get_with(read, Deadline::at(deadline)))
             }
         }
@@ -700,7 +728,11 @@ macro_rules! travelling {
     ($Type:ident, $roles:expr) => {
         impl<T> Serialize for $Type<T> {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                handle::serialize(self.port.ring().reference(), self.port.ring().roles(), serializer)
+                handle::serialize(
+                    self.port.ring().reference(),
+                    self.port.ring().roles(),
+                    serializer,
+                )
             }
         }
 
@@ -734,15 +766,21 @@ pub(super) fn received<'de, T, D: serde::Deserializer<'de>>(
     what: &str,
 ) -> Result<Port<T>, D::Error> {
     let (reference, roles) = handle::deserialize(deserializer, Kind::Queue)?;
-    let refuse = |text: String| message::refuse_to_deserialize(Error::new(ErrorKind::Mismatch, text));
+    let refuse =
+        |text: String| message::refuse_to_deserialize(Error::new(ErrorKind::Mismatch, text));
     // From here on the ring gives the roles back when it is dropped.
     let ring = Ring::from_reference(reference, roles).map_err(message::refuse_to_deserialize)?;
     if roles != wanted {
-        return Err(refuse(format!("opened as the {what} of a queue, which is another end than was sent")));
+        return Err(refuse(format!(
+            "opened as the {what} of a queue, which is another end than was sent"
+        )));
     }
     if !ring.is_of(type_name::<T>()) {
         let holds = ring.type_name().map_err(message::refuse_to_deserialize)?;
-        return Err(refuse(format!("queue: opened as Queue<{}>, holds Queue<{holds}>", type_name::<T>())));
+        return Err(refuse(format!(
+            "queue: opened as Queue<{}>, holds Queue<{holds}>",
+            type_name::<T>()
+        )));
     }
     Ok(Port::new(ring))
 }

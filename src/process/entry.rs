@@ -39,6 +39,7 @@ use std::any::TypeId;
 use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
+use std::mem::offset_of;
 use std::os::fd::AsFd;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -75,7 +76,10 @@ struct Reply {
 
 const MAGIC: [u64; 2] = [0x9c1f_27d0_6b3e_58a4, 0x41e6_b80d_f25a_937c];
 
+const _: () = assert!(offset_of!(Entry, magic) == 0);
+
 /// What stands for one function in the image.
+#[derive(Debug)]
 #[repr(C)]
 pub(super) struct Entry {
     magic: [u64; 2],
@@ -173,15 +177,17 @@ impl Entry {
         let entry = place as *const Entry;
         // SAFETY:
         // - E2: the place is aligned and lies, whole, in a readable data segment of this program, which stays mapped;
-        // - the field is a pair of integers, for which any bytes are a value;
+        // - the first field is a pair of integers, for which any bytes are a value;
         // - volatile, because the bytes may be somebody's variable if the offset is wrong; they are only compared.
-        let magic = unsafe { (&raw const (*entry).magic).read_volatile() };
+        let magic = unsafe { entry.cast::<[u64; 2]>().read_volatile() };
         if magic != MAGIC {
             return wrong("where the program has no function to run");
         }
         // SAFETY: as above; behind the magic words stands a constant that the compiler made in `EntryOf`, and a type id
         // is a plain number in any case.
-        let function = unsafe { (&raw const (*entry).function).read_volatile() };
+        let function = unsafe {
+            entry.wrapping_byte_add(offset_of!(Entry, function)).cast::<TypeId>().read_volatile()
+        };
         if checksum(function) != sum {
             return wrong("where the program has another function");
         }

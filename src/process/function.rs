@@ -196,14 +196,15 @@ mod tests {
 
     #[test]
     fn eight_arguments_keep_their_order() {
-        let join = |a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8| [a, b, c, d, e, f, g, h];
+        let join =
+            |a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8| [a, b, c, d, e, f, g, h];
         assert_eq!(through(join, (1, 2, 3, 4, 5, 6, 7, 8)).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 
     #[test]
     fn cut_or_stretched_bytes_are_errors() {
         let mut bytes = Vec::new();
-        Arguments::<(String, u32)>::encode(("xyz", 7), &mut bytes, Token).unwrap();
+        Arguments::<(String, u32)>::encode(&("xyz", 7), &mut bytes, Token).unwrap();
         assert_eq!(<(String, u32)>::decode(&bytes, Token).unwrap(), ("xyz".to_owned(), 7));
         for len in 0..bytes.len() {
             assert!(<(String, u32)>::decode(&bytes[..len], Token).is_err(), "{len}");

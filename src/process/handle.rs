@@ -24,8 +24,14 @@ use crate::sys::process as sys;
 /// use multiproc::Process;
 /// use std::os::unix::process::ExitStatusExt;
 ///
+/// fn idle() {
+///     loop {
+///         std::thread::park();
+///     }
+/// }
+///
 /// # fn main() -> multiproc::Result<()> {
-/// let process = Process::spawn(|| loop { std::thread::park() }, ())?;
+/// let process = Process::spawn(idle, ())?;
 /// let handle = process.handle();
 /// assert!(handle.is_alive());
 /// handle.terminate()?;
@@ -157,8 +163,14 @@ impl fmt::Debug for ProcessHandle {
 /// ```
 /// use multiproc::{Process, active_children};
 ///
+/// fn idle() {
+///     loop {
+///         std::thread::park();
+///     }
+/// }
+///
 /// # fn main() -> multiproc::Result<()> {
-/// let process = Process::builder().name("idler").spawn(|| loop { std::thread::park() }, ())?;
+/// let _process = Process::builder().name("idler").spawn(idle, ())?;
 /// let children = active_children();
 /// assert_eq!(children.len(), 1);
 /// assert_eq!(children[0].name(), "idler");

@@ -198,7 +198,10 @@ impl<R> Process<R> {
         }
         Err(Error::new(
             ErrorKind::Foreign,
-            format!("process {:?} is the parent's: it was inherited over a fork", self.child.name()),
+            format!(
+                "process {:?} is the parent's: it was inherited over a fork",
+                self.child.name()
+            ),
         ))
     }
 }
@@ -219,11 +222,17 @@ impl<R: DeserializeOwned> Process<R> {
     /// # Examples
     ///
     /// ```
-    /// # fn main() -> multiproc::Result<()> {
     /// use multiproc::Process;
     ///
-    /// let process = Process::spawn(|| std::process::exit(3), ())?;
-    /// # let process: Process<()> = process;
+    /// fn count(text: String) -> usize {
+    ///     if text.is_empty() {
+    ///         std::process::exit(3);
+    ///     }
+    ///     text.len()
+    /// }
+    ///
+    /// # fn main() -> multiproc::Result<()> {
+    /// let process = Process::spawn(count, ("",))?;
     /// let error = process.join().unwrap_err();
     /// assert_eq!(error.child().unwrap().exit_code(), Some(3));
     /// # Ok(())
@@ -256,12 +265,17 @@ impl<R: DeserializeOwned> Process<R> {
     /// # Examples
     ///
     /// ```
-    /// # fn main() -> multiproc::Result<()> {
     /// use multiproc::Process;
     /// use std::time::Duration;
     ///
-    /// let mut process = Process::spawn(|| loop { std::thread::park() }, ())?;
-    /// # let _: &Process<()> = &process;
+    /// fn idle() {
+    ///     loop {
+    ///         std::thread::park();
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> multiproc::Result<()> {
+    /// let mut process = Process::spawn(idle, ())?;
     /// assert!(process.join_timeout(Duration::from_millis(1))?.is_none());
     /// process.handle().kill()?;
     /// assert_eq!(process.join().unwrap_err().child().unwrap().signal(), Some(9));
@@ -301,8 +315,13 @@ impl<R: DeserializeOwned> Process<R> {
         match state {
             State::Returned => unpack(&bytes),
             State::Panicked => {
-                let panic: Panic = postcard::from_bytes(&bytes).map_err(|error| damaged("a panic", error))?;
-                Err(Error::from_child(failure.with_panic(panic.message, panic.location, panic.backtrace)))
+                let panic: Panic =
+                    postcard::from_bytes(&bytes).map_err(|error| damaged("a panic", error))?;
+                Err(Error::from_child(failure.with_panic(
+                    panic.message,
+                    panic.location,
+                    panic.backtrace,
+                )))
             }
             State::Refused => {
                 Err(postcard::from_bytes(&bytes).map_err(|error| damaged("an error", error))?)

@@ -214,13 +214,27 @@ impl ProcessBuilder {
                     match sys::open(pid) {
                         Ok(fd) => {
                             world.embryo_started(embryo.started(), pid);
-                            return Ok(Child::register(pid, name, self.daemon, fd, call.take(), discard));
+                            return Ok(Child::register(
+                                pid,
+                                name,
+                                self.daemon,
+                                fd,
+                                call.take(),
+                                discard,
+                            ));
                         }
                         Err(again) => error = again,
                     }
                 }
                 sys::kill_unseen(pid);
-                return Err(self.cannot_start(&name, error));
+                if sys::is_descriptor_limit(&error) {
+                    return Err(self.cannot_start(&name, error));
+                }
+                let text = format!(
+                    "cannot start process {name:?}: cannot watch it: {error} (pidfd_open needs Linux 5.3, and leave of \
+                     the sandbox if there is one)"
+                );
+                return Err(Error::new(ErrorKind::Spawn, text).with_source(error));
             }
         };
         world.embryo_started(embryo.started(), pid);
@@ -231,7 +245,9 @@ impl ProcessBuilder {
     fn execute(&self, name: &str, ticket: &Ticket, world: BorrowedFd<'_>) -> Result<u32> {
         let program = match &self.executable {
             None => PathBuf::from("/proc/self/exe"),
-            Some(path) => std::path::absolute(path).map_err(|error| self.cannot_start(name, error))?,
+            Some(path) => {
+                std::path::absolute(path).map_err(|error| self.cannot_start(name, error))?
+            }
         };
         let program = c_string(program.into_os_string(), "the path of the executable")?;
         let directory = match &self.current_dir {
@@ -272,7 +288,9 @@ impl ProcessBuilder {
             if key.is_empty() || key.as_encoded_bytes().contains(&b'=') {
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
-                    format!("an environment variable cannot be named {key:?}: expected a name without `=`"),
+                    format!(
+                        "an environment variable cannot be named {key:?}: expected a name without `=`"
+                    ),
                 ));
             }
         }
@@ -318,7 +336,10 @@ impl ProcessBuilder {
             None => (Path::new("/proc/self/exe"), " (is /proc mounted?)"),
         };
         let hint = if error.kind() == io::ErrorKind::NotFound { hint } else { "" };
-        let text = format!("cannot start process {name:?}: cannot execute {}: {error}{hint}", path.display());
+        let text = format!(
+            "cannot start process {name:?}: cannot execute {}: {error}{hint}",
+            path.display()
+        );
         Error::new(ErrorKind::Spawn, text).with_source(error)
     }
 }

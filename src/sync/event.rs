@@ -29,9 +29,9 @@ use crate::error::Result;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::futex;
+use crate::world::Shared;
 use crate::world::handle::{self, CellRef, Kind};
 use crate::world::wait::{Wait, me};
-use crate::world::Shared;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -190,7 +190,9 @@ impl Event {
             if now == asleep
                 || word.compare_exchange(now, asleep, Ordering::Relaxed, Ordering::Relaxed).is_ok()
             {
-                world.sleep(word, asleep, until, Wait::News, || word.load(Ordering::Relaxed) == asleep);
+                world.sleep(word, asleep, until, Wait::News, || {
+                    word.load(Ordering::Relaxed) == asleep
+                });
             }
         }
     }

@@ -319,7 +319,8 @@ fn busy<T>(result: Result<T>) -> Result<T> {
 impl core::fmt::Debug for Lock {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let owner = self.live_owner();
-        let dead = self.cell.word.is_marked() || (owner.is_none() && self.cell.word.owner().is_some());
+        let dead =
+            self.cell.word.is_marked() || (owner.is_none() && self.cell.word.owner().is_some());
         f.debug_struct("Lock")
             .field("owner", &owner.and_then(|id| Owner::of(self.reference.world, id)))
             .field("owner_died", &dead)

@@ -75,23 +75,15 @@ pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], until: Deadline) {
     // - `list` holds `count` initialised entries whose words outlive the call;
     // - `time` is null or a timespec that outlives the call.
     unsafe {
-        libc::syscall(
-            libc::SYS_futex_waitv,
-            list.as_ptr(),
-            count,
-            0,
-            time,
-            libc::CLOCK_MONOTONIC,
-        )
+        libc::syscall(libc::SYS_futex_waitv, list.as_ptr(), count, 0, time, libc::CLOCK_MONOTONIC)
     };
 }
 
 /// Whether the kernel has `futex_waitv` (Linux 5.16; some sandboxes hide it).
 pub(crate) fn has_wait_any() -> bool {
     // SAFETY: no entries: the kernel refuses the count before it reads any memory.
-    let result = unsafe {
-        libc::syscall(libc::SYS_futex_waitv, core::ptr::null::<WaitV>(), 0, 0, 0, 0)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_futex_waitv, core::ptr::null::<WaitV>(), 0, 0, 0, 0) };
     result == -1 && io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS)
 }
 

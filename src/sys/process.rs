@@ -524,8 +524,14 @@ mod tests {
 
     fn start_shell(script: &str) -> u32 {
         let args = ["sh", "-c", script].map(|arg| CString::new(arg).unwrap());
-        start(&Start { program: c"/bin/sh", args: &args, env: &[], directory: None, descriptors: &[] })
-            .unwrap()
+        start(&Start {
+            program: c"/bin/sh",
+            args: &args,
+            env: &[],
+            directory: None,
+            descriptors: &[],
+        })
+        .unwrap()
     }
 
     #[test]
@@ -577,7 +583,8 @@ mod tests {
     #[test]
     fn notes_are_read_and_cut_ones_are_not() {
         let mut notes = Vec::new();
-        for (kind, name, data) in [(1_u32, &b"GNU\0"[..], &[1_u8; 16][..]), (3, b"GNU\0", &[7; 20])] {
+        for (kind, name, data) in [(1_u32, &b"GNU\0"[..], &[1_u8; 16][..]), (3, b"GNU\0", &[7; 20])]
+        {
             notes.extend((name.len() as u32).to_ne_bytes());
             notes.extend((data.len() as u32).to_ne_bytes());
             notes.extend(kind.to_ne_bytes());

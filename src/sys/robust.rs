@@ -71,12 +71,14 @@ impl List {
         let taken = take();
         if taken {
             let first = head.list.load(Ordering::Relaxed);
+            let (node_previous, node_next) =
+                (node.wrapping_add(24).cast(), node.wrapping_add(32).cast());
             // SAFETY:
             // - the caller hands over a node of 40 bytes in a mapping that is never unmapped;
             // - only the thread that took the word writes these fields; a peer's scribbling cannot make this store unsound.
-            let node_previous = unsafe { AtomicUsize::from_ptr(node.add(24).cast()) };
+            let node_previous = unsafe { AtomicUsize::from_ptr(node_previous) };
             // SAFETY: as above.
-            let node_next = unsafe { AtomicUsize::from_ptr(node.add(32).cast()) };
+            let node_next = unsafe { AtomicUsize::from_ptr(node_next) };
             node_next.store(first, Ordering::Relaxed);
             // Nobody unlinks this node, so nobody reads its previous field; it only must not be wild.
             node_previous.store(node as usize + 24, Ordering::Relaxed);

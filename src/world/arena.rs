@@ -201,12 +201,13 @@ impl Block {
         })?;
         let from = self.payload.wrapping_add(offset);
         let end = to.len();
+        let spare = to.spare_capacity_mut().as_mut_ptr().cast::<u8>();
         // SAFETY:
         // - the range was checked; the source is mapped for ever;
         // - `to` has room for `len` more bytes, and private memory does not overlap shared memory;
         // - bytes have no invalid values; the caller's protocol keeps writers away, and if a peer writes all the same,
         //   only the copied bytes differ.
-        unsafe { core::ptr::copy_nonoverlapping(from, to.as_mut_ptr().add(end), len) };
+        unsafe { core::ptr::copy_nonoverlapping(from, spare, len) };
         // SAFETY: these bytes were just written, within the capacity.
         unsafe { to.set_len(end + len) };
         Ok(())
@@ -229,7 +230,7 @@ impl Block {
     pub(crate) fn get<T: Shared>(&self, offset: usize) -> Result<&'static T> {
         self.check(offset, size_of::<T>())?;
         let address = self.payload.wrapping_add(offset);
-        if address as usize % align_of::<T>() != 0 {
+        if !(address as usize).is_multiple_of(align_of::<T>()) {
             return Err(out_of_block(self, offset, size_of::<T>()));
         }
         // SAFETY:
@@ -399,14 +400,22 @@ impl World {
     }
 
     /// A fresh cell of `kind`, with the presence bits `roles` for this process.
-    pub(crate) fn alloc_cell(&self, kind: u32, type_hash: u32, roles: u32) -> Result<(CellId, &'static Cell)> {
+    pub(crate) fn alloc_cell(
+        &self,
+        kind: u32,
+        type_hash: u32,
+        roles: u32,
+    ) -> Result<(CellId, &'static Cell)> {
         let held = self.hold()?;
         let index = held.free_cell()?;
         let cell = self.cell(index)?;
         let generation = cell.generation.load(Ordering::Relaxed).wrapping_add(1).max(1);
         // Presence first: it needs memory and may fail.
         held.set_presence(self.this_process(), index, roles)?;
-        self.header.arena.free_cell.store(cell.payload[0].load(Ordering::Relaxed) as u32, Ordering::Relaxed);
+        self.header
+            .arena
+            .free_cell
+            .store(cell.payload[0].load(Ordering::Relaxed) as u32, Ordering::Relaxed);
         for word in &cell.payload {
             word.store(0, Ordering::Relaxed);
         }
@@ -475,7 +484,11 @@ impl World {
     }
 
     /// The word that holds a cell's presence bits for a process, and their place in it.
-    fn presence_word(&self, process: ProcessId, index: u32) -> Result<Option<(&'static AtomicU64, u32)>> {
+    fn presence_word(
+        &self,
+        process: ProcessId,
+        index: u32,
+    ) -> Result<Option<(&'static AtomicU64, u32)>> {
         let record = &self.header.records[process.slot() % PROCESSES];
         if record.generation.load(Ordering::Acquire) != process.generation() {
             return Ok(None);
@@ -526,12 +539,18 @@ impl World {
 
 #[cold]
 fn no_block(id: u32) -> Error {
-    Error::new(ErrorKind::Corrupted, format!("shared memory is corrupted: there is no block {id:#x}"))
+    Error::new(
+        ErrorKind::Corrupted,
+        format!("shared memory is corrupted: there is no block {id:#x}"),
+    )
 }
 
 #[cold]
 fn no_cell(index: u32) -> Error {
-    Error::new(ErrorKind::Corrupted, format!("shared memory is corrupted: there is no cell {index}"))
+    Error::new(
+        ErrorKind::Corrupted,
+        format!("shared memory is corrupted: there is no cell {index}"),
+    )
 }
 
 impl Held<'_> {
@@ -558,7 +577,10 @@ impl Held<'_> {
         block.head.holder.store(holder, Ordering::Release);
         first.store(next, Ordering::Relaxed);
         arena.fresh.store(arena.fresh.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
-        arena.bytes.store(arena.bytes.load(Ordering::Relaxed).saturating_add(footprint(&block)), Ordering::Relaxed);
+        arena.bytes.store(
+            arena.bytes.load(Ordering::Relaxed).saturating_add(footprint(&block)),
+            Ordering::Relaxed,
+        );
         Ok(block)
     }
 
@@ -566,7 +588,10 @@ impl Held<'_> {
         let arena = &self.world.header.arena;
         let class = block.head.magic.load(Ordering::Relaxed) ^ MAGIC;
         let Some(first) = self.world.header.free.get(class as usize) else { return };
-        arena.bytes.store(arena.bytes.load(Ordering::Relaxed).saturating_sub(footprint(block)), Ordering::Relaxed);
+        arena.bytes.store(
+            arena.bytes.load(Ordering::Relaxed).saturating_sub(footprint(block)),
+            Ordering::Relaxed,
+        );
         arena.fresh.store(arena.fresh.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
         self.punch(block);
         block.head.listed.store(1, Ordering::Relaxed);
@@ -658,14 +683,17 @@ impl Held<'_> {
     fn free_cell(&self) -> Result<u32> {
         let arena = &self.world.header.arena;
         if arena.free_cell.load(Ordering::Relaxed) == 0
-            && arena.fresh_cells.load(Ordering::Relaxed) > arena.live_cells.load(Ordering::Relaxed) + CELLS
+            && arena.fresh_cells.load(Ordering::Relaxed)
+                > arena.live_cells.load(Ordering::Relaxed) + CELLS
         {
             self.sweep();
         }
         if arena.free_cell.load(Ordering::Relaxed) == 0 {
             self.add_cells()?;
         }
-        arena.fresh_cells.store(arena.fresh_cells.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+        arena
+            .fresh_cells
+            .store(arena.fresh_cells.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
         arena.free_cell.load(Ordering::Relaxed).checked_sub(1).ok_or_else(|| no_cell(0))
     }
 
@@ -675,7 +703,10 @@ impl Held<'_> {
         let Some(entry) = self.world.header.cell_blocks.get(count as usize) else {
             return Err(Error::new(
                 ErrorKind::Limit,
-                format!("all {} shared objects of this process tree are in use", CELLS * CELL_BLOCKS as u32),
+                format!(
+                    "all {} shared objects of this process tree are in use",
+                    CELLS * CELL_BLOCKS as u32
+                ),
             ));
         };
         let class = class_of(CELL_BLOCK - HEAD).unwrap_or(0);
@@ -685,7 +716,8 @@ impl Held<'_> {
             let cell: &Cell = block.get(index as usize * size_of::<Cell>())?;
             cell.kind.store(0, Ordering::Relaxed);
             cell.in_flight.store(0, Ordering::Relaxed);
-            cell.payload[0].store(u64::from(arena.free_cell.load(Ordering::Relaxed)), Ordering::Relaxed);
+            cell.payload[0]
+                .store(u64::from(arena.free_cell.load(Ordering::Relaxed)), Ordering::Relaxed);
             arena.free_cell.store(count * CELLS + index + 1, Ordering::Relaxed);
         }
         // ORDERING(cells): Release, pairs with the Acquire in `cell`; the block's id before the count.
@@ -696,15 +728,20 @@ impl Held<'_> {
     fn push_cell(&self, index: u32, cell: &Cell) {
         let arena = &self.world.header.arena;
         cell.kind.store(0, Ordering::Relaxed);
-        cell.payload[0].store(u64::from(arena.free_cell.load(Ordering::Relaxed)), Ordering::Relaxed);
+        cell.payload[0]
+            .store(u64::from(arena.free_cell.load(Ordering::Relaxed)), Ordering::Relaxed);
         arena.free_cell.store(index + 1, Ordering::Relaxed);
-        arena.fresh_cells.store(arena.fresh_cells.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+        arena
+            .fresh_cells
+            .store(arena.fresh_cells.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }
 
     fn set_presence(&self, process: ProcessId, index: u32, roles: u32) -> Result<()> {
         let table = (index / PRESENCE_CELLS) as usize;
         let record = &self.world.header.records[process.slot() % PROCESSES];
-        if table >= PRESENCE_BLOCKS || record.generation.load(Ordering::Acquire) != process.generation() {
+        if table >= PRESENCE_BLOCKS
+            || record.generation.load(Ordering::Acquire) != process.generation()
+        {
             return Err(no_cell(index));
         }
         if record.presence[table].load(Ordering::Relaxed) == 0 {
@@ -758,7 +795,10 @@ impl Held<'_> {
                         if block.head.listed.swap(1, Ordering::Relaxed) == 0 {
                             self.punch(&block);
                         }
-                        block.head.next_free.store(first.load(Ordering::Relaxed), Ordering::Relaxed);
+                        block
+                            .head
+                            .next_free
+                            .store(first.load(Ordering::Relaxed), Ordering::Relaxed);
                         first.store(id, Ordering::Relaxed);
                     }
                 }
@@ -802,8 +842,11 @@ impl Held<'_> {
             return true;
         }
         if let Some(id) = Id::from_bits(holder) {
-            let dead =
-                if id.slot() < PROCESSES { world.registry.is_gone(id) } else { world.registry.is_dead(id) };
+            let dead = if id.slot() < PROCESSES {
+                world.registry.is_gone(id)
+            } else {
+                world.registry.is_dead(id)
+            };
             if !dead {
                 return true;
             }

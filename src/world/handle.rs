@@ -79,10 +79,15 @@ impl CellRef {
     fn find(world: &'static World, id: CellId) -> Result<Arc<CellRef>> {
         let cell = world.cell(id.index)?;
         if cell.generation.load(Ordering::Acquire) != id.generation {
-            return Err(Error::new(ErrorKind::Corrupted, "a handle refers to a shared object that is gone"));
+            return Err(Error::new(
+                ErrorKind::Corrupted,
+                "a handle refers to a shared object that is gone",
+            ));
         }
         let mut table = world.handles.lock();
-        if let Some(found) = table.get(&id.index).and_then(Weak::upgrade).filter(|found| found.id == id) {
+        if let Some(found) =
+            table.get(&id.index).and_then(Weak::upgrade).filter(|found| found.id == id)
+        {
             return Ok(found);
         }
         world.add_presence(world.this_process(), id.index, PRESENT)?;
@@ -128,13 +133,19 @@ impl CellRef {
 
     /// Whether this process itself has a handle with the role.
     pub(crate) fn has_role(&self, role: u32) -> bool {
-        ROLES.iter().zip(&self.roles).any(|(r, count)| r & role != 0 && count.load(Ordering::Relaxed) > 0)
+        ROLES
+            .iter()
+            .zip(&self.roles)
+            .any(|(r, count)| r & role != 0 && count.load(Ordering::Relaxed) > 0)
     }
 
     /// Whether any living process has a handle with the role.
     pub(crate) fn is_role_alive(&self, role: u32) -> bool {
         self.has_role(role)
-            || self.world.living_processes().any(|process| self.world.presence(process, self.id.index) & role != 0)
+            || self
+                .world
+                .living_processes()
+                .any(|process| self.world.presence(process, self.id.index) & role != 0)
     }
 }
 
@@ -344,7 +355,9 @@ pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
     use serde::de::Error as _;
     let (world, place) = <(u64, u32)>::deserialize(deserializer)?;
     let carried = SCOPE.with(|cell| match &mut *cell.borrow_mut() {
-        Some(Scope::Unpacking(handles)) => Some(handles.get_mut(place as usize).and_then(Option::take)),
+        Some(Scope::Unpacking(handles)) => {
+            Some(handles.get_mut(place as usize).and_then(Option::take))
+        }
         _ => None,
     });
     let Some(carried) = carried else {

@@ -72,7 +72,10 @@ pub(crate) fn start(world: &'static World, reserved: Option<ProcessId>) -> Resul
     let thread = thread::with_signals_blocked(|| thread.spawn(body));
     thread.map_err(|e| crate::Error::os("cannot start the keeper thread (see ulimit -u)", e))?;
     told.recv().unwrap_or_else(|_| {
-        Err(crate::Error::new(crate::ErrorKind::Other, "the keeper thread ended before it registered the process"))
+        Err(crate::Error::new(
+            crate::ErrorKind::Other,
+            "the keeper thread ended before it registered the process",
+        ))
     })
 }
 
@@ -95,7 +98,16 @@ impl Keeper {
     fn new(world: &'static World, process: ProcessId) -> Keeper {
         let seen = (0..PROCESSES).map(|index| world.registry.state(index)).collect();
         let dying = Vec::with_capacity(PROCESSES);
-        Keeper { world, process, seen, dying, ring: None, next_news_look: 0, embryos: false, alarms: world.alarms() }
+        Keeper {
+            world,
+            process,
+            seen,
+            dying,
+            ring: None,
+            next_news_look: 0,
+            embryos: false,
+            alarms: world.alarms(),
+        }
     }
 
     fn run(&mut self) -> ! {
@@ -139,9 +151,11 @@ impl Keeper {
             if is_death(before, state) {
                 death = true;
                 let old = ProcessId::from_bits((before.generation().max(1) << 12) | index as u32);
-                if let Some(id) = old.into_iter().chain(registry.process_at(index)).find(|&id| {
-                    registry.is_dead(id) && !registry.is_gone(id)
-                }) && self.dying.len() < self.dying.capacity()
+                if let Some(id) = old
+                    .into_iter()
+                    .chain(registry.process_at(index))
+                    .find(|&id| registry.is_dead(id) && !registry.is_gone(id))
+                    && self.dying.len() < self.dying.capacity()
                 {
                     self.dying.push((id, clock::now()));
                 }
@@ -257,7 +271,9 @@ impl Keeper {
 /// Whether a slot that held `before` and holds `now` had a death in between.
 fn is_death(before: State, now: State) -> bool {
     let steps = now.generation().wrapping_sub(before.generation());
-    (before.is_alive() && (steps != 0 || !now.is_alive())) || (steps != 0 && !now.is_alive()) || steps > 1
+    (before.is_alive() && (steps != 0 || !now.is_alive()))
+        || (steps != 0 && !now.is_alive())
+        || steps > 1
 }
 
 #[cfg(test)]

@@ -116,7 +116,10 @@ fn make(given: Option<(File, ProcessId)>) -> Result<&'static World> {
         (Some((file, child)), _) => (file, Some(child)),
         (None, Some(parent)) => {
             let file = parent.segments.file().try_clone();
-            (file.map_err(|e| Error::os("cannot duplicate the descriptor of shared memory", e))?, None)
+            (
+                file.map_err(|e| Error::os("cannot duplicate the descriptor of shared memory", e))?,
+                None,
+            )
         }
         (None, None) => (create(namespace)?, None),
     };
@@ -160,7 +163,10 @@ fn create(namespace: u64) -> Result<File> {
 
 /// A file that is too short or could shrink is not mapped at all.
 fn check_file(file: &File) -> Result<()> {
-    let size = file.metadata().map_err(|e| Error::os("cannot ask for the size of shared memory", e))?.len();
+    let size = file
+        .metadata()
+        .map_err(|e| Error::os("cannot ask for the size of shared memory", e))?
+        .len();
     if size < header::LEN as u64 {
         return Err(Error::new(
             crate::ErrorKind::Corrupted,
@@ -343,7 +349,8 @@ impl core::fmt::Debug for World {
 impl Slot {
     /// The half of the state that the kernel marks, as a word to sleep on.
     fn robust_word(&self) -> &AtomicU32 {
-        const _: () = assert!(cfg!(target_endian = "little"), "the robust word is the low half of the state");
+        const _: () =
+            assert!(cfg!(target_endian = "little"), "the robust word is the low half of the state");
         #[allow(unsafe_code, reason = "the kernel knows half of the word")]
         // SAFETY:
         // - the low half of a live, aligned 64-bit atomic, which is its first half here;

@@ -91,10 +91,8 @@ impl State {
         State(u64::from(generation) << 32 | u64::from(word))
     }
 
-    pub(crate) fn bits(self) -> u64 {
-        self.0
-    }
 
+    #[cfg(test)]
     pub(crate) fn from_bits(bits: u64) -> State {
         State(bits)
     }
@@ -204,11 +202,6 @@ impl Registry {
         (!state.is_free()).then(|| Id::new(index, state.generation()))
     }
 
-    /// The process that a thread belongs to.
-    pub(crate) fn process_of(&self, thread: Id) -> Option<ProcessId> {
-        Id::from_bits(self.slot(thread.slot()).process.load(Ordering::Relaxed))
-    }
-
     /// Takes a process slot for the calling thread, its keeper.
     pub(crate) fn take_process(&self, list: Option<&List>, pid: u32) -> Result<ProcessId> {
         for index in 0..PROCESSES {
@@ -241,12 +234,19 @@ impl Registry {
         slot.pid.store(pid, Ordering::Relaxed);
         let old = State::new(id.generation(), EMBRYO);
         let new = State::new(id.generation(), thread::id() | WAITERS);
-        let taken = || slot.state.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        let taken = || {
+            slot.state.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        };
         linked(list, slot, taken)
     }
 
     /// Takes a thread slot for the calling thread.
-    pub(crate) fn take_thread(&self, list: Option<&List>, process: ProcessId, pid: u32) -> Result<Id> {
+    pub(crate) fn take_thread(
+        &self,
+        list: Option<&List>,
+        process: ProcessId,
+        pid: u32,
+    ) -> Result<Id> {
         // Slots are taken in turn, so that a dead owner's numbers can be read for long.
         let first = self.header.thread_cursor.load(Ordering::Relaxed) as usize;
         let count = SLOTS - PROCESSES;
@@ -273,7 +273,9 @@ impl Registry {
             return None;
         }
         let new = State::new(old.generation() + 1, word);
-        let taken = || slot.state.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        let taken = || {
+            slot.state.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        };
         linked(list, slot, taken).then_some(id)
     }
 
@@ -324,6 +326,8 @@ fn linked(list: Option<&List>, slot: &'static Slot, take: impl FnOnce() -> bool)
 fn full(what: &str, most: usize) -> Error {
     Error::new(
         ErrorKind::Limit,
-        format!("all {most} places for {what} of this process tree are taken: end some of them first"),
+        format!(
+            "all {most} places for {what} of this process tree are taken: end some of them first"
+        ),
     )
 }

@@ -71,11 +71,20 @@ impl Segments {
         if !base.is_null() {
             return Ok(base);
         }
-        let size = self.file.metadata().map_err(|e| Error::os("cannot ask for the size of shared memory", e))?.len();
-        if len == 0 || offset % 4096 != 0 || offset.checked_add(len).is_none_or(|end| end > size) {
+        let size = self
+            .file
+            .metadata()
+            .map_err(|e| Error::os("cannot ask for the size of shared memory", e))?
+            .len();
+        if len == 0
+            || !offset.is_multiple_of(4096)
+            || offset.checked_add(len).is_none_or(|end| end > size)
+        {
             return Err(Error::new(
                 ErrorKind::Corrupted,
-                format!("shared memory is corrupted: a segment of {len} bytes at {offset} in a file of {size}"),
+                format!(
+                    "shared memory is corrupted: a segment of {len} bytes at {offset} in a file of {size}"
+                ),
             ));
         }
         let map = memmap2::MmapOptions::new()
@@ -107,7 +116,11 @@ impl Segments {
                 return Err(corrupted(index, offset, len));
             }
             let entry = &self.header().segments[index];
-            base = self.map(index, entry.offset.load(Ordering::Relaxed), entry.len.load(Ordering::Relaxed))?;
+            base = self.map(
+                index,
+                entry.offset.load(Ordering::Relaxed),
+                entry.len.load(Ordering::Relaxed),
+            )?;
         }
         let size = mapped.len.load(Ordering::Relaxed) as u64;
         if offset.checked_add(len).is_none_or(|end| end > size) {
@@ -119,7 +132,7 @@ impl Segments {
     /// A reference to a structure of atomics in a segment.
     pub(crate) fn get<T: Shared>(&self, index: usize, offset: u64) -> Result<&'static T> {
         let address = self.at(index, offset, size_of::<T>() as u64)?;
-        if address as usize % align_of::<T>() != 0 {
+        if !(address as usize).is_multiple_of(align_of::<T>()) {
             return Err(corrupted(index, offset, size_of::<T>() as u64));
         }
         // SAFETY:
@@ -130,7 +143,11 @@ impl Segments {
 
     /// Makes the file at least `size` bytes long.
     pub(crate) fn grow(&self, size: u64) -> Result<()> {
-        let now = self.file.metadata().map_err(|e| Error::os("cannot ask for the size of shared memory", e))?.len();
+        let now = self
+            .file
+            .metadata()
+            .map_err(|e| Error::os("cannot ask for the size of shared memory", e))?
+            .len();
         if now >= size {
             return Ok(());
         }
@@ -147,6 +164,8 @@ impl Segments {
 fn corrupted(index: usize, offset: u64, len: u64) -> Error {
     Error::new(
         ErrorKind::Corrupted,
-        format!("shared memory is corrupted: a reference to {len} bytes at {offset} of segment {index}, which has no such place"),
+        format!(
+            "shared memory is corrupted: a reference to {len} bytes at {offset} of segment {index}, which has no such place"
+        ),
     )
 }

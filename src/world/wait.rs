@@ -81,8 +81,9 @@ thread_local! {
 
 impl Records {
     pub(crate) fn new() -> Result<&'static Records> {
-        let memory = memory::wiped_on_fork(size_of::<Records>())
-            .map_err(|e| Error::os("cannot prepare memory that fork wipes (Linux 4.14 or later)", e))?;
+        let memory = memory::wiped_on_fork(size_of::<Records>()).map_err(|e| {
+            Error::os("cannot prepare memory that fork wipes (Linux 4.14 or later)", e)
+        })?;
         // SAFETY:
         // - the mapping is page aligned, as large as Records, private and never unmapped;
         // - zero, which it holds now and again after a fork, is a value of every field; all fields are atomics.
@@ -105,14 +106,20 @@ impl Records {
             let old = record.id.load(Ordering::Relaxed);
             let free = Id::from_bits(old).is_none_or(|owner| registry.is_dead(owner));
             let taken = free
-                && record.id.compare_exchange(old, id.to_bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok();
+                && record
+                    .id
+                    .compare_exchange(old, id.to_bits(), Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok();
             if taken {
                 record.address.store(core::ptr::null_mut(), Ordering::SeqCst);
                 self.used.fetch_max(index as u32 + 1, Ordering::AcqRel);
                 return Ok(record);
             }
         }
-        Err(Error::new(ErrorKind::Limit, format!("more than {THREADS} threads of one process use shared objects")))
+        Err(Error::new(
+            ErrorKind::Limit,
+            format!("more than {THREADS} threads of one process use shared objects"),
+        ))
     }
 
     pub(crate) fn epoch(&self) -> u32 {

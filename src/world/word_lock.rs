@@ -89,12 +89,28 @@ impl WordLock {
 
     /// Takes the lock, waiting until `until`.
     #[inline]
-    pub(crate) fn lock(&'static self, me: Id, world: &World, until: Deadline, policy: Policy) -> Outcome {
-        if self.try_lock(me) { Outcome::Locked } else { self.lock_contended(me, world, until, policy) }
+    pub(crate) fn lock(
+        &'static self,
+        me: Id,
+        world: &World,
+        until: Deadline,
+        policy: Policy,
+    ) -> Outcome {
+        if self.try_lock(me) {
+            Outcome::Locked
+        } else {
+            self.lock_contended(me, world, until, policy)
+        }
     }
 
     #[cold]
-    fn lock_contended(&'static self, me: Id, world: &World, until: Deadline, policy: Policy) -> Outcome {
+    fn lock_contended(
+        &'static self,
+        me: Id,
+        world: &World,
+        until: Deadline,
+        policy: Policy,
+    ) -> Outcome {
         let word = &self.0;
         let mut looks = if world.spins() { 0 } else { LOOKS };
         loop {
@@ -105,7 +121,9 @@ impl WordLock {
             }
             let Some(owner) = Id::from_bits(now & OWNER) else {
                 // Free, or no id at all, which only scribbling leaves: taken like a free one.
-                let mine = now & WAITERS | me.to_bits() | if policy == Policy::Adopt { 0 } else { now & MARKED };
+                let mine = now & WAITERS
+                    | me.to_bits()
+                    | if policy == Policy::Adopt { 0 } else { now & MARKED };
                 // ORDERING(lock): Acquire, pairs with the Release in `unlock`.
                 if word.compare_exchange(now, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                     return if marked { Outcome::Adopted(None) } else { Outcome::Locked };

@@ -125,7 +125,10 @@ enum Stubborn {
 }
 
 impl Serialize for Stubborn {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    fn serialize<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
         match self {
             Stubborn::Unwritable => Err(serde::ser::Error::custom("not today")),
             Stubborn::Unreadable => serializer.serialize_unit(),
@@ -239,9 +242,10 @@ fn a_signal_is_named() {
 
 #[test]
 fn terminate_and_interrupt_end_a_child() {
-    for (signal, number) in
-        [(ProcessHandle::terminate as fn(&ProcessHandle) -> Result<()>, 15), (ProcessHandle::interrupt, 2)]
-    {
+    for (signal, number) in [
+        (ProcessHandle::terminate as fn(&ProcessHandle) -> Result<()>, 15),
+        (ProcessHandle::interrupt, 2),
+    ] {
         let process = Process::spawn(park, ()).unwrap();
         signal(&process.handle()).unwrap();
         assert_eq!(process.handle().wait().unwrap().signal(), Some(number));
@@ -405,8 +409,7 @@ fn standard_streams_are_redirected() {
         eprintln!("done");
     };
     let err = out.try_clone().unwrap();
-    let process =
-        Process::builder().stdin(input).stdout(out).stderr(err).spawn(echo, ()).unwrap();
+    let process = Process::builder().stdin(input).stdout(out).stderr(err).spawn(echo, ()).unwrap();
     to_child.write_all(b"this\n").unwrap();
     let mut text = String::new();
     from_child.read_to_string(&mut text).unwrap();
@@ -749,7 +752,10 @@ fn a_full_descriptor_table_is_a_limit_and_leaks_nothing() {
                 Ok(text) => assert!(room > 0 && text == "hello x"),
                 Err(error) => {
                     assert!(error.is_limit(), "{error:?}");
-                    assert!(error.to_string().contains(&format!("RLIMIT_NOFILE is {limit}")), "{error}");
+                    assert!(
+                        error.to_string().contains(&format!("RLIMIT_NOFILE is {limit}")),
+                        "{error}"
+                    );
                 }
             }
             assert_eq!(descriptors(), before);

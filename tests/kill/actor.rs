@@ -1,0 +1,532 @@
+//! What a process of the harness does: it sits at its seat and does what it is told, one verb at a
+//! time. Sleepers, bargers and victims are the same; a victim is told to mark its operation, by an
+//! `int3` before and one after it, for the director that steps it.
+
+use std::arch::asm;
+use std::hint::black_box;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::{Ordering, compiler_fence};
+
+use multiproc::testing::{self, Broken};
+use multiproc::{Error, Event, Lock, LockGuard, Queue};
+use serde::{Deserialize, Serialize};
+
+use super::board::{AFTER, BEFORE, HOLDING, LEAVING, RESULTS, Seat, Shared, WITHIN};
+use super::soak;
+
+/// What the actors act with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Props {
+    pub(crate) lock: Lock,
+    pub(crate) event: Event,
+    /// The queue of each [`Kind`].
+    pub(crate) small: Queue<(u64, u64)>,
+    pub(crate) bounded: Queue<(u64, u64)>,
+    pub(crate) raw: Queue<u64>,
+    pub(crate) big: Queue<Vec<u8>>,
+    pub(crate) big_bounded: Queue<Vec<u8>>,
+    pub(crate) busy: Queue<(u64, u64)>,
+}
+
+/// Items in the bounded queues.
+pub(crate) const BOUND: usize = 2;
+/// Items in the queue for traffic.
+const BUSY: usize = 256;
+/// Bytes of a big message: past what a queue takes in line.
+const BIG: usize = 2000;
+/// What a message that is not as it was put is reported as.
+pub(crate) const TORN: u64 = u64::MAX;
+
+impl Props {
+    pub(crate) fn new() -> multiproc::Result<Self> {
+        Ok(Self {
+            lock: Lock::new()?,
+            event: Event::new()?,
+            small: Queue::new()?,
+            bounded: Queue::bounded(BOUND)?,
+            raw: Queue::new()?,
+            big: Queue::new()?,
+            big_bounded: Queue::bounded(BOUND)?,
+            busy: Queue::bounded(BUSY)?,
+        })
+    }
+}
+
+/// Which queue, and in which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Kind {
+    /// A pair of numbers through serde.
+    Small,
+    /// The same, at most [`BOUND`] of them.
+    Bounded,
+    /// Bytes as such.
+    Raw,
+    /// Bytes that go by an extent.
+    Big,
+    /// The same, at most [`BOUND`] of them.
+    BigBounded,
+    /// Pairs of numbers, and room for many.
+    Busy,
+}
+
+impl Kind {
+    const ALL: [Self; 6] =
+        [Self::Small, Self::Bounded, Self::Raw, Self::Big, Self::BigBounded, Self::Busy];
+
+    /// What the number in an order means.
+    pub(crate) fn of(number: u64) -> Self {
+        Self::ALL[number as usize]
+    }
+
+    /// Whether it holds [`BOUND`] messages at most.
+    pub(crate) fn is_bounded(self) -> bool {
+        matches!(self, Self::Bounded | Self::BigBounded)
+    }
+
+    /// How many messages are in it, seen from the calling process.
+    pub(crate) fn len(self, props: &Props) -> usize {
+        match self {
+            Self::Small => props.small.len(),
+            Self::Bounded => props.bounded.len(),
+            Self::Raw => props.raw.len(),
+            Self::Big => props.big.len(),
+            Self::BigBounded => props.big_bounded.len(),
+            Self::Busy => props.busy.len(),
+        }
+    }
+}
+
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What an actor can be told.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub(crate) enum Verb { $($(#[$doc])* $name,)* }
+
+        impl Verb {
+            const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// What the number on a seat means.
+            pub(crate) fn of(number: u32) -> Self {
+                Self::ALL.get(number as usize).copied().unwrap_or(Self::Quit)
+            }
+        }
+    };
+}
+
+verbs! {
+    /// Leave.
+    Quit,
+    /// Touch everything once, so that nothing is first in what follows.
+    Warm,
+    /// Take the lock and keep it.
+    Hold,
+    /// Try to take the lock, again and again, at most this many times; keep it.
+    Barge,
+    /// Let go of it.
+    Unlock,
+    /// Let go of it and try to have it back at once, ahead of whom that woke.
+    UnlockBarge,
+    /// Lock, recover if the owner had died, unlock. Result: whether it had.
+    Cycle,
+    /// Recover a lock that is marked, unlock. Result: whether a dead owner was named.
+    Recover,
+    /// Try to lock; unlock.
+    TryCycle,
+    Set,
+    Clear,
+    IsSet,
+    Wait,
+    /// Arguments: kind, id.
+    Put,
+    TryPut,
+    /// Arguments: kind, id of the first of three.
+    PutMany,
+    /// Argument: kind. Result: the id.
+    Get,
+    TryGet,
+    /// Argument: kind. Result: the ids, at most two.
+    GetMany,
+    /// Argument: kind. Result: all ids that are there.
+    Drain,
+    Len,
+    /// Argument: the role. Ends when the board says so.
+    Soak,
+}
+
+/// How an order ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Code {
+    Fine,
+    OwnerDied,
+    Full,
+    Empty,
+    Busy,
+    /// Anything else; the seat has the text.
+    Failed,
+}
+
+impl Code {
+    const ALL: [Self; 6] =
+        [Self::Fine, Self::OwnerDied, Self::Full, Self::Empty, Self::Busy, Self::Failed];
+
+    /// What the number on a seat means.
+    pub(crate) fn of(number: u32) -> Self {
+        Self::ALL.get(number as usize).copied().unwrap_or(Self::Failed)
+    }
+}
+
+/// The broken variant a number on the board stands for.
+pub(crate) fn broken(number: u32) -> Option<Broken> {
+    match number {
+        1 => Some(Broken::UnlockStoresZero),
+        2 => Some(Broken::NoAlarm),
+        3 => Some(Broken::NoWakeOnPut),
+        4 => Some(Broken::NoSecondAlarm),
+        _ => None,
+    }
+}
+
+/// The function of every process that the harness starts.
+pub(crate) fn act(board: String, seat: u32, props: Props) {
+    // The director is the parent; without it there is nobody to tell us to leave.
+    // SAFETY: prctl(2), PR_SET_PDEATHSIG
+    // - takes a number.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    let board = match Shared::open(&board) {
+        Ok(board) => board,
+        Err(error) => panic!("cannot open the board of the harness at {board}: {error}"),
+    };
+    testing::set_slices(board.slices.load(Relaxed) != 0);
+    testing::set_spin(board.spin.load(Relaxed) != 0);
+    if board.broken_seats.load(Relaxed) >> seat & 1 == 1 {
+        testing::set_broken(broken(board.broken.load(Relaxed)));
+    }
+    let index = seat as usize;
+    let seat = &board.seats[index];
+    seat.pid.store(std::process::id().cast_signed(), Relaxed);
+    // SAFETY: gettid(2)
+    // - takes nothing.
+    seat.tid.store(unsafe { libc::gettid() }, Relaxed);
+    let mut last = seat.finished.load(Relaxed);
+    seat.report(last.wrapping_add(1));
+    last = last.wrapping_add(1);
+    let mut held = None;
+    loop {
+        last = seat.await_order(last);
+        let verb = Verb::of(seat.verb.load(Relaxed));
+        seat.count.store(0, Relaxed);
+        match verb {
+            Verb::Quit => return seat.report(last),
+            Verb::Soak => soak::play(&board, index, &props),
+            _ => {
+                let code = match perform(seat, verb, &props, &mut held) {
+                    Ok(()) => Code::Fine,
+                    Err(error) => coded(seat, &error),
+                };
+                seat.code.store(code as u32, Relaxed);
+            }
+        }
+        seat.report(last);
+    }
+}
+
+fn coded(seat: &Seat, error: &Error) -> Code {
+    if error.is_owner_died() {
+        Code::OwnerDied
+    } else if error.is_full() {
+        Code::Full
+    } else if error.is_empty() {
+        Code::Empty
+    } else if error.is_busy() || error.is_timeout() {
+        Code::Busy
+    } else {
+        seat.say(&error.to_string());
+        Code::Failed
+    }
+}
+
+/// The two ends of the operation under test.
+#[derive(Clone, Copy)]
+struct Mark<'a>(&'a Seat);
+
+impl Mark<'_> {
+    #[inline(always)]
+    fn begin(self) {
+        if self.0.marked.load(Relaxed) != 0 {
+            trap();
+            self.0.stage.store(WITHIN, Release);
+        }
+    }
+
+    #[inline(always)]
+    fn at(self, stage: u32) {
+        // The compiler may not move the operation across: it reads and writes shared memory.
+        compiler_fence(Ordering::SeqCst);
+        self.0.stage.store(stage, Release);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    #[inline(always)]
+    fn end(self) {
+        self.at(AFTER);
+        // A stopped victim is let go untraced, and then nobody would take the trap.
+        if self.0.marked.load(Relaxed) != 0 {
+            trap();
+        }
+    }
+}
+
+#[inline(always)]
+fn trap() {
+    // SAFETY: int3
+    // - changes nothing; the tracer takes the SIGTRAP. It is not marked as leaving memory alone, so
+    //   that the operation stays between the two.
+    unsafe { asm!("int3") };
+}
+
+fn perform<'a>(
+    seat: &Seat,
+    verb: Verb,
+    props: &'a Props,
+    held: &mut Option<LockGuard<'a>>,
+) -> multiproc::Result<()> {
+    let mark = Mark(seat);
+    seat.stage.store(BEFORE, Relaxed);
+    let lock = &props.lock;
+    let queue = || Kind::of(seat.argument(0));
+    match verb {
+        Verb::Quit | Verb::Soak => {}
+        Verb::Warm => warm()?,
+        Verb::Hold => *held = Some(lock.lock()?),
+        Verb::Barge => {
+            for _ in 0..seat.argument(0) {
+                *held = lock.try_lock().ok();
+                if held.is_some() {
+                    return Ok(());
+                }
+                std::hint::spin_loop();
+            }
+            answer(seat, 0);
+        }
+        Verb::Unlock => {
+            let guard = held.take();
+            mark.begin();
+            drop(guard);
+            mark.end();
+        }
+        Verb::UnlockBarge => {
+            drop(held.take());
+            *held = lock.try_lock().ok();
+        }
+        Verb::Cycle => {
+            mark.begin();
+            match lock.lock() {
+                Ok(guard) => {
+                    mark.at(HOLDING);
+                    black_box(&guard);
+                    mark.at(LEAVING);
+                    drop(guard);
+                    mark.end();
+                    answer(seat, 0);
+                }
+                Err(error) if error.is_owner_died() => {
+                    let guard = lock.recover()?;
+                    mark.at(HOLDING);
+                    black_box(&guard);
+                    mark.at(LEAVING);
+                    drop(guard);
+                    mark.end();
+                    answer(seat, 1);
+                }
+                Err(error) => {
+                    mark.end();
+                    return Err(error);
+                }
+            }
+        }
+        Verb::Recover => {
+            mark.begin();
+            let guard = lock.recover()?;
+            mark.at(HOLDING);
+            let named = guard.dead_owner().is_some();
+            mark.at(LEAVING);
+            drop(guard);
+            mark.end();
+            answer(seat, u64::from(named));
+        }
+        Verb::TryCycle => {
+            mark.begin();
+            let guard = lock.try_lock();
+            mark.at(HOLDING);
+            black_box(&guard);
+            mark.at(LEAVING);
+            let guard = guard.map(drop);
+            mark.end();
+            return guard;
+        }
+        Verb::Set => {
+            mark.begin();
+            props.event.set();
+            mark.end();
+        }
+        Verb::Clear => {
+            mark.begin();
+            props.event.clear();
+            mark.end();
+        }
+        Verb::IsSet => answer(seat, u64::from(props.event.is_set())),
+        Verb::Wait => {
+            mark.begin();
+            let done = props.event.wait();
+            mark.end();
+            return done;
+        }
+        Verb::Put => return put(mark, props, queue(), seat.argument(1), true),
+        Verb::TryPut => return put(mark, props, queue(), seat.argument(1), false),
+        Verb::PutMany => {
+            let first = seat.argument(1);
+            let items = (first..first + 3).map(|id| (id, !id)).collect::<Vec<_>>();
+            mark.begin();
+            let done = props.small.put_many(items);
+            mark.end();
+            return done.map(drop);
+        }
+        Verb::Get => answer(seat, get(mark, props, queue(), true)?),
+        Verb::TryGet => answer(seat, get(mark, props, queue(), false)?),
+        Verb::GetMany => {
+            mark.begin();
+            let done = props.small.get_many(2);
+            mark.end();
+            for pair in done? {
+                answer(seat, paired(pair));
+            }
+        }
+        Verb::Drain => loop {
+            match get(mark, props, queue(), false) {
+                Ok(id) => answer(seat, id),
+                Err(error) if error.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        },
+        Verb::Len => answer(seat, queue().len(props) as u64),
+    }
+    Ok(())
+}
+
+fn answer(seat: &Seat, result: u64) {
+    let index = seat.count.load(Relaxed) as usize;
+    if index < RESULTS {
+        seat.results[index].store(result, Relaxed);
+        seat.count.store(index as u32 + 1, Relaxed);
+    }
+}
+
+/// A lock, an event and queues of its own, used once.
+fn warm() -> multiproc::Result<()> {
+    let props = Props::new()?;
+    drop(props.lock.lock()?);
+    drop(props.lock.recover()?);
+    props.event.set();
+    props.event.wait()?;
+    props.event.clear();
+    for (id, pair) in [(1, (1, !1)), (2, (2, !2))] {
+        props.busy.put(pair)?;
+        props.small.put(pair)?;
+        props.bounded.put(pair)?;
+        props.raw.put_bytes(&bytes(id, 16))?;
+        props.big.put(bytes(id, BIG))?;
+        props.big_bounded.put(bytes(id, BIG))?;
+    }
+    for kind in Kind::ALL {
+        simply_get(&props, kind)?;
+        get(Mark(&Seat::nowhere()), &props, kind, false)?;
+    }
+    Ok(())
+}
+
+/// Puts a message without marks.
+pub(crate) fn simply_put(props: &Props, kind: Kind, id: u64) -> multiproc::Result<()> {
+    put(Mark(&Seat::nowhere()), props, kind, id, true)
+}
+
+/// Gets a message without marks.
+pub(crate) fn simply_get(props: &Props, kind: Kind) -> multiproc::Result<u64> {
+    get(Mark(&Seat::nowhere()), props, kind, true)
+}
+
+fn put(mark: Mark, props: &Props, kind: Kind, id: u64, block: bool) -> multiproc::Result<()> {
+    let pair = (id, !id);
+    match (kind, block) {
+        (Kind::Small, true) => marked(mark, || props.small.put(pair)),
+        (Kind::Small, false) => marked(mark, || props.small.try_put(pair)),
+        (Kind::Bounded, true) => marked(mark, || props.bounded.put(pair)),
+        (Kind::Bounded, false) => marked(mark, || props.bounded.try_put(pair)),
+        (Kind::Raw, _) => {
+            let item = bytes(id, 16);
+            marked(mark, || props.raw.put_bytes(&item))
+        }
+        (Kind::Big, _) => {
+            let item = bytes(id, BIG);
+            marked(mark, || props.big.put(item))
+        }
+        (Kind::BigBounded, true) => {
+            let item = bytes(id, BIG);
+            marked(mark, || props.big_bounded.put(item))
+        }
+        (Kind::BigBounded, false) => {
+            let item = bytes(id, BIG);
+            marked(mark, || props.big_bounded.try_put(item))
+        }
+        (Kind::Busy, _) => marked(mark, || props.busy.put(pair)),
+    }
+}
+
+fn get(mark: Mark, props: &Props, kind: Kind, block: bool) -> multiproc::Result<u64> {
+    match (kind, block) {
+        (Kind::Small, true) => marked(mark, || props.small.get()).map(paired),
+        (Kind::Small, false) => marked(mark, || props.small.try_get()).map(paired),
+        (Kind::Bounded, true) => marked(mark, || props.bounded.get()).map(paired),
+        (Kind::Bounded, false) => marked(mark, || props.bounded.try_get()).map(paired),
+        (Kind::Raw, true) => marked(mark, || props.raw.get_bytes()).map(|item| whole(&item, 16)),
+        (Kind::Raw, false) => {
+            marked(mark, || props.raw.try_get_bytes()).map(|item| whole(&item, 16))
+        }
+        (Kind::Big, true) => marked(mark, || props.big.get()).map(|item| whole(&item, BIG)),
+        (Kind::Big, false) => marked(mark, || props.big.try_get()).map(|item| whole(&item, BIG)),
+        (Kind::BigBounded, true) => {
+            marked(mark, || props.big_bounded.get()).map(|item| whole(&item, BIG))
+        }
+        (Kind::BigBounded, false) => {
+            marked(mark, || props.big_bounded.try_get()).map(|item| whole(&item, BIG))
+        }
+        (Kind::Busy, true) => marked(mark, || props.busy.get()).map(paired),
+        (Kind::Busy, false) => marked(mark, || props.busy.try_get()).map(paired),
+    }
+}
+
+#[inline(always)]
+fn marked<R>(mark: Mark, operation: impl FnOnce() -> R) -> R {
+    mark.begin();
+    let done = operation();
+    mark.end();
+    done
+}
+
+/// The bytes of message `id`: the number and its complement in turn.
+fn bytes(id: u64, len: usize) -> Vec<u8> {
+    let word = |index: usize| if index % 2 == 0 { id } else { !id };
+    (0..len / 8).flat_map(|index| word(index).to_le_bytes()).collect()
+}
+
+/// The number of the message that these bytes are, if they are just that.
+fn whole(item: &[u8], len: usize) -> u64 {
+    let id = item.first_chunk().map_or(TORN, |first| u64::from_le_bytes(*first));
+    if item == bytes(id, len) { id } else { TORN }
+}
+
+fn paired((id, not): (u64, u64)) -> u64 {
+    if id == !not { id } else { TORN }
+}

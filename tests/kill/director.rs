@@ -1,0 +1,680 @@
+//! The director: makes the actors, gives orders, waits for them with a deadline, keeps the books.
+//!
+//! Seats 0 and 1 are the *sleepers*, seat 2 is the *barger*; the seats above are for *victims*, of
+//! which the next one is always being started while the last one is still in use. What the scripts
+//! of `scenarios` are written in is here: [`Director::call`], [`Director::asleep`],
+//! [`Director::until`], [`Director::conclude`], [`Director::balance`].
+//!
+//! **A stopped victim.** Under [`Fate::Stop`] a wait that takes long asks whether the stopped victim
+//! may legitimately hold what is waited for. If so it is let go, and the wait starts anew; if not,
+//! the wait must end while the victim stands.
+
+use std::fs::File;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::{Duration, Instant};
+
+use multiproc::Process;
+
+use super::actor::{Code, Kind, Props, TORN, Verb, act};
+use super::board::{AFTER, BEFORE, RESULTS, SEATS, Seat, Shared};
+use super::ptrace::{self, Tracee};
+use super::watch;
+
+pub(crate) const FIRST: usize = 0;
+pub(crate) const SECOND: usize = 1;
+pub(crate) const BARGER: usize = 2;
+const VICTIMS: std::ops::Range<usize> = 3..8;
+
+/// How long others wait for a stopped victim that may hold something, before it is let go.
+const GRACE: Duration = Duration::from_millis(60);
+
+/// Why a point failed.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// Somebody who must finish did not.
+    Hang(String),
+    /// Somebody finished with the wrong result.
+    Violation(String),
+    /// The harness itself could not go on.
+    Fault(String),
+}
+
+impl From<std::io::Error> for Trouble {
+    fn from(error: std::io::Error) -> Self {
+        Self::Fault(format!("tracing: {error}"))
+    }
+}
+
+impl From<multiproc::Error> for Trouble {
+    fn from(error: multiproc::Error) -> Self {
+        Self::Fault(format!("setting up: {error}"))
+    }
+}
+
+pub(crate) type Outcome<T = ()> = Result<T, Trouble>;
+
+/// What happens to the victim at its point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// SIGKILL.
+    Kill,
+    /// SIGKILL, but the thread under test dies some milliseconds after the rest of its process.
+    Late,
+    /// SIGSTOP, and SIGCONT when the others have done what they can.
+    Stop,
+}
+
+/// How the actors are set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Bounded slices: waits for a baton that look again by themselves.
+    pub(crate) slices: bool,
+    /// Looking around before sleeping. Off where instructions are counted.
+    pub(crate) spin: bool,
+    /// A number that `actor::broken` knows.
+    pub(crate) broken: u32,
+    /// How long anybody may take.
+    pub(crate) patience: Duration,
+}
+
+/// The books of one point.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    /// Messages put by others than the victim, in order; those with the same turn were put at once.
+    due: Vec<(u64, usize)>,
+    turn: usize,
+    /// Messages got, by whom.
+    seen: Vec<(usize, u64)>,
+    /// What the victim puts.
+    pub(crate) own: Vec<u64>,
+    /// How many the victim gets at most.
+    pub(crate) takes: usize,
+    /// Whether the sleepers were given their part.
+    pub(crate) started: bool,
+    /// Whether the barger holds the lock.
+    pub(crate) barger_holds: bool,
+}
+
+/// What an actor answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: Code,
+    pub(crate) results: Vec<u64>,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Director {
+    board: Shared,
+    _file: File,
+    path: String,
+    pub(crate) props: Props,
+    settings: Settings,
+    players: [Option<Process<()>>; SEATS],
+    /// Killed ones that have to be reaped.
+    graves: Vec<(usize, Process<()>)>,
+    /// The seat of the victim in use.
+    victim: Option<usize>,
+    /// The seat of the next one, which is coming up.
+    next: Option<usize>,
+    /// The victim, while it stands still.
+    stopped: Option<Tracee>,
+    /// Nobody may wait for the stopped victim.
+    strict: bool,
+    pub(crate) fate: Fate,
+    /// Killed or stopped in its sleep.
+    pub(crate) slept: bool,
+    next_id: u64,
+    /// Waits that ended only after the stopped victim was let go.
+    pub(crate) excused: usize,
+    pub(crate) books: Books,
+}
+
+impl Director {
+    /// A board, the props, and the three who stay.
+    pub(crate) fn new(settings: Settings) -> Outcome<Self> {
+        let (board, file) = Shared::create()?;
+        board.slices.store(settings.slices.into(), Relaxed);
+        board.spin.store(settings.spin.into(), Relaxed);
+        board.broken.store(settings.broken, Relaxed);
+        board.broken_seats.store(u32::MAX, Relaxed);
+        let mut director = Self {
+            board,
+            path: Shared::path(&file),
+            _file: file,
+            props: Props::new()?,
+            settings,
+            players: [const { None }; SEATS],
+            graves: Vec::new(),
+            victim: None,
+            next: None,
+            stopped: None,
+            strict: false,
+            fate: Fate::Kill,
+            slept: false,
+            next_id: 1,
+            excused: 0,
+            books: Books::default(),
+        };
+        match director.cast() {
+            Ok(()) => Ok(director),
+            Err(trouble) => director.close().and(Err(trouble)),
+        }
+    }
+
+    fn cast(&mut self) -> Outcome {
+        for seat in [FIRST, SECOND, BARGER] {
+            self.spawn(seat)?;
+        }
+        for seat in [FIRST, SECOND, BARGER] {
+            self.ready(seat)?;
+            self.must(seat, Verb::Warm, [0; 2])?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn seat(&self, seat: usize) -> &'static Seat {
+        self.board.seat(seat)
+    }
+
+    pub(crate) fn board(&self) -> Shared {
+        self.board
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.settings.patience
+    }
+
+    // Actors.
+
+    /// Starts an actor; it may be commanded once [`Director::ready`].
+    pub(crate) fn spawn(&mut self, seat: usize) -> Outcome {
+        let place = self.seat(seat);
+        place.pid.store(0, Relaxed);
+        place.marked.store(0, Relaxed);
+        place.stage.store(BEFORE, Relaxed);
+        place.order.store(place.finished.load(Relaxed).wrapping_add(1), Relaxed);
+        watch::doing(&format!("starting actor {seat}"));
+        let arguments = (self.path.clone(), seat as u32, self.props.clone());
+        self.players[seat] = Some(Process::spawn(act, arguments)?);
+        Ok(())
+    }
+
+    pub(crate) fn ready(&mut self, seat: usize) -> Outcome {
+        if !self.seat(seat).await_finished(Instant::now() + Duration::from_secs(10)) {
+            return Err(Trouble::Hang(format!("{} does not come up", name(seat))));
+        }
+        watch::child(seat, self.pid(seat));
+        Ok(())
+    }
+
+    pub(crate) fn pid(&self, seat: usize) -> i32 {
+        self.seat(seat).pid.load(Relaxed)
+    }
+
+    pub(crate) fn tid(&self, seat: usize) -> i32 {
+        self.seat(seat).tid.load(Relaxed)
+    }
+
+    /// The seat of a live victim, used to everything unless `cold`.
+    pub(crate) fn victim(&mut self, cold: bool) -> Outcome<usize> {
+        if let Some(seat) = self.victim {
+            return Ok(seat);
+        }
+        self.reap(2)?;
+        let seat = match self.next.take() {
+            Some(seat) => seat,
+            None => {
+                let seat = self.free_seat()?;
+                self.spawn(seat)?;
+                seat
+            }
+        };
+        self.ready(seat)?;
+        if !cold {
+            self.must(seat, Verb::Warm, [0; 2])?;
+        }
+        self.victim = Some(seat);
+        Ok(seat)
+    }
+
+    /// Starts the next victim, so that it comes up while this one is at work.
+    pub(crate) fn prepare_next(&mut self) -> Outcome {
+        if self.next.is_none() && self.fate != Fate::Stop {
+            let seat = self.free_seat()?;
+            self.spawn(seat)?;
+            self.next = Some(seat);
+        }
+        Ok(())
+    }
+
+    fn free_seat(&mut self) -> Outcome<usize> {
+        let taken = |director: &Self, seat: usize| {
+            director.players[seat].is_some() || director.graves.iter().any(|grave| grave.0 == seat)
+        };
+        if let Some(seat) = VICTIMS.into_iter().find(|&seat| !taken(self, seat)) {
+            return Ok(seat);
+        }
+        self.reap(0)?;
+        VICTIMS
+            .into_iter()
+            .find(|&seat| !taken(self, seat))
+            .ok_or_else(|| Trouble::Fault("no free seat for a victim".into()))
+    }
+
+    /// Puts the actor of `seat`, which is dead or dying, among those to be reaped.
+    pub(crate) fn dead(&mut self, seat: usize) {
+        if let Some(process) = self.players[seat].take() {
+            self.graves.push((seat, process));
+        }
+        if self.victim == Some(seat) {
+            self.victim = None;
+        }
+        watch::child(seat, 0);
+    }
+
+    /// Kills the actor of `seat`.
+    pub(crate) fn bury(&mut self, seat: usize) -> Outcome {
+        if self.players[seat].is_some() {
+            ptrace::signal_process(self.pid(seat), libc::SIGKILL)?;
+            ptrace::bury(self.pid(seat), self.tid(seat))?;
+            self.dead(seat);
+        }
+        Ok(())
+    }
+
+    /// Waits for all but the `keep` last of the dead.
+    pub(crate) fn reap(&mut self, keep: usize) -> Outcome {
+        while self.graves.len() > keep {
+            let (seat, process) = self.graves.remove(0);
+            watch::doing(&format!("reaping actor {seat}"));
+            if process.join().is_ok() {
+                return Err(Trouble::Fault(format!("{} left in order", name(seat))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all actors, the hung ones too.
+    pub(crate) fn close(mut self) -> Outcome {
+        drop(self.stopped.take());
+        for seat in 0..SEATS {
+            match &self.players[seat] {
+                // It never came up.
+                Some(process) if self.pid(seat) == 0 => drop(process.handle().kill()),
+                _ => self.bury(seat)?,
+            }
+            self.dead(seat);
+        }
+        self.reap(0)
+    }
+
+    // Orders.
+
+    /// Gives an order and does not wait.
+    pub(crate) fn order(&mut self, seat: usize, verb: Verb, arguments: [u64; 2]) {
+        self.give(seat, verb, arguments, false);
+    }
+
+    /// Gives the order under test.
+    pub(crate) fn mark(&mut self, seat: usize, verb: Verb, arguments: [u64; 2]) {
+        self.give(seat, verb, arguments, true);
+    }
+
+    fn give(&mut self, seat: usize, verb: Verb, arguments: [u64; 2], marked: bool) {
+        let place = self.seat(seat);
+        place.verb.store(verb as u32, Relaxed);
+        place.marked.store(marked.into(), Relaxed);
+        place.stage.store(BEFORE, Relaxed);
+        for (place, argument) in place.arguments.iter().zip(arguments) {
+            place.store(argument, Relaxed);
+        }
+        place.command();
+    }
+
+    /// Waits for the end of an order.
+    pub(crate) fn finish(&mut self, seat: usize) -> Outcome<Answer> {
+        let place = self.seat(seat);
+        self.wait_for(
+            |_| place.is_finished(),
+            |_, nap| {
+                place.await_finished(Instant::now() + nap);
+            },
+            || format!("{} does not finish {}", name(seat), doing(place)),
+        )?;
+        let count = (place.count.load(Relaxed) as usize).min(RESULTS);
+        let results = place.results[..count].iter().map(|result| result.load(Relaxed)).collect();
+        Ok(Answer { code: Code::of(place.code.load(Relaxed)), results })
+    }
+
+    /// Gives an order and waits for its end.
+    pub(crate) fn call(&mut self, seat: usize, verb: Verb, arguments: [u64; 2]) -> Outcome<Answer> {
+        self.order(seat, verb, arguments);
+        self.finish(seat)
+    }
+
+    /// The same, and it must end well.
+    pub(crate) fn must(
+        &mut self,
+        seat: usize,
+        verb: Verb,
+        arguments: [u64; 2],
+    ) -> Outcome<Vec<u64>> {
+        self.order(seat, verb, arguments);
+        self.finish_well(seat)
+    }
+
+    pub(crate) fn finish_well(&mut self, seat: usize) -> Outcome<Vec<u64>> {
+        let answer = self.finish(seat)?;
+        if answer.code == Code::Fine {
+            return Ok(answer.results);
+        }
+        Err(self.unexpected(seat, &answer))
+    }
+
+    pub(crate) fn unexpected(&self, seat: usize, answer: &Answer) -> Trouble {
+        let place = self.seat(seat);
+        let said = if answer.code == Code::Failed { place.said() } else { String::new() };
+        Trouble::Violation(format!(
+            "{}: {} ended with {:?} {said}",
+            name(seat),
+            doing(place),
+            answer.code
+        ))
+    }
+
+    pub(crate) fn is_finished(&self, seat: usize) -> bool {
+        self.seat(seat).is_finished()
+    }
+
+    /// Waits until the actor sleeps in its order; false if it finished instead.
+    pub(crate) fn asleep(&mut self, seat: usize) -> Outcome<bool> {
+        let place = self.seat(seat);
+        let (pid, tid) = (self.pid(seat), self.tid(seat));
+        let deadline = Instant::now() + self.settings.patience;
+        let mut seen = 0;
+        while Instant::now() < deadline {
+            if place.is_finished() {
+                return Ok(false);
+            }
+            seen = if ptrace::sleeps(pid, tid) { seen + 1 } else { 0 };
+            if seen == 3 {
+                return Ok(true);
+            }
+            std::thread::yield_now();
+        }
+        Err(Trouble::Hang(format!(
+            "{} neither sleeps in {} nor finishes it",
+            name(seat),
+            doing(place)
+        )))
+    }
+
+    /// Gives an order that is expected to block, and waits until it does.
+    pub(crate) fn lull(&mut self, seat: usize, verb: Verb, arguments: [u64; 2]) -> Outcome<bool> {
+        self.order(seat, verb, arguments);
+        self.asleep(seat)
+    }
+
+    /// Waits until `done`.
+    pub(crate) fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> Outcome {
+        self.wait_for(
+            done,
+            |_, nap| std::thread::sleep(nap.min(Duration::from_micros(30))),
+            || what.to_owned(),
+        )
+    }
+
+    fn wait_for(
+        &mut self,
+        done: impl Fn(&Self) -> bool,
+        nap: impl Fn(&Self, Duration),
+        what: impl Fn() -> String,
+    ) -> Outcome {
+        let started = Instant::now();
+        let mut deadline = started + self.settings.patience;
+        loop {
+            if done(self) {
+                return Ok(());
+            }
+            let now = Instant::now();
+            if self.stopped.is_some() && self.is_excused() && now >= started + GRACE {
+                self.excused += 1;
+                self.let_go()?;
+                deadline = Instant::now() + self.settings.patience;
+            }
+            if now >= deadline {
+                let what = what();
+                let victim = if self.stopped.is_some() { " (the victim stands still)" } else { "" };
+                return Err(Trouble::Hang(format!("{what} within {:?}{victim}", self.patience())));
+            }
+            nap(
+                self,
+                (deadline - now).min(if self.stopped.is_some() {
+                    GRACE / 4
+                } else {
+                    self.settings.patience
+                }),
+            );
+        }
+    }
+
+    // The victim's fate.
+
+    /// Lets fate strike. `slept`: the victim was found asleep. `strict`: nobody may depend on it.
+    pub(crate) fn strike(&mut self, mut tracee: Tracee, slept: bool, strict: bool) -> Outcome {
+        self.slept = slept;
+        self.strict = strict;
+        let Some(seat) = self.victim else { return Ok(()) };
+        match self.fate {
+            Fate::Kill => tracee.kill()?,
+            Fate::Late => tracee.kill_late(Duration::from_millis(8))?,
+            Fate::Stop => {
+                tracee.stop(slept)?;
+                self.seat(seat).marked.store(0, Relaxed);
+                self.stopped = Some(tracee);
+                return Ok(());
+            }
+        }
+        self.dead(seat);
+        Ok(())
+    }
+
+    /// Whether a stopped victim may hold what others wait for.
+    fn is_excused(&self) -> bool {
+        let Some(seat) = self.victim else { return false };
+        match self.props.lock.owner() {
+            Some(owner) if i64::from(owner.pid) == i64::from(self.pid(seat)) => true,
+            _ => !self.strict,
+        }
+    }
+
+    fn let_go(&mut self) -> Outcome {
+        match self.stopped.take() {
+            Some(tracee) => Ok(tracee.release()?),
+            None => Ok(()),
+        }
+    }
+
+    /// How far the victim came.
+    pub(crate) fn reached(&self, seat: usize) -> u32 {
+        self.seat(seat).stage.load(Acquire)
+    }
+
+    /// Lets a stopped victim go on, and waits until it has done its operation; `help` is called
+    /// when that takes long. What it got goes into the books.
+    pub(crate) fn conclude(
+        &mut self,
+        seat: usize,
+        mut help: impl FnMut(&mut Self) -> Outcome,
+    ) -> Outcome {
+        if self.fate != Fate::Stop {
+            return Ok(());
+        }
+        self.let_go()?;
+        let deadline = Instant::now() + self.settings.patience;
+        while !self.seat(seat).await_finished(Instant::now() + Duration::from_millis(10)) {
+            if Instant::now() >= deadline {
+                let what = doing(self.seat(seat));
+                return Err(Trouble::Hang(format!("the victim, let go, does not finish {what}")));
+            }
+            help(self)?;
+        }
+        let results = self.finish_well(seat)?;
+        if self.books.takes > 0 {
+            self.books.seen.extend(results.into_iter().map(|id| (seat, id)));
+        }
+        Ok(())
+    }
+
+    // The books.
+
+    /// Clears them for the next point.
+    pub(crate) fn open_books(&mut self) {
+        self.books = Books::default();
+        self.slept = false;
+        self.strict = false;
+    }
+
+    /// A number that no message had.
+    pub(crate) fn id(&mut self) -> u64 {
+        self.next_id += 4;
+        self.next_id
+    }
+
+    /// Has `seat` put a message, and waits for it.
+    pub(crate) fn put(&mut self, seat: usize, kind: Kind) -> Outcome {
+        let id = self.due(1);
+        self.must(seat, Verb::Put, [kind as u64, id]).map(drop)
+    }
+
+    /// Has `seat` put a message if there is room.
+    pub(crate) fn try_put(&mut self, seat: usize, kind: Kind) -> Outcome {
+        let id = self.id();
+        let answer = self.call(seat, Verb::TryPut, [kind as u64, id])?;
+        match answer.code {
+            Code::Fine => {
+                // Others may be in the middle of a put: no order among them.
+                self.books.due.push((id, self.books.turn));
+                Ok(())
+            }
+            Code::Full => Ok(()),
+            _ => Err(self.unexpected(seat, &answer)),
+        }
+    }
+
+    /// Has `seat` put a message, and waits until that blocks.
+    pub(crate) fn lull_put(&mut self, seat: usize, kind: Kind, at_once: bool) -> Outcome<bool> {
+        let id = self.due(usize::from(!at_once));
+        self.lull(seat, Verb::Put, [kind as u64, id])
+    }
+
+    fn due(&mut self, turns: usize) -> u64 {
+        let id = self.id();
+        self.books.turn += turns;
+        self.books.due.push((id, self.books.turn));
+        id
+    }
+
+    /// Has `seat` get one, which must be there or come.
+    pub(crate) fn get(&mut self, seat: usize, kind: Kind) -> Outcome {
+        let got = self.must(seat, Verb::Get, [kind as u64, 0])?;
+        self.saw(seat, &got);
+        Ok(())
+    }
+
+    /// Has `seat` get one if there is one.
+    pub(crate) fn try_get(&mut self, seat: usize, kind: Kind) -> Outcome {
+        let answer = self.call(seat, Verb::TryGet, [kind as u64, 0])?;
+        match answer.code {
+            Code::Fine => self.saw(seat, &answer.results),
+            Code::Empty => {}
+            _ => return Err(self.unexpected(seat, &answer)),
+        }
+        Ok(())
+    }
+
+    /// Has the barger get all there is; how many there were.
+    pub(crate) fn drain(&mut self, kind: Kind) -> Outcome<usize> {
+        let got = self.must(BARGER, Verb::Drain, [kind as u64, 0])?;
+        self.saw(BARGER, &got);
+        Ok(got.len())
+    }
+
+    /// Notes what a getter of before brought back.
+    pub(crate) fn saw(&mut self, seat: usize, got: &[u64]) {
+        self.books.seen.extend(got.iter().map(|&id| (seat, id)));
+    }
+
+    /// Every message was delivered once and in order, but for the victim's own.
+    pub(crate) fn balance(&mut self, victim: usize, kind: Kind) -> Outcome {
+        let Books { due, seen, own, takes, .. } = &self.books;
+        let count = |id: u64| seen.iter().filter(|entry| entry.1 == id).count();
+        let say = |what: String| {
+            Err(Trouble::Violation(format!("{what}; put {due:?}, own {own:?}, got {seen:?}")))
+        };
+        if count(TORN) > 0 {
+            return say("a message is torn".into());
+        }
+        for &(_, id) in seen {
+            if !own.contains(&id) && !due.iter().any(|entry| entry.0 == id) {
+                return say(format!("message {id} was never put"));
+            }
+            if count(id) > 1 {
+                return say(format!("message {id} was delivered {} times", count(id)));
+            }
+        }
+        let missing = due.iter().filter(|entry| count(entry.0) == 0).count();
+        let (least, most) = match (self.fate, self.reached(victim)) {
+            // What it got was seen, and added.
+            (Fate::Stop, _) => (0, 0),
+            (_, BEFORE) => (0, 0),
+            (_, AFTER) => ((*takes).min(1), *takes),
+            _ if self.slept => (0, 0),
+            _ => (0, *takes),
+        };
+        if missing < least || missing > most {
+            return say(format!("{missing} messages are missing, {least} to {most} may be"));
+        }
+        let arrived = own.iter().take_while(|&&id| count(id) == 1).count();
+        if own.iter().skip(arrived).any(|&id| count(id) > 0) {
+            return say("a later message of the victim arrived without an earlier one".into());
+        }
+        let (least, most) = match (self.fate, self.reached(victim)) {
+            (Fate::Stop, _) | (_, AFTER) => (own.len(), own.len()),
+            (_, BEFORE) => (0, 0),
+            _ if self.slept => (0, 0),
+            _ => (0, own.len()),
+        };
+        if arrived < least || arrived > most {
+            return say(format!("{arrived} of the victim's messages arrived"));
+        }
+        for seat in 0..SEATS {
+            let turns = seen.iter().filter(|entry| entry.0 == seat);
+            let turns = turns.filter_map(|entry| due.iter().find(|due| due.0 == entry.1));
+            if !turns.map(|due| due.1).is_sorted() {
+                return say(format!("{} got messages out of order", name(seat)));
+            }
+        }
+        if kind.len(&self.props) != 0 {
+            let left = kind.len(&self.props);
+            return say(format!("an emptied queue says it holds {left}"));
+        }
+        Ok(())
+    }
+}
+
+/// What an actor is called in a report.
+pub(crate) fn name(seat: usize) -> String {
+    match seat {
+        FIRST => "the first sleeper".into(),
+        SECOND => "the second sleeper".into(),
+        BARGER => "the barger".into(),
+        seat if VICTIMS.contains(&seat) => "the victim".into(),
+        seat => format!("actor {seat}"),
+    }
+}
+
+fn doing(seat: &Seat) -> String {
+    format!("{:?}", Verb::of(seat.verb.load(Relaxed)))
+}

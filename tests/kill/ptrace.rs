@@ -1,0 +1,343 @@
+//! One thread of another process under single steps: what is needed of `ptrace`, and no more.
+//!
+//! A [`Tracee`] is seized by its thread id; the other threads of its process (the crate's keeper)
+//! run free. It is moved by [`Tracee::step`] or [`Tracee::run`] and looked at with
+//! [`Tracee::wait`], which tells a trap from a thread that has gone to sleep inside a system call:
+//! a step over a `futex` wait does not come back until somebody wakes the sleeper.
+//!
+//! All requests must come from the thread that seized. That thread keeps SIGCHLD blocked
+//! ([`hold_child_signals`]), so that it can wait for a stop with a time limit.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+/// How long a step may take before the thread is looked at: is it asleep?
+const PATIENCE: Duration = Duration::from_micros(150);
+
+/// What a wait came back with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halt {
+    /// A step, a breakpoint or an `int3` trapped.
+    Trap,
+    /// The process is stopped by SIGSTOP.
+    Stopped,
+    /// The thread sleeps in a system call; nothing is reported until it goes on.
+    Asleep,
+    /// The thread is about to die (only when asked for by [`Tracee::watch_exit`]).
+    Exiting,
+    /// The thread is no more; the wait status, if there was one.
+    Gone(i32),
+    /// None of these before the deadline.
+    Late,
+}
+
+/// A seized thread. Dropping it does nothing: end it by [`Tracee::kill`] or [`Tracee::release`].
+#[derive(Debug)]
+pub(crate) struct Tracee {
+    pid: i32,
+    tid: i32,
+    /// The last request that set it going, to repeat it after a signal that means nothing here.
+    going: libc::c_uint,
+}
+
+impl Tracee {
+    /// Seizes thread `tid` of process `pid`; it runs on.
+    pub(crate) fn seize(pid: i32, tid: i32) -> io::Result<Self> {
+        request(libc::PTRACE_SEIZE, tid, 0, 0)?;
+        Ok(Self { pid, tid, going: libc::PTRACE_CONT })
+    }
+
+    /// From now on a dying thread stops once more, just before it lets go of its memory and of
+    /// what the kernel keeps for it. Only between stops.
+    pub(crate) fn watch_exit(&self) -> io::Result<()> {
+        request(libc::PTRACE_SETOPTIONS, self.tid, 0, libc::PTRACE_O_TRACEEXIT as usize).map(drop)
+    }
+
+    /// Executes one instruction.
+    pub(crate) fn step(&mut self) -> io::Result<()> {
+        self.go(libc::PTRACE_SINGLESTEP, 0)
+    }
+
+    /// Lets it run.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        self.go(libc::PTRACE_CONT, 0)
+    }
+
+    fn go(&mut self, how: libc::c_uint, signal: i32) -> io::Result<()> {
+        self.going = how;
+        request(how, self.tid, 0, signal as usize).map(drop)
+    }
+
+    /// Waits until something happens to it. Signals other than traps are handed on to it.
+    pub(crate) fn wait(&mut self, deadline: Instant) -> io::Result<Halt> {
+        loop {
+            if let Some(halt) = self.look()? {
+                return Ok(halt);
+            }
+            if await_child_signal(PATIENCE) {
+                continue;
+            }
+            if self.sleeps() {
+                // It may have stopped between the two looks.
+                return Ok(self.look()?.unwrap_or(Halt::Asleep));
+            }
+            if Instant::now() >= deadline {
+                return Ok(Halt::Late);
+            }
+        }
+    }
+
+    /// Waits for it to come out of a sleep.
+    pub(crate) fn wait_awake(&mut self, deadline: Instant) -> io::Result<Halt> {
+        loop {
+            match self.wait(deadline)? {
+                Halt::Asleep if Instant::now() >= deadline => return Ok(Halt::Late),
+                Halt::Asleep => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// What has happened to it, if anything.
+    fn look(&mut self) -> io::Result<Option<Halt>> {
+        let mut status = 0;
+        // SAFETY: waitpid(2)
+        // - `status` is a live i32 of this frame.
+        let answer =
+            unsafe { libc::waitpid(self.tid, &raw mut status, libc::__WALL | libc::WNOHANG) };
+        match answer {
+            0 => Ok(None),
+            -1 => match io::Error::last_os_error() {
+                error if error.raw_os_error() == Some(libc::ECHILD) => Ok(Some(Halt::Gone(0))),
+                error if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+                error => Err(error),
+            },
+            _ if !libc::WIFSTOPPED(status) => Ok(Some(Halt::Gone(status))),
+            _ => match (status >> 16, libc::WSTOPSIG(status)) {
+                (0, libc::SIGTRAP) => Ok(Some(Halt::Trap)),
+                (0, signal) => self.go(self.going, signal).map(|()| None),
+                (libc::PTRACE_EVENT_EXIT, _) => Ok(Some(Halt::Exiting)),
+                (libc::PTRACE_EVENT_STOP, libc::SIGSTOP) => Ok(Some(Halt::Stopped)),
+                _ => self.go(self.going, 0).map(|()| None),
+            },
+        }
+    }
+
+    /// Whether it sleeps in the kernel.
+    pub(crate) fn sleeps(&self) -> bool {
+        sleeps(self.pid, self.tid)
+    }
+
+    /// The address of the next instruction; 0 if it cannot be told.
+    pub(crate) fn next(&self) -> usize {
+        const RIP: usize = std::mem::offset_of!(libc::user, regs)
+            + std::mem::offset_of!(libc::user_regs_struct, rip);
+        request(libc::PTRACE_PEEKUSER, self.tid, RIP, 0).map_or(0, |word| word as usize)
+    }
+
+    /// The eight bytes at `address`; nothing if they cannot be read.
+    pub(crate) fn code(&self, address: usize) -> Option<[u8; 8]> {
+        request(libc::PTRACE_PEEKTEXT, self.tid, address, 0).ok().map(i64::to_le_bytes)
+    }
+
+    /// Runs until the instruction at `address` is the next one, by a debug register, which neither
+    /// changes the text nor concerns the other threads. The caller waits, and then clears it.
+    pub(crate) fn run_to(&mut self, address: usize) -> io::Result<()> {
+        self.debug_register(0, address)?;
+        self.debug_register(7, 1)?;
+        self.run()
+    }
+
+    /// Undoes [`Tracee::run_to`]; it must be stopped.
+    pub(crate) fn clear_run_to(&self) -> io::Result<()> {
+        self.debug_register(7, 0)
+    }
+
+    fn debug_register(&self, index: usize, value: usize) -> io::Result<()> {
+        let offset = std::mem::offset_of!(libc::user, u_debugreg) + index * 8;
+        request(libc::PTRACE_POKEUSER, self.tid, offset, value).map(drop)
+    }
+
+    /// Kills its process by SIGKILL. Whoever made the process reaps it.
+    pub(crate) fn kill(self) -> io::Result<()> {
+        self.send(libc::SIGKILL)?;
+        bury(self.pid, self.tid)
+    }
+
+    /// Kills its process, but keeps this one thread in the kernel, dying, for `delay`: the others
+    /// of the process, and their words, are gone before it.
+    pub(crate) fn kill_late(mut self, delay: Duration) -> io::Result<()> {
+        self.send(libc::SIGKILL)?;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            match self.wait(deadline)? {
+                Halt::Exiting => break,
+                Halt::Gone(_) => return Ok(()),
+                Halt::Late => return Err(io::Error::other("a killed thread does not exit")),
+                Halt::Trap | Halt::Stopped | Halt::Asleep => {}
+            }
+        }
+        std::thread::sleep(delay);
+        match self.run() {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
+            _ => bury(self.pid, self.tid),
+        }
+    }
+
+    /// Stops its process by SIGSTOP, and waits until every thread of it stands.
+    pub(crate) fn stop(&mut self, asleep: bool) -> io::Result<()> {
+        self.send(libc::SIGSTOP)?;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while asleep {
+            match self.wait(deadline)? {
+                Halt::Stopped | Halt::Trap => break,
+                Halt::Asleep => {}
+                halt => return Err(io::Error::other(format!("a stopped process: {halt:?}"))),
+            }
+        }
+        while !threads(self.pid).into_iter().all(|tid| matches!(state(self.pid, tid), b'T' | b't'))
+        {
+            if Instant::now() >= deadline {
+                return Err(io::Error::other("a stopped process does not stand still"));
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// Lets a stopped process go on, untraced.
+    pub(crate) fn release(self) -> io::Result<()> {
+        self.send(libc::SIGCONT)?;
+        request(libc::PTRACE_DETACH, self.tid, 0, 0).map(drop)
+    }
+
+    fn send(&self, signal: i32) -> io::Result<()> {
+        signal_process(self.pid, signal)
+    }
+}
+
+/// Waits for a killed thread that may have been traced: one that is not the first of its process has
+/// to be waited for by its tracer, or its process never ends.
+pub(crate) fn bury(pid: i32, tid: i32) -> io::Result<()> {
+    let mut tracee = Tracee { pid, tid, going: libc::PTRACE_CONT };
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while tid != pid {
+        match tracee.wait(deadline)? {
+            Halt::Gone(_) => break,
+            Halt::Exiting => tracee.run()?,
+            Halt::Late => return Err(io::Error::other("a killed thread does not end")),
+            Halt::Trap | Halt::Stopped | Halt::Asleep => {}
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the end of a child that nobody else waits for.
+pub(crate) fn reap(pid: i32) -> io::Result<()> {
+    let mut tracee = Tracee { pid, tid: pid, going: libc::PTRACE_CONT };
+    match tracee.wait(Instant::now() + Duration::from_secs(5))? {
+        Halt::Gone(_) => Ok(()),
+        halt => Err(io::Error::other(format!("a killed child: {halt:?}"))),
+    }
+}
+
+/// Sends `signal` to process `pid`, which must be a child of this one that was not reaped yet.
+pub(crate) fn signal_process(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: kill(2)
+    // - takes no pointers; `pid` is an unreaped child, so it names no other process.
+    match unsafe { libc::kill(pid, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn request(what: libc::c_uint, tid: i32, address: usize, data: usize) -> io::Result<i64> {
+    // SAFETY: errno is this thread's own
+    // - the location is valid as long as the thread lives.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: see above
+    // - no other reference to it exists.
+    unsafe { errno.write(0) };
+    // SAFETY: ptrace(2)
+    // - none of the requests made here takes a pointer into this process: `address` and `data` are
+    //   numbers, or addresses in the tracee, which is a victim made for this.
+    let answer = unsafe { libc::ptrace(what, tid, address, data) };
+    let error = io::Error::last_os_error();
+    if answer == -1 && error.raw_os_error() != Some(0) { Err(error) } else { Ok(answer) }
+}
+
+/// Blocks SIGCHLD in the calling thread and in those it starts, for [`Tracee::wait`].
+pub(crate) fn hold_child_signals() {
+    let set = child_signal();
+    // SAFETY: sigprocmask(2)
+    // - `set` is an initialised set of this frame; the old one is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+}
+
+fn child_signal() -> libc::sigset_t {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset(3)
+    // - writes the set it is given, which lives in this frame.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: sigaddset(3)
+    // - the set was initialised above.
+    unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGCHLD) };
+    // SAFETY: see above
+    // - sigemptyset initialised it.
+    unsafe { set.assume_init() }
+}
+
+/// Whether a child changed its state within `patience`.
+fn await_child_signal(patience: Duration) -> bool {
+    let set = child_signal();
+    let limit = libc::timespec {
+        tv_sec: patience.as_secs().cast_signed(),
+        tv_nsec: i64::from(patience.subsec_nanos()),
+    };
+    // SAFETY: sigtimedwait(2)
+    // - the set and the time limit live in this frame; the details are not asked for.
+    unsafe { libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const limit) > 0 }
+}
+
+/// The state letter of a thread, as `ps` shows it; `X` if there is no such thread.
+pub(crate) fn state(pid: i32, tid: i32) -> u8 {
+    let stat = std::fs::read(format!("/proc/{pid}/task/{tid}/stat")).unwrap_or_default();
+    // The name, in parentheses, may hold anything; the last parenthesis ends it.
+    let end = stat.iter().rposition(|&byte| byte == b')');
+    end.and_then(|end| stat.get(end + 2)).copied().unwrap_or(b'X')
+}
+
+/// Whether a thread sleeps in the kernel.
+pub(crate) fn sleeps(pid: i32, tid: i32) -> bool {
+    state(pid, tid) == b'S'
+}
+
+/// The threads of a process.
+pub(crate) fn threads(pid: i32) -> Vec<i32> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Puts thread `tid` (0: the calling one) on one processor, or back on all of `mask`.
+pub(crate) fn run_on(tid: i32, mask: &libc::cpu_set_t) {
+    // SAFETY: sched_setaffinity(2)
+    // - the set is read, and as long as said.
+    unsafe { libc::sched_setaffinity(tid, size_of::<libc::cpu_set_t>(), mask) };
+}
+
+/// The processors the calling thread may use, and the one it is on.
+pub(crate) fn processors() -> (libc::cpu_set_t, libc::cpu_set_t) {
+    // SAFETY: plain bits
+    // - all zeroes is an empty set.
+    let (mut all, mut here) = unsafe { std::mem::zeroed::<(libc::cpu_set_t, libc::cpu_set_t)>() };
+    // SAFETY: sched_getaffinity(2)
+    // - the set is written, and as long as said.
+    unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut all) };
+    // SAFETY: sched_getcpu(3)
+    // - takes nothing.
+    let cpu = unsafe { libc::sched_getcpu() };
+    // SAFETY: CPU_SET(3)
+    // - `here` is a set of this frame; the number is below its size, or refused by the bound check.
+    unsafe { libc::CPU_SET(cpu.max(0).cast_unsigned() as usize, &mut here) };
+    (all, here)
+}

@@ -1,0 +1,431 @@
+//! The order of events: which scenarios and points, the broken variants, the soak, the sums.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::director::{Director, Fate, Outcome, Settings, Trouble};
+use super::ptrace::{self, Tracee};
+use super::scenarios::{self, Scenario};
+use super::stepper::{Point, Reached, Trace, play};
+use super::{soak, symbols, watch};
+
+/// How long a survivor may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The same where a hang is what is looked for.
+const SHORT: Duration = Duration::from_millis(250);
+/// Points of one scenario in a sample, for each fate.
+const SAMPLE: [(Fate, usize); 3] = [(Fate::Kill, 60), (Fate::Late, 5), (Fate::Stop, 8)];
+/// The same with `KILL=all`; every point is killed there.
+const WHOLE: [(Fate, usize); 3] = [(Fate::Kill, usize::MAX), (Fate::Late, 60), (Fate::Stop, 60)];
+/// A scenario with more findings than this is given up: each may have cost the whole patience.
+const ENOUGH: usize = 5;
+
+/// The broken variants: their number for the actors, their name, the scenarios that show them.
+const BROKEN: [(u32, &str, &[&str], Fate); 4] = [
+    (1, "unlock-stores-zero", &["lock_contended", "unlock_sleepers"], Fate::Kill),
+    (2, "no-alarm", &["lock_contended", "unlock_sleepers"], Fate::Kill),
+    (3, "no-wake-on-put", &["get_empty", "put_wakes"], Fate::Kill),
+    (4, "no-second-alarm", &["unlock_sleepers", "lock_contended", "put_full"], Fate::Late),
+];
+
+/// The sums.
+#[derive(Debug, Default)]
+struct Sums {
+    operations: usize,
+    points: usize,
+    hangs: usize,
+    violations: usize,
+    faults: usize,
+    passed: usize,
+    failed: usize,
+}
+
+pub(crate) fn main() {
+    let wishes = Wishes::read();
+    if wishes.list {
+        for name in wishes.names() {
+            println!("{name}: test");
+        }
+        return;
+    }
+    let names = wishes.names().collect::<Vec<_>>();
+    if names.is_empty() {
+        println!("kill: skipped (nothing here has that name)");
+        return;
+    }
+    let fixed = fix_addresses();
+    ptrace::hold_child_signals();
+    watch::start();
+    let mut sums = Sums::default();
+    let traced = may_trace();
+    if let Err(why) = &traced {
+        println!("kill: skipped ({why})");
+    } else {
+        for scenario in scenarios::ALL.iter().filter(|scenario| names.contains(&scenario.name)) {
+            run_scenario(scenario, wishes.all, fixed, &mut sums);
+        }
+        for (number, name, shows, fate) in BROKEN {
+            if names.contains(&name) {
+                run_broken(number, name, shows, fate, &mut sums);
+            }
+        }
+    }
+    if names.contains(&"soak") {
+        run_soak(wishes.kills, wishes.seed, &mut sums);
+    }
+    println!("kill: {} passed, {} failed", sums.passed, sums.failed);
+    if traced.is_ok() {
+        println!(
+            "kill: operations={} points={} hangs={} violations={}",
+            sums.operations, sums.points, sums.hangs, sums.violations
+        );
+    }
+    // Nothing of what is under test shall have a say in how this ends.
+    let _ = std::io::stdout().flush();
+    std::process::exit(i32::from(sums.failed > 0));
+}
+
+// What is wanted.
+
+struct Wishes {
+    list: bool,
+    all: bool,
+    filters: Vec<String>,
+    skip: Vec<String>,
+    exact: bool,
+    nothing: bool,
+    kills: usize,
+    seed: u64,
+}
+
+impl Wishes {
+    fn read() -> Self {
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+        let chance = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let mut wishes = Self {
+            list: false,
+            all: std::env::var("KILL").is_ok_and(|value| value == "all"),
+            filters: std::env::var("KILL_ONLY")
+                .into_iter()
+                .filter(|name| !name.is_empty())
+                .collect(),
+            skip: Vec::new(),
+            exact: false,
+            nothing: false,
+            kills: number("SOAK").unwrap_or(10) as usize,
+            seed: number("SOAK_SEED")
+                .unwrap_or_else(|| chance.map_or(1, |time| time.as_nanos() as u64 & 0xffff_ffff)),
+        };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--list" => wishes.list = true,
+                "--exact" => wishes.exact = true,
+                // There is nothing that would be ignored.
+                "--ignored" | "--bench" => wishes.nothing = true,
+                "--skip" => wishes.skip.extend(arguments.next()),
+                "--test-threads" | "--format" | "--color" | "--logfile" | "--shuffle-seed"
+                | "-Z" => drop(arguments.next()),
+                other if other.starts_with('-') => {}
+                _ => wishes.filters.push(argument),
+            }
+        }
+        wishes
+    }
+
+    /// The names of what is wanted, in order.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let scenarios = scenarios::ALL.iter().map(|scenario| scenario.name);
+        let all = scenarios.chain(BROKEN.iter().map(|broken| broken.1)).chain(["soak"]);
+        all.filter(|name| {
+            let matches = |filter: &String| {
+                if self.exact { name == filter } else { name.contains(filter.as_str()) }
+            };
+            !self.nothing
+                && !self.skip.iter().any(matches)
+                && (self.filters.is_empty() || self.filters.iter().any(matches))
+        })
+    }
+}
+
+// What can be had.
+
+/// Sees to it that every process of the harness has everything at the same address: starts this
+/// program anew without address space randomisation. False if that is not allowed.
+fn fix_addresses() -> bool {
+    const QUERY: libc::c_ulong = 0xffff_ffff;
+    // SAFETY: personality(2)
+    // - takes a number.
+    let now = unsafe { libc::personality(QUERY) };
+    if now & libc::ADDR_NO_RANDOMIZE != 0 {
+        return true;
+    }
+    // SAFETY: see above.
+    // - concerns this process and those it starts.
+    let set = unsafe { libc::personality((now | libc::ADDR_NO_RANDOMIZE) as libc::c_ulong) };
+    if set < 0 {
+        return false;
+    }
+    let mut arguments = std::env::args_os();
+    let mut again = Command::new("/proc/self/exe");
+    if let Some(name) = arguments.next() {
+        again.arg0(name);
+    }
+    let error = again.args(arguments).exec();
+    println!("kill: {error}: addresses differ");
+    false
+}
+
+/// Whether this process may trace a child of its own.
+fn may_trace() -> Result<(), String> {
+    // SAFETY: fork(2)
+    // - the child calls nothing but pause(2), which is safe whatever other threads were doing.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        loop {
+            // SAFETY: pause(2)
+            // - takes nothing.
+            unsafe { libc::pause() };
+        }
+    }
+    let seized = Tracee::seize(pid, pid);
+    let ended = ptrace::signal_process(pid, libc::SIGKILL).and_then(|()| ptrace::reap(pid));
+    match seized.and(ended) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(format!("ptrace is refused here: {error}")),
+    }
+}
+
+// Scenarios.
+
+/// A director, made when needed, and made anew after a failure.
+struct Stage {
+    settings: Settings,
+    director: Option<Director>,
+}
+
+impl Stage {
+    fn new(slices: bool, broken: u32, patience: Duration) -> Self {
+        Self { settings: Settings { slices, spin: false, broken, patience }, director: None }
+    }
+
+    fn director(&mut self, fate: Fate) -> Outcome<&mut Director> {
+        let mut director = match self.director.take() {
+            Some(director) => director,
+            None => Director::new(self.settings)?,
+        };
+        director.fate = fate;
+        Ok(self.director.insert(director))
+    }
+
+    fn close(&mut self) -> Outcome {
+        self.director.take().map_or(Ok(()), Director::close)
+    }
+}
+
+fn run_scenario(scenario: &Scenario, all: bool, fixed: bool, sums: &mut Sums) {
+    let started = Instant::now();
+    let mut findings = Vec::new();
+    let mut points = 0;
+    let mut excused = 0;
+    let mut len = 0;
+    let mut stage = Stage::new(false, 0, PATIENCE);
+    // The first victim goes the whole way, and shows it.
+    let mut trace = Trace::default();
+    judge(
+        &mut stage,
+        scenario,
+        Fate::Kill,
+        Point::After(usize::MAX),
+        None,
+        Some(&mut trace),
+        &mut findings,
+    );
+    points += 1;
+    if findings.is_empty() {
+        len = trace.len();
+        let shortcut = fixed.then_some(&trace);
+        for (fate, count) in if all { WHOLE } else { SAMPLE } {
+            if fate == Fate::Stop {
+                if scenario.cold {
+                    continue;
+                }
+                excused = stage.director.as_ref().map_or(0, |director| director.excused);
+                close(&mut stage, scenario, &mut findings);
+                stage = Stage::new(true, 0, PATIENCE);
+            }
+            // Without a shortcut a late point costs all the steps before it.
+            let count = if fixed { count } else { count.min(4_000_000 / len.max(1)).max(8) };
+            let chosen = if count == usize::MAX || count > len {
+                trace.every()
+            } else {
+                trace.sample(count)
+            };
+            for point in chosen {
+                if findings.len() >= ENOUGH {
+                    break;
+                }
+                let reached =
+                    judge(&mut stage, scenario, fate, point, shortcut, None, &mut findings);
+                points += 1;
+                if reached.is_some_and(|reached| reached.strayed) {
+                    judge(&mut stage, scenario, fate, point, None, None, &mut findings);
+                    points += 1;
+                }
+            }
+        }
+    }
+    excused += stage.director.as_ref().map_or(0, |director| director.excused);
+    close(&mut stage, scenario, &mut findings);
+    let took = started.elapsed().as_secs_f64();
+    println!(
+        "kill: {} ... {} ({len} instructions, {points} points, {excused} waited for a stopped \
+         victim, {took:.1} s)",
+        scenario.name,
+        if findings.is_empty() { "ok" } else { "FAILED" }
+    );
+    for finding in &findings {
+        println!("kill: {}", finding.text());
+        match finding.trouble {
+            Trouble::Hang(_) => sums.hangs += 1,
+            Trouble::Violation(_) => sums.violations += 1,
+            Trouble::Fault(_) => sums.faults += 1,
+        }
+    }
+    sums.operations += 1;
+    sums.points += points;
+    if findings.is_empty() { sums.passed += 1 } else { sums.failed += 1 }
+}
+
+fn close(stage: &mut Stage, scenario: &Scenario, findings: &mut Vec<Finding>) {
+    if let Err(trouble) = stage.close() {
+        findings.push(Finding::new(scenario, Fate::Kill, Point::After(0), None, trouble));
+    }
+}
+
+/// Plays one point; what is wrong with it goes to the findings.
+fn judge(
+    stage: &mut Stage,
+    scenario: &Scenario,
+    fate: Fate,
+    point: Point,
+    trace: Option<&Trace>,
+    record: Option<&mut Trace>,
+    findings: &mut Vec<Finding>,
+) -> Option<Reached> {
+    let mut reached = None;
+    let played = stage
+        .director(fate)
+        .and_then(|director| play(director, scenario, point, trace, record, &mut reached));
+    if let Err(trouble) = played {
+        let address = reached.map(|reached: Reached| reached.address);
+        findings.push(Finding::new(scenario, fate, point, address, trouble));
+        if let Err(trouble) = stage.close() {
+            findings.push(Finding::new(scenario, fate, point, None, trouble));
+        }
+    }
+    reached
+}
+
+struct Finding {
+    scenario: &'static str,
+    fate: Fate,
+    point: Point,
+    /// The victim had begun its operation.
+    begun: bool,
+    place: String,
+    trouble: Trouble,
+}
+
+impl Finding {
+    fn new(
+        scenario: &Scenario,
+        fate: Fate,
+        point: Point,
+        address: Option<usize>,
+        trouble: Trouble,
+    ) -> Self {
+        let place = match address {
+            Some(0) | None => String::new(),
+            Some(address) => format!(" at {}", symbols::name(address)),
+        };
+        let begun = address.is_some();
+        Self { scenario: scenario.name, fate, point, begun, place, trouble }
+    }
+
+    fn text(&self) -> String {
+        let (kind, what) = match &self.trouble {
+            Trouble::Hang(what) => ("HANG", what),
+            Trouble::Violation(what) => ("VIOLATION", what),
+            Trouble::Fault(what) => ("FAULT", what),
+        };
+        format!("{kind} in {}, {:?} {}{}: {what}", self.scenario, self.fate, self.point, self.place)
+    }
+}
+
+// Broken variants.
+
+/// Runs scenarios with a deliberately broken variant until a hang is seen, which must be.
+fn run_broken(number: u32, name: &str, shows: &[&str], fate: Fate, sums: &mut Sums) {
+    let mut caught = None;
+    'search: for scenario in scenarios::ALL.iter().filter(|one| shows.contains(&one.name)) {
+        let mut stage = Stage::new(false, number, SHORT);
+        let mut trace = Trace::default();
+        let mut findings = Vec::new();
+        judge(
+            &mut stage,
+            scenario,
+            Fate::Kill,
+            Point::After(usize::MAX),
+            None,
+            Some(&mut trace),
+            &mut findings,
+        );
+        let points = if findings.is_empty() { trace.sample(30) } else { Vec::new() };
+        for point in points {
+            judge(&mut stage, scenario, fate, point, None, None, &mut findings);
+            if !findings.is_empty() {
+                break;
+            }
+        }
+        let mut ignored = Vec::new();
+        close(&mut stage, scenario, &mut ignored);
+        for finding in findings {
+            if finding.begun && matches!(finding.trouble, Trouble::Hang(_)) {
+                caught = Some(finding);
+                break 'search;
+            }
+            println!("kill: broken variant {name}: {}", finding.text());
+        }
+    }
+    match caught {
+        Some(finding) => {
+            println!("kill: broken variant {name} caught ({})", finding.text());
+            sums.passed += 1;
+        }
+        None => {
+            println!("kill: broken variant {name} NOT CAUGHT");
+            sums.failed += 1;
+        }
+    }
+}
+
+// The soak.
+
+fn run_soak(kills: usize, seed: u64, sums: &mut Sums) {
+    println!("soak: {kills} kills of each kind, SOAK_SEED={seed}");
+    let mut findings = Vec::new();
+    let tally = soak::run(kills, seed, &mut findings);
+    for finding in &findings {
+        println!("{finding}");
+    }
+    println!(
+        "soak: kills={} hangs={} lost={} doubled={}",
+        tally.kills, tally.hangs, tally.lost, tally.doubled
+    );
+    sums.hangs += tally.hangs;
+    sums.violations += tally.lost + tally.doubled + tally.others;
+    if tally.is_clean() { sums.passed += 1 } else { sums.failed += 1 }
+}

@@ -1,0 +1,496 @@
+//! The soak: actors that run free, and a victim among them that is killed at a random moment; after
+//! every kill all others must get on, and the books must agree.
+//!
+//! Seven parts, one for each kind of victim. In each three companions keep the object busy, or keep
+//! the victim waiting. A putter numbers its messages, and notes the number before and after each
+//! put; a getter counts each message it got. To count up, the director says hush: putters begin
+//! nothing new, getters get what is left, and then every message must have been got once, but for
+//!
+//! - the one that a killed putter had begun and not finished: once or not at all;
+//! - one that a killed getter may have taken and not counted.
+//!
+//! Bounded slices are off here, too; spinning is on.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::time::{Duration, Instant};
+
+use super::actor::{Kind, Props, TORN, Verb, simply_get, simply_put};
+use super::board::{self, SEATS, Shared, TALLIES, Teller};
+use super::director::{Director, Outcome, Settings, Trouble, name};
+use super::ptrace;
+use super::watch;
+
+/// Where the victims of the soak sit.
+const VICTIM: usize = 3;
+const COMPANIONS: [usize; 3] = [0, 1, 2];
+
+/// What a free-running actor does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+enum Role {
+    /// Locks, and holds for a while.
+    Holder,
+    /// Locks and unlocks.
+    Locker,
+    /// Waits for the event.
+    Waiter,
+    /// Sets and clears it.
+    Setter,
+    Putter,
+    /// Puts now and then: the getters wait.
+    SlowPutter,
+    Getter,
+    /// Gets now and then: the putters wait.
+    SlowGetter,
+}
+
+impl Role {
+    const ALL: [Self; 8] = [
+        Self::Holder,
+        Self::Locker,
+        Self::Waiter,
+        Self::Setter,
+        Self::Putter,
+        Self::SlowPutter,
+        Self::Getter,
+        Self::SlowGetter,
+    ];
+
+    fn gets(self) -> bool {
+        matches!(self, Self::Getter | Self::SlowGetter)
+    }
+}
+
+/// One kind of victim, and its company.
+struct Part {
+    name: &'static str,
+    victim: Role,
+    companions: [Role; 3],
+    /// The queue, for even and for odd kills.
+    kinds: [Kind; 2],
+}
+
+const PARTS: [Part; 7] = [
+    Part {
+        name: "lock holder",
+        victim: Role::Holder,
+        companions: [Role::Locker; 3],
+        kinds: [Kind::Small; 2],
+    },
+    Part {
+        name: "lock waiter",
+        victim: Role::Locker,
+        companions: [Role::Holder, Role::Holder, Role::Locker],
+        kinds: [Kind::Small; 2],
+    },
+    Part {
+        name: "event waiter",
+        victim: Role::Waiter,
+        companions: [Role::Setter, Role::Waiter, Role::Waiter],
+        kinds: [Kind::Small; 2],
+    },
+    Part {
+        name: "getter blocked",
+        victim: Role::Getter,
+        companions: [Role::SlowPutter, Role::Getter, Role::Getter],
+        kinds: [Kind::Small, Kind::Big],
+    },
+    Part {
+        name: "putter blocked",
+        victim: Role::Putter,
+        companions: [Role::SlowGetter, Role::Putter, Role::Putter],
+        kinds: [Kind::Bounded, Kind::BigBounded],
+    },
+    Part {
+        name: "busy putter",
+        victim: Role::Putter,
+        companions: [Role::Putter, Role::Getter, Role::Getter],
+        kinds: [Kind::Busy, Kind::BigBounded],
+    },
+    Part {
+        name: "busy getter",
+        victim: Role::Getter,
+        companions: [Role::Putter, Role::Putter, Role::Getter],
+        kinds: [Kind::Busy, Kind::BigBounded],
+    },
+];
+
+/// What a soak came to.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) kills: usize,
+    pub(crate) hangs: usize,
+    pub(crate) lost: usize,
+    pub(crate) doubled: usize,
+    /// Everything else: torn, out of order, met under the lock, left behind.
+    pub(crate) others: usize,
+}
+
+impl Tally {
+    pub(crate) fn is_clean(&self) -> bool {
+        self.hangs + self.lost + self.doubled + self.others == 0
+    }
+}
+
+// The actors' side.
+
+/// Plays a role until killed.
+pub(crate) fn play(board: &Shared, index: usize, props: &Props) {
+    let seat = board.seat(index);
+    let role = Role::ALL[seat.argument(0) as usize % Role::ALL.len()];
+    let kind = Kind::of(seat.argument(1));
+    let soak = &board.soak;
+    let teller = &soak.tellers[index];
+    let mut last = [0; SEATS];
+    loop {
+        if !role.gets() {
+            park(board, teller);
+        }
+        teller.inside.store(1, SeqCst);
+        let done = match role {
+            Role::Holder | Role::Locker => lock(board, index, props, role == Role::Holder),
+            Role::Waiter => props.event.wait(),
+            Role::Setter => {
+                props.event.set();
+                Ok(())
+            }
+            Role::Putter | Role::SlowPutter => {
+                let number = teller.begun.load(Relaxed) + 1;
+                teller.begun.store(number, Release);
+                let done = simply_put(props, kind, (index as u64) << 32 | number);
+                if done.is_ok() {
+                    teller.put.store(number, Release);
+                }
+                done
+            }
+            Role::Getter | Role::SlowGetter => {
+                simply_get(props, kind).map(|id| note(board, id, &mut last))
+            }
+        };
+        teller.inside.store(0, SeqCst);
+        if let Err(error) = done {
+            seat.say(&error.to_string());
+            soak.failed.fetch_add(1, Relaxed);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        teller.turns.fetch_add(1, Relaxed);
+        let slow =
+            matches!(role, Role::SlowPutter | Role::SlowGetter | Role::Setter | Role::Waiter);
+        if slow && soak.hush.load(Relaxed) == 0 {
+            std::thread::sleep(Duration::from_micros(20));
+        }
+        if role == Role::Setter {
+            props.event.clear();
+        }
+    }
+}
+
+fn park(board: &Shared, teller: &Teller) {
+    while board.soak.hush.load(SeqCst) == 1 {
+        teller.parked.store(1, SeqCst);
+        board::wait(&board.soak.hush, 1, Duration::from_millis(100));
+    }
+    teller.parked.store(0, SeqCst);
+    // The director looks at `parked` only while it says hush: one more look after the store.
+    if board.soak.hush.load(SeqCst) == 1 {
+        park(board, teller);
+    }
+}
+
+fn lock(board: &Shared, index: usize, props: &Props, hold: bool) -> multiproc::Result<()> {
+    let occupant = &board.soak.occupant;
+    let me = index as u32 + 1;
+    let (guard, died) = match props.lock.lock() {
+        Err(error) if error.is_owner_died() => {
+            let guard = props.lock.recover()?;
+            let died = guard.dead_owner().is_some();
+            (guard, died)
+        }
+        guard => (guard?, false),
+    };
+    if occupant.swap(me, SeqCst) != 0 && !died {
+        board.soak.damaged.fetch_add(1, Relaxed);
+    }
+    if hold {
+        let until = Instant::now() + Duration::from_micros(40);
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+    }
+    if occupant.swap(0, SeqCst) != me {
+        board.soak.damaged.fetch_add(1, Relaxed);
+    }
+    drop(guard);
+    Ok(())
+}
+
+/// Counts a message; those of one putter come in order.
+fn note(board: &Shared, id: u64, last: &mut [u64; SEATS]) {
+    let (putter, number) = ((id >> 32) as usize, id & u64::from(u32::MAX));
+    if id == TORN || putter >= SEATS || number <= last[putter] {
+        board.soak.damaged.fetch_add(1, Relaxed);
+        return;
+    }
+    last[putter] = number;
+    board.soak.got[putter][number as usize % TALLIES].fetch_add(1, Relaxed);
+}
+
+// The director's side.
+
+/// Kills `kills` victims of each kind.
+pub(crate) fn run(kills: usize, mut seed: u64, findings: &mut Vec<String>) -> Tally {
+    let mut tally = Tally::default();
+    let mut before = None;
+    for (index, part) in PARTS.iter().enumerate() {
+        let mut left = kills;
+        // A part that fails is not begun again and again.
+        let mut attempts = 3;
+        while left > 0 && attempts > 0 {
+            attempts -= 1;
+            match soak(part, &mut left, &mut seed, &mut tally) {
+                Ok(()) => {}
+                Err(trouble) => {
+                    match &trouble {
+                        Trouble::Hang(_) => tally.hangs += 1,
+                        _ => tally.others += 1,
+                    }
+                    findings.push(format!("soak: {}: {trouble:?}", part.name));
+                }
+            }
+        }
+        // The first part has made what is made once: the world itself.
+        let now = Belongings::count();
+        match &before {
+            None => before = Some(now),
+            Some(before) if now.exceed(before) => {
+                tally.others += 1;
+                findings.push(format!("soak: {}: left behind: {before} became {now}", part.name));
+            }
+            Some(_) if index + 1 == PARTS.len() => println!("soak: at the end {now}"),
+            Some(_) => {}
+        }
+    }
+    tally
+}
+
+/// Goes on with a part until `left` is 0, or something fails.
+fn soak(part: &Part, left: &mut usize, seed: &mut u64, tally: &mut Tally) -> Outcome {
+    let [even, odd] = part.kinds;
+    let halves = if even == odd { [*left, 0] } else { [left.div_ceil(2), *left / 2] };
+    for (kind, share) in part.kinds.into_iter().zip(halves) {
+        if share == 0 {
+            continue;
+        }
+        let settings =
+            Settings { slices: false, spin: true, broken: 0, patience: Duration::from_secs(2) };
+        let mut director = Director::new(settings)?;
+        let mut run = Run { part, kind, checked: [0; SEATS], tally };
+        let done = run.kills(&mut director, share, left, seed);
+        director.close()?;
+        done?;
+    }
+    Ok(())
+}
+
+struct Run<'a> {
+    part: &'a Part,
+    kind: Kind,
+    /// By seat: the last message that was accounted for.
+    checked: [u64; SEATS],
+    tally: &'a mut Tally,
+}
+
+impl Run<'_> {
+    fn kills(
+        &mut self,
+        d: &mut Director,
+        kills: usize,
+        left: &mut usize,
+        seed: &mut u64,
+    ) -> Outcome {
+        for (seat, role) in COMPANIONS.into_iter().zip(self.part.companions) {
+            d.order(seat, Verb::Soak, [role as u64, self.kind as u64]);
+        }
+        for _ in 0..kills {
+            watch::doing(&format!("soak, {}", self.part.name));
+            self.tally.kills += 1;
+            *left -= 1;
+            self.kill(d, seed)?;
+        }
+        Ok(())
+    }
+
+    fn kill(&mut self, d: &mut Director, seed: &mut u64) -> Outcome {
+        let board = d.board();
+        d.reap(0)?;
+        d.spawn(VICTIM)?;
+        d.ready(VICTIM)?;
+        let turns = self.turns(d);
+        d.order(VICTIM, Verb::Soak, [self.part.victim as u64, self.kind as u64]);
+        // From before its first operation to some milliseconds into its work.
+        let delay = Duration::from_nanos(random(seed) % 3_000_000);
+        let until = Instant::now() + delay;
+        while Instant::now() < until {
+            std::thread::sleep(Duration::from_micros(20));
+        }
+        d.bury(VICTIM)?;
+        for seat in COMPANIONS {
+            let turns = turns[seat];
+            d.until(&format!("{} gets on", name(seat)), |_| {
+                board.soak.tellers[seat].turns.load(Relaxed) > turns
+            })?;
+        }
+        // The dying process may still be inside a system call.
+        d.reap(0)?;
+        self.account(d)
+    }
+
+    fn turns(&self, d: &Director) -> [u64; SEATS] {
+        std::array::from_fn(|seat| d.board().soak.tellers[seat].turns.load(Relaxed))
+    }
+
+    /// Says hush, waits until all is quiet, and looks at the books.
+    fn account(&mut self, d: &mut Director) -> Outcome {
+        let board = d.board();
+        let soak = &board.soak;
+        for teller in &soak.tellers {
+            teller.parked.store(0, SeqCst);
+        }
+        soak.hush.store(1, SeqCst);
+        let event = self.part.companions.contains(&Role::Setter);
+        if event {
+            // Whoever waits comes back and parks.
+            d.props.event.set();
+        }
+        let roles = self.part.companions;
+        let kind = self.kind;
+        let quiet = d.until("all come to rest", |d| {
+            let resting = |seat: usize| {
+                let teller = &soak.tellers[seat];
+                if roles[seat].gets() {
+                    teller.inside.load(SeqCst) == 1 && ptrace::sleeps(d.pid(seat), d.tid(seat))
+                } else {
+                    if event {
+                        d.props.event.set();
+                    }
+                    teller.parked.load(SeqCst) == 1
+                }
+            };
+            let rest =
+                |d: &Director| kind.len(&d.props) == 0 && COMPANIONS.into_iter().all(resting);
+            rest(d) && rest(d)
+        });
+        if quiet.is_ok() {
+            self.compare(board)?;
+            // A victim of the next round goes on with these numbers.
+            let teller = &soak.tellers[VICTIM];
+            teller.put.store(teller.begun.load(Relaxed), Relaxed);
+        }
+        soak.hush.store(0, SeqCst);
+        board::wake(&soak.hush);
+        quiet
+    }
+
+    fn compare(&mut self, board: Shared) -> Outcome {
+        let soak = &board.soak;
+        let mut missing = Vec::new();
+        for seat in 0..SEATS {
+            let teller = &soak.tellers[seat];
+            let (begun, put) = (teller.begun.load(Acquire), teller.put.load(Acquire));
+            for number in self.checked[seat] + 1..=begun {
+                let got = soak.got[seat][number as usize % TALLIES].swap(0, Relaxed);
+                match got {
+                    1 => {}
+                    0 if seat == VICTIM && number > put => {}
+                    0 => missing.push((seat, number)),
+                    _ => self.tally.doubled += 1,
+                }
+            }
+            self.checked[seat] = begun;
+        }
+        let own = usize::from(self.part.victim.gets());
+        if missing.len() > own {
+            self.tally.lost += missing.len() - own;
+            return Err(Trouble::Violation(format!("lost: {missing:?}")));
+        }
+        let damaged = soak.damaged.swap(0, Relaxed);
+        if damaged > 0 {
+            return Err(Trouble::Violation(format!(
+                "{damaged} messages torn or out of order, or meetings under the lock"
+            )));
+        }
+        let failed = soak.failed.swap(0, Relaxed);
+        if failed > 0 {
+            let said = (0..SEATS).map(|seat| board.seat(seat).said());
+            let said = said.filter(|said| !said.is_empty()).collect::<Vec<_>>();
+            return Err(Trouble::Violation(format!("{failed} operations failed: {said:?}")));
+        }
+        Ok(())
+    }
+}
+
+fn random(seed: &mut u64) -> u64 {
+    // splitmix64
+    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut bits = *seed;
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
+}
+
+/// What this process has, and what should not grow.
+#[derive(Debug)]
+struct Belongings {
+    descriptors: usize,
+    shared_files: usize,
+    children: usize,
+    /// Bytes of all memfds but the harness's own.
+    memory: u64,
+}
+
+impl Belongings {
+    fn count() -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let entries = |path: &str| std::fs::read_dir(path).map_or(0, Iterator::count);
+        let mut memory = 0;
+        for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
+            let target = std::fs::read_link(entry.path()).unwrap_or_default();
+            let target = target.to_string_lossy();
+            if target.starts_with("/memfd:") && !target.contains("kill-board") {
+                memory += std::fs::metadata(entry.path()).map_or(0, |data| data.blocks() * 512);
+            }
+        }
+        let children = ptrace::threads(std::process::id().cast_signed()).into_iter().map(|tid| {
+            let path = format!("/proc/self/task/{tid}/children");
+            std::fs::read_to_string(path).map_or(0, |list| list.split_whitespace().count())
+        });
+        Self {
+            descriptors: entries("/proc/self/fd"),
+            shared_files: entries("/dev/shm"),
+            children: children.sum(),
+            memory,
+        }
+    }
+
+    fn exceed(&self, before: &Self) -> bool {
+        self.descriptors > before.descriptors
+            || self.shared_files > before.shared_files
+            || self.children > before.children
+            || self.memory > before.memory + GROWTH
+    }
+}
+
+impl std::fmt::Display for Belongings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { descriptors, shared_files, children, memory } = self;
+        write!(
+            f,
+            "{descriptors} descriptors, {shared_files} files in /dev/shm, {children} children, \
+             {} KiB of shared memory",
+            memory >> 10
+        )
+    }
+}
+
+/// The parts use queues of different kinds, whose memory stays in the world for the next.
+const GROWTH: u64 = 8 << 20;

@@ -1,0 +1,281 @@
+//! One victim, one point: brings it there by single steps, lets its fate strike, lets the script
+//! judge. And the choice of the points.
+//!
+//! The first victim of a scenario is stepped to the end of its operation, and the way it takes is
+//! noted ([`Trace`]): every address, where it slept, which instructions are worth a kill on both
+//! sides (locked ones, system calls). A later victim is run by a debug register to the last address
+//! before its point that it had not been at before, and stepped from there; so a point costs the
+//! same wherever it lies. That needs the same addresses in every victim, hence no address space
+//! randomisation (`main` sees to it); where that, or the register, is not to be had, every step is
+//! made.
+//!
+//! A victim may leave the noted way: what it finds in shared memory differs. Then the point is tried
+//! once more by plain steps.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::board::AFTER;
+use super::director::{Director, Fate, Outcome, Trouble};
+use super::ptrace::{self, Halt, Tracee};
+use super::scenarios::Scenario;
+use super::watch;
+
+/// Where fate strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Point {
+    /// After so many instructions of the operation.
+    After(usize),
+    /// In its sleep of this number, counted from 1.
+    Asleep(usize),
+}
+
+impl std::fmt::Display for Point {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::After(usize::MAX) => write!(f, "after the operation"),
+            Self::After(count) => write!(f, "after instruction {count}"),
+            Self::Asleep(count) => write!(f, "asleep for the {count}. time"),
+        }
+    }
+}
+
+/// The way of a victim through its operation.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    /// The address of the next instruction, after so many.
+    addresses: Vec<usize>,
+    /// Whether that address is new since the last sleep.
+    fresh: Vec<bool>,
+    /// The steps that slept, by the number of instructions before.
+    sleeps: Vec<usize>,
+    /// How many instructions before those that are worth a kill on both sides.
+    keen: Vec<usize>,
+}
+
+impl Trace {
+    /// Instructions of the operation.
+    pub(crate) fn len(&self) -> usize {
+        self.addresses.len().saturating_sub(1)
+    }
+
+    /// All points.
+    pub(crate) fn every(&self) -> Vec<Point> {
+        let after = (0..=self.len()).map(Point::After);
+        after.chain(self.naps()).collect()
+    }
+
+    fn naps(&self) -> impl Iterator<Item = Point> {
+        (1..=self.sleeps.len()).map(Point::Asleep)
+    }
+
+    /// About `count` points: both sides of what is worth it, every sleep and what follows it, and the
+    /// rest evenly.
+    pub(crate) fn sample(&self, count: usize) -> Vec<Point> {
+        let mut after = HashSet::new();
+        for &step in self.keen.iter().take(count / 2) {
+            after.extend([step, step + 1]);
+        }
+        for &step in &self.sleeps {
+            after.extend([step + 1, step + 2, step + 8]);
+        }
+        let rest = count.saturating_sub(after.len()).max(count / 3).max(2);
+        after.extend((0..rest).map(|index| index * self.len() / (rest - 1)));
+        let mut after = after.into_iter().filter(|&step| step <= self.len()).collect::<Vec<_>>();
+        after.sort_unstable();
+        after.into_iter().map(Point::After).chain(self.naps()).collect()
+    }
+
+    fn note(&mut self, tracee: &Tracee, seen: &mut HashSet<usize>) {
+        let address = tracee.next();
+        let code = tracee.code(address).unwrap_or_default();
+        if matches!(code, [0xf0, ..] | [0x0f, 0x05, ..] | [0x86 | 0x87, ..] | [_, 0x86 | 0x87, ..])
+        {
+            self.keen.push(self.addresses.len());
+        }
+        self.fresh.push(seen.insert(address));
+        self.addresses.push(address);
+    }
+
+    /// How far a victim that is at `from` can be run, at most to `to`.
+    fn run_to(&self, from: usize, to: usize) -> Option<usize> {
+        let barrier = self.sleeps.iter().copied().find(|&step| step >= from).unwrap_or(usize::MAX);
+        let to = to.min(barrier).min(self.len());
+        (from + 4..=to).rev().find(|&step| self.fresh[step])
+    }
+}
+
+/// Where the victim ended up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reached {
+    /// It did not take the noted way.
+    pub(crate) strayed: bool,
+    /// The next instruction; 0 if it slept.
+    pub(crate) address: usize,
+}
+
+/// Plays one point. Without a trace all steps are made, and `record` notes them.
+pub(crate) fn play(
+    director: &mut Director,
+    scenario: &Scenario,
+    point: Point,
+    trace: Option<&Trace>,
+    record: Option<&mut Trace>,
+    reached: &mut Option<Reached>,
+) -> Outcome {
+    watch::doing(&format!("{} {:?} {point}", scenario.name, director.fate));
+    director.open_books();
+    let victim = director.victim(scenario.cold)?;
+    director.prepare_next()?;
+    scenario.arrange(director, victim)?;
+    let (pid, tid) = (director.pid(victim), director.tid(victim));
+    let mut tracee = Tracee::seize(pid, tid)?;
+    let (all, here) = ptrace::processors();
+    // On one processor a step costs half.
+    ptrace::run_on(tid, &here);
+    director.mark(victim, scenario.verb, scenario.arguments(director));
+    let deadline = Instant::now() + Duration::from_secs(5);
+    match tracee.wait_awake(deadline)? {
+        Halt::Trap => {}
+        halt => return Err(Trouble::Fault(format!("the victim does not begin: {halt:?}"))),
+    }
+    if director.fate == Fate::Late {
+        tracee.watch_exit()?;
+    }
+    ptrace::run_on(0, &here);
+    let mut walk = Walk { director, scenario, tracee, victim, trace, record, step: 0, naps: 0 };
+    let walked = walk.to(point);
+    let Walk { director, tracee, step, .. } = walk;
+    ptrace::run_on(0, &all);
+    ptrace::run_on(tid, &all);
+    let (address, arrived) = match walked {
+        Ok(Arrived::Here) => (tracee.next(), true),
+        Ok(Arrived::Asleep) => (0, true),
+        Ok(Arrived::Over { strayed }) => {
+            *reached = Some(Reached { strayed, address: tracee.next() });
+            (0, false)
+        }
+        Err(trouble) => {
+            *reached = Some(Reached { strayed: false, address: tracee.next() });
+            return Err(trouble);
+        }
+    };
+    let slept = arrived && address == 0;
+    if arrived {
+        *reached = Some(Reached { strayed: false, address });
+    }
+    // Nobody may wait for a victim that has not begun, that sleeps, that has just been woken (a
+    // sleeper holds nothing), or that has finished.
+    let woken = trace.is_some_and(|trace| trace.sleeps.iter().any(|&nap| step == nap + 1));
+    let strict = slept || step == 0 || woken || director.reached(victim) == AFTER;
+    director.strike(tracee, slept, strict)?;
+    scenario.after(director, victim)
+}
+
+enum Arrived {
+    Here,
+    Asleep,
+    Over { strayed: bool },
+}
+
+struct Walk<'a> {
+    director: &'a mut Director,
+    scenario: &'a Scenario,
+    tracee: Tracee,
+    victim: usize,
+    trace: Option<&'a Trace>,
+    record: Option<&'a mut Trace>,
+    step: usize,
+    naps: usize,
+}
+
+impl Walk<'_> {
+    fn is_over(&self) -> bool {
+        self.director.reached(self.victim) == AFTER
+    }
+
+    fn to(&mut self, point: Point) -> Outcome<Arrived> {
+        let mut seen = HashSet::new();
+        // After a sleep the addresses of before are new again.
+        let mut segment = true;
+        loop {
+            if self.is_over() {
+                return Ok(Arrived::Over { strayed: false });
+            }
+            if let Some(record) = self.record.as_deref_mut() {
+                record.note(&self.tracee, &mut seen);
+            }
+            let left = match point {
+                Point::After(step) if step == self.step => return Ok(Arrived::Here),
+                Point::After(step) => step,
+                Point::Asleep(_) => usize::MAX,
+            };
+            let target = match self.trace {
+                Some(trace) if segment => trace.run_to(self.step, left),
+                _ => None,
+            };
+            segment = false;
+            let naps = self.naps;
+            if let (Some(target), Some(trace)) = (target, self.trace) {
+                let address = trace.addresses[target];
+                self.tracee.run_to(address)?;
+                let arrived = self.advance(point)?;
+                if arrived {
+                    return Ok(Arrived::Asleep);
+                }
+                self.tracee.clear_run_to()?;
+                if self.tracee.next() != address {
+                    return Ok(Arrived::Over { strayed: true });
+                }
+                self.step = target;
+                continue;
+            }
+            let address = self.tracee.next();
+            loop {
+                self.tracee.step()?;
+                if self.advance(point)? {
+                    return Ok(Arrived::Asleep);
+                }
+                // A repeated instruction traps each time around: one step.
+                if self.tracee.next() != address {
+                    break;
+                }
+            }
+            if self.naps != naps {
+                seen.clear();
+                segment = true;
+                if let Some(record) = self.record.as_deref_mut() {
+                    record.sleeps.push(self.step);
+                }
+            }
+            self.step += 1;
+        }
+    }
+
+    /// Waits for the trap; meanwhile somebody wakes a victim that sleeps. True if it sleeps at its
+    /// point.
+    fn advance(&mut self, point: Point) -> Outcome<bool> {
+        let deadline = Instant::now() + self.director.patience().max(Duration::from_secs(1));
+        match self.tracee.wait(deadline)? {
+            Halt::Trap => return Ok(false),
+            Halt::Asleep => {}
+            Halt::Late => return Err(Trouble::Hang("the victim neither traps nor sleeps".into())),
+            halt => return Err(Trouble::Violation(format!("the victim ended: {halt:?}"))),
+        }
+        self.naps += 1;
+        if point == Point::Asleep(self.naps) {
+            return Ok(true);
+        }
+        let mut turn = self.naps;
+        loop {
+            self.scenario.asleep(self.director, turn)?;
+            turn += 1;
+            match self.tracee.wait_awake(Instant::now() + Duration::from_millis(10))? {
+                Halt::Trap => return Ok(false),
+                Halt::Late if Instant::now() < deadline => {}
+                Halt::Late => return Err(Trouble::Hang("the victim is not woken".into())),
+                halt => return Err(Trouble::Violation(format!("the victim ended: {halt:?}"))),
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The watchdog over the director itself, which also uses what is under test (it starts processes
+//! and asks for lengths): a thread that looks whether anything was done lately.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI32, AtomicU64};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::board::SEATS;
+use super::ptrace;
+
+/// Nothing that the director does takes so long.
+const LIMIT: Duration = Duration::from_secs(40);
+
+static BEATS: AtomicU64 = AtomicU64::new(0);
+static CHILDREN: [AtomicI32; SEATS] = [const { AtomicI32::new(0) }; SEATS];
+static DOING: Mutex<String> = Mutex::new(String::new());
+
+/// Says what is done now.
+pub(crate) fn doing(what: &str) {
+    BEATS.fetch_add(1, Relaxed);
+    let mut doing = DOING.lock().unwrap_or_else(PoisonError::into_inner);
+    doing.clear();
+    doing.push_str(what);
+}
+
+/// Process `pid` sits at `seat`; 0: nobody does.
+pub(crate) fn child(seat: usize, pid: i32) {
+    CHILDREN[seat].store(pid, Relaxed);
+}
+
+/// Starts the watchdog. When it bites, all children are killed and the harness ends with 1.
+pub(crate) fn start() {
+    std::thread::spawn(|| {
+        let (mut beats, mut since) = (0, Instant::now());
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            let now = BEATS.load(Relaxed);
+            if now != beats {
+                (beats, since) = (now, Instant::now());
+            } else if since.elapsed() > LIMIT {
+                let doing = DOING.lock().unwrap_or_else(PoisonError::into_inner);
+                println!("kill: HANG of the director itself: {doing}");
+                for child in &CHILDREN {
+                    let pid = child.load(Relaxed);
+                    if pid > 0 {
+                        let _ = ptrace::signal_process(pid, libc::SIGKILL);
+                    }
+                }
+                println!("kill: operations=0 points=0 hangs=1 violations=0");
+                std::process::exit(1);
+            }
+        }
+    });
+}
