@@ -11,6 +11,7 @@
 //! 16  8  a tail seen earlier (cache, under the head lock)
 //! 24  8  chunks by parity of their number: where the head is
 //! 32  4  news of room
+//! 40  8  arrivals of roles, and roles in results of processes ([`crate::world::handle`])
 //! the queue's block
 //! 0   8  tail: position and count of records put                                    THE TRUTH of putting
 //! 8   4  tail lock
@@ -21,7 +22,8 @@
 //! 36  4  most records (0: no limit)
 //! 40  8  most bytes (0: no limit)
 //! 64 32  bytes put and bytes taken, two words each, by parity of the count
-//! 128    name of the message type
+//! 128    name of the message type, length first
+//! 512    passages: roles of this queue on their way in messages of any queue
 //! ```
 //!
 //! Positions count units of 8 bytes and run on for ever, modulo 2^32. Chunk number n, a block of 64 KiB, holds the positions
@@ -82,13 +84,14 @@ use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::thread;
 use crate::testing::{self, Broken};
-use crate::world::arena::{Block, HEAD};
-use crate::world::handle::{self, CONSUMER, CellRef, Claimed, Kind, PRODUCER, Parcel};
+use crate::world::arena::{Block, CellId, HEAD};
+use crate::world::handle::{self, CONSUMER, CellRef, Claimed, Kind, PRODUCER, Parcel, Route};
 use crate::world::registry::Id;
 use crate::world::wait::{Wait, me};
 use crate::world::word_lock::{Outcome, Policy, WordLock};
 use crate::world::{Shared, World};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Positions of a chunk; the first 8 stand for the block's head.
 const CHUNK: u32 = 8192;
@@ -98,12 +101,16 @@ const CHUNK_BYTES: usize = (CHUNK - CHUNK_FIRST) as usize * 8;
 const INLINE: usize = 4096;
 /// The payload of a record that names a block: its number and the length.
 const NAMED: usize = 16;
+/// How long a look without waiting waits for a process that is inside the queue: only a stopped one stays that long.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// More than this many positions between head and tail cannot be told from fewer.
 const MOST_POSITIONS: u32 = 1 << 30;
 /// Bytes of the queue's block.
-const BLOCK_BYTES: usize = 1024;
+const BLOCK_BYTES: usize = 4096 - HEAD as usize;
 const NAME_AT: usize = 128;
 const NAME_MOST: usize = 256;
+const PASSAGES_AT: usize = 512;
+const PASSAGES: usize = (BLOCK_BYTES - PASSAGES_AT) / size_of::<Passage>();
 
 /// What the second half of a record's first word says.
 const FORM: u32 = 0xff;
@@ -159,6 +166,23 @@ const _: () = {
     assert!(core::mem::offset_of!(TailLine, messages) == 32);
     assert!(core::mem::offset_of!(TailLine, bytes_put) == 64);
 };
+
+/// Roles of a queue on their way in a message: alive while the message stands between head and tail of its carrier.
+///
+/// The putter of the message takes the passage, by CAS on `writer` from nobody or the dead, fills it before it stores the
+/// carrier's tail, and clears `writer` after. So a passage is taken while its writer lives or its message is there; killed
+/// anywhere, a putter leaves it free, or in use for as long as the message is.
+#[repr(C)]
+struct Passage {
+    carrier: AtomicU64,
+    position: AtomicU32,
+    roles: AtomicU32,
+    writer: AtomicU32,
+    rest: AtomicU32,
+}
+
+// SAFETY: a structure of atomics only.
+unsafe impl Shared for Passage {}
 
 /// A head or tail: a position and a count, stored together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -433,8 +457,15 @@ impl Ring {
         if lock.try_lock(me) {
             return Ok(());
         }
-        match lock.lock(me, self.world(), until, Policy::Adopt) {
+        // A look without waiting waits for those who are inside, which takes no time while they live and run.
+        let now = until == Deadline::NOW;
+        let patience = if now { Deadline::after(PATIENCE) } else { until };
+        match lock.lock(me, self.world(), patience, Policy::Adopt) {
             Outcome::Locked | Outcome::Adopted(_) => Ok(()),
+            Outcome::TimedOut if now => Err(Error::new(
+                ErrorKind::Busy,
+                "a stopped process is in the middle of putting or getting: continue or kill it",
+            )),
             Outcome::TimedOut => Err(Error::simple(ErrorKind::Timeout)),
             // A signal handler that interrupted its own thread inside the queue.
             _ => Err(Error::simple(ErrorKind::Deadlock)),
@@ -453,13 +484,19 @@ impl Ring {
         if self.epoch.load(Ordering::Relaxed) == epoch {
             return false;
         }
-        let alive = self.reference.cell.in_flight.load(Ordering::SeqCst) != 0
-            || self.reference.is_role_alive(role);
+        let alive = self.reference.is_role_alive(role, || self.is_role_in_message(role));
         if alive {
             // Until the next alarm: a role ends only with one.
             self.epoch.store(epoch, Ordering::Relaxed);
         }
         !alive
+    }
+
+    /// Whether a message of any queue carries the role.
+    fn is_role_in_message(&self, role: u32) -> bool {
+        passages(self.world(), self.head).any(|passage| {
+            passage.roles.load(Ordering::Acquire) & role != 0 && passage.is_under_way(self.world())
+        })
     }
 
     /// Puts one record, waiting for room until `until`.
@@ -540,8 +577,15 @@ impl Ring {
             chunk.write(position, item.bytes)?;
         }
         chunk.word(position)?.store(u64::from(info) << 32 | len as u64, Ordering::Relaxed);
+        let mut passages = Vec::new();
         if let Some(parcel) = item.parcel {
-            parcel.post();
+            for (reference, roles) in parcel.roles() {
+                let target: &HeadLine = reference.cell.view();
+                let passage = Passage::take(self.world(), target, me)?;
+                passage.fill(self.reference.id, position, roles);
+                passages.push(passage);
+            }
+            parcel.post(Route::Message);
         }
         let next = Mark::new(position.wrapping_add(units(len)), tail.count().wrapping_add(1));
         if self.most_bytes != 0 {
@@ -551,6 +595,9 @@ impl Ring {
         }
         // ORDERING(put): Release, pairs with the Acquire in `load_tail`; everything above before the tail (I1).
         self.tail.tail.store(next.0, Ordering::Release);
+        for passage in passages {
+            passage.writer.store(0, Ordering::Release);
+        }
         Ok(true)
     }
 
@@ -767,7 +814,7 @@ impl Ring {
             self.world().free(large);
         }
         if let Some(claimed) = &after.claimed {
-            claimed.settle();
+            claimed.settle(Route::Message);
         }
         copied
     }
@@ -848,6 +895,70 @@ impl Ring {
             .field("waiting_to_get", &self.tail.messages.has_sleepers())
             .field("waiting_to_put", &self.head.room.has_sleepers())
             .finish()
+    }
+}
+
+/// The passages of the queue whose cell holds `head`.
+fn passages(world: &'static World, head: &HeadLine) -> impl Iterator<Item = &'static Passage> {
+    let block = world.extent(head.block.load(Ordering::Relaxed)).ok();
+    let places = (0..PASSAGES).map(|n| PASSAGES_AT + n * size_of::<Passage>());
+    places.filter_map(move |at| block?.get(at).ok())
+}
+
+impl Passage {
+    /// A passage of the queue whose cell holds `head`, taken by this thread.
+    fn take(world: &'static World, head: &HeadLine, me: Id) -> Result<&'static Passage> {
+        for passage in passages(world, head) {
+            let writer = passage.writer.load(Ordering::Acquire);
+            let is_taken = Id::from_bits(writer).is_some_and(|id| !world.registry.is_dead(id));
+            if is_taken || passage.is_under_way(world) {
+                continue;
+            }
+            let mine = me.to_bits();
+            if passage
+                .writer
+                .compare_exchange(writer, mine, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+            {
+                continue;
+            }
+            if !passage.is_under_way(world) {
+                return Ok(passage);
+            }
+            // Another putter took, filled and released it since the look.
+            passage.writer.store(0, Ordering::Release);
+        }
+        Err(Error::new(
+            ErrorKind::Limit,
+            format!(
+                "{PASSAGES} ends of one queue are on their way in messages: get some of these messages first"
+            ),
+        ))
+    }
+
+    /// Notes the message that `carrier` is about to have at `position`.
+    fn fill(&self, carrier: CellId, position: u32, roles: u32) {
+        self.roles.store(0, Ordering::Release);
+        self.carrier.store(carrier.to_bits(), Ordering::Relaxed);
+        self.position.store(position, Ordering::Relaxed);
+        // ORDERING(passage): Release, pairs with the Acquire in `is_role_in_message`; where it is, then what it is.
+        self.roles.store(roles, Ordering::Release);
+    }
+
+    /// Whether the message stands between head and tail of its carrier.
+    fn is_under_way(&self, world: &World) -> bool {
+        let carrier = CellId::from_bits(self.carrier.load(Ordering::Acquire));
+        if carrier.generation == 0 || !world.is_alive_cell(carrier) {
+            return false;
+        }
+        let Ok(cell) = world.cell(carrier.index) else { return false };
+        let head: &HeadLine = cell.view();
+        let Ok(block) = world.extent(head.block.load(Ordering::Relaxed)) else { return false };
+        let Ok(tail) = block.get::<TailLine>(0) else { return false };
+        let position = self.position.load(Ordering::Relaxed);
+        let tail = Mark(tail.tail.load(Ordering::SeqCst)).position();
+        let head = Mark(head.head.load(Ordering::SeqCst)).position();
+        position.wrapping_sub(head) as i32 >= 0 && tail.wrapping_sub(position) as i32 > 0
     }
 }
 

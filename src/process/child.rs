@@ -154,6 +154,10 @@ impl Child {
             Reaped::NotOurs if self.is_readable(Deadline::NOW)? => Ending::Unknown,
             Reaped::Not | Reaped::NotOurs => return Ok(None),
         };
+        if let Some(world) = crate::world::current() {
+            // Who has waited for it need not wait for the keeper to notice.
+            world.saw_death();
+        }
         let _ = self.ending.set(ending);
         CHILDREN.lock().retain(|child| !std::ptr::eq(&**child, self));
         Ok(Some(ending))

@@ -219,7 +219,7 @@ where
     let ((), handles) = handle::pack(encode)?;
     handle::seal(&mut bytes, &handles);
     // While `output` still holds what is on its way.
-    handles.post();
+    handles.post(handle::Route::Result);
     Ok(Reply { bytes, handles })
 }
 
@@ -324,7 +324,7 @@ fn run(ticket: &Ticket) -> i32 {
         Ok(Ok(reply)) => match call.finish(State::Returned, &reply.bytes) {
             Ok(()) => 0,
             Err(error) => {
-                reply.handles.recall();
+                reply.handles.recall(handle::Route::Result);
                 refuse(&call, &error)
             }
         },

@@ -128,11 +128,11 @@ pub(crate) struct CellId {
 }
 
 impl CellId {
-    fn to_bits(self) -> u64 {
+    pub(crate) fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
 
-    fn from_bits(bits: u64) -> CellId {
+    pub(crate) fn from_bits(bits: u64) -> CellId {
         CellId { index: bits as u32, generation: (bits >> 32) as u32 }
     }
 }
@@ -460,7 +460,7 @@ impl World {
     }
 
     /// Whether a cell is alive in this life and in use.
-    fn is_alive_cell(&self, id: CellId) -> bool {
+    pub(crate) fn is_alive_cell(&self, id: CellId) -> bool {
         let Ok(cell) = self.cell(id.index) else { return false };
         cell.generation.load(Ordering::Acquire) == id.generation
             && cell.kind.load(Ordering::Acquire) != 0

@@ -13,6 +13,10 @@
 //! - In a message, each referenced cell's count of references in flight is raised before the message becomes visible
 //!   ([`Parcel::post`]), and lowered after the receiver has set its own presence bit ([`Claimed::settle`]). A process killed between
 //!   the two leaves the count too high: the cell is kept, never freed too early.
+//!
+//! A role on its way is alive too. A queue notes the roles that its messages carry where it can be told exactly whether the
+//! message is still there ([`crate::channel`]); for roles in the result of a process a count in the cell's last word says so.
+//! The upper half of that word counts arrivals: whoever finds no living role anywhere while it stayed the same has missed none.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicU32, Ordering};
@@ -29,6 +33,19 @@ pub(crate) const PRODUCER: u32 = 2;
 /// It has one that can get.
 pub(crate) const CONSUMER: u32 = 4;
 const ROLES: [u32; 2] = [PRODUCER, CONSUMER];
+
+/// In the last word of a cell's payload: one reference with roles in the result of a process, and one arrival.
+const IN_RESULT: u64 = 1;
+const ARRIVAL: u64 = 1 << 32;
+
+/// How handles travel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Route {
+    /// In a message, through a queue.
+    Message,
+    /// In the result of a process.
+    Result,
+}
 
 /// What a cell holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,8 +156,23 @@ impl CellRef {
             .any(|(r, count)| r & role != 0 && count.load(Ordering::Relaxed) > 0)
     }
 
-    /// Whether any living process has a handle with the role.
-    pub(crate) fn is_role_alive(&self, role: u32) -> bool {
+    /// Whether a handle with the role is in a living process, or on its way; `in_message` says whether one is in a message.
+    pub(crate) fn is_role_alive(&self, role: u32, in_message: impl Fn() -> bool) -> bool {
+        let last = &self.cell.payload[5];
+        loop {
+            // A role goes from a process into a message and from there into a process. One that is missed here arrived
+            // in a process already looked at, and that is counted before the message is gone.
+            let before = last.load(Ordering::SeqCst);
+            if before as u32 != 0 || self.is_role_in_process(role) || in_message() {
+                return true;
+            }
+            if last.load(Ordering::SeqCst) == before {
+                return false;
+            }
+        }
+    }
+
+    fn is_role_in_process(&self, role: u32) -> bool {
         self.has_role(role)
             || self
                 .world
@@ -164,7 +196,12 @@ impl Drop for CellRef {
         table.remove(&self.id.index);
         self.world.remove_presence(self.id.index, 0xf);
         drop(table);
+        let is_queue = self.cell.kind.load(Ordering::Relaxed) == Kind::Queue as u32;
         self.world.free_cell_if_unused(self.id);
+        if is_queue {
+            // Roles in its messages may have ended with it.
+            self.world.raise_alarm();
+        }
     }
 }
 
@@ -248,17 +285,36 @@ impl Parcel {
         Ok(())
     }
 
-    /// Counts the handles as in flight; the message that carries them may now become visible.
-    pub(crate) fn post(&self) {
-        for (reference, _) in &self.handles {
+    /// The handles with roles.
+    pub(crate) fn roles(&self) -> impl Iterator<Item = (&Arc<CellRef>, u32)> {
+        self.handles
+            .iter()
+            .map(|(reference, roles)| (reference, *roles))
+            .filter(|&(_, roles)| roles != 0)
+    }
+
+    /// Counts the handles as in flight; what carries them may now become visible.
+    pub(crate) fn post(&self, route: Route) {
+        for (reference, roles) in &self.handles {
             reference.cell.in_flight.fetch_add(1, Ordering::SeqCst);
+            if route == Route::Result && *roles != 0 {
+                reference.cell.payload[5].fetch_add(IN_RESULT, Ordering::SeqCst);
+            }
         }
     }
 
-    /// Takes [`Parcel::post`] back: the message did not become visible.
-    pub(crate) fn recall(&self) {
-        for (reference, _) in &self.handles {
-            reference.cell.in_flight.fetch_sub(1, Ordering::SeqCst);
+    /// Takes [`Parcel::post`] back: what carries them did not become visible.
+    pub(crate) fn recall(&self, route: Route) {
+        settle(&self.handles, route);
+    }
+}
+
+/// These handles are no longer in flight.
+fn settle(handles: &[Carried], route: Route) {
+    for (reference, roles) in handles {
+        reference.cell.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if route == Route::Result && *roles != 0 {
+            reference.cell.payload[5].fetch_sub(IN_RESULT, Ordering::SeqCst);
         }
     }
 }
@@ -300,17 +356,18 @@ fn claim(world: &'static World, list: &[u8]) -> Result<Claimed> {
         let roles = word(8) & (PRODUCER | CONSUMER);
         let reference = CellRef::find(world, id)?;
         reference.add_roles(roles)?;
+        if roles != 0 {
+            reference.cell.payload[5].fetch_add(ARRIVAL, Ordering::SeqCst);
+        }
         handles.push((reference, roles));
     }
     Ok(Claimed { handles })
 }
 
 impl Claimed {
-    /// The message that carried them is gone: they are no longer in flight.
-    pub(crate) fn settle(&self) {
-        for (reference, _) in &self.handles {
-            reference.cell.in_flight.fetch_sub(1, Ordering::SeqCst);
-        }
+    /// What carried them is gone: they are no longer in flight.
+    pub(crate) fn settle(&self, route: Route) {
+        settle(&self.handles, route);
     }
 }
 

@@ -45,11 +45,10 @@ pub(crate) const CELL_BLOCKS: usize = 704;
 pub(crate) struct Slot {
     /// Low half: the robust word. High half: the generation.
     pub(crate) state: AtomicU64,
-    /// The process that a thread belongs to; of a process, its parent.
-    pub(crate) process: AtomicU32,
-    /// The process id in the system's numbering.
-    pub(crate) pid: AtomicU32,
-    reserved: AtomicU64,
+    /// The process that a thread belongs to; high half: the generation for which this was written.
+    pub(crate) process: AtomicU64,
+    /// The process id in the system's numbering; high half: the generation for which this was written.
+    pub(crate) pid: AtomicU64,
     /// Private pointers of the owner's robust list; never read by this crate.
     robust: [AtomicU64; 2],
     /// Bumped to make this process's keeper look at all slots.

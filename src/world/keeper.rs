@@ -142,7 +142,7 @@ impl Keeper {
                 self.embryos = true;
                 self.look_at_embryo(index, state);
             } else if !self.world.is_robust() && state.is_alive() && index != self.process.slot() {
-                self.ask_after(index);
+                self.ask_after(index, state);
             }
             if state == before {
                 continue;
@@ -167,13 +167,9 @@ impl Keeper {
     /// A child that has not started is dead when its process has ended, or its parent died before it knew its number.
     fn look_at_embryo(&self, index: usize, state: State) {
         let registry = self.world.registry;
-        let slot = registry.slot(index);
-        let pid = slot.pid.load(Ordering::Relaxed);
-        let over = if pid != 0 {
-            thread::process_is_over(pid)
-        } else {
-            let parent = ProcessId::from_bits(slot.process.load(Ordering::Relaxed));
-            parent.is_some_and(|parent| registry.is_gone(parent))
+        let over = match registry.pid(index, state) {
+            Some(pid) => thread::process_is_over(pid),
+            None => state.parent().is_none_or(|parent| registry.is_gone(parent)),
         };
         if over && registry.mark(index, state) {
             // The next look sees it; make that soon.
@@ -182,11 +178,9 @@ impl Keeper {
     }
 
     /// Without robust lists: marks a process that has ended.
-    fn ask_after(&self, index: usize) {
+    fn ask_after(&self, index: usize, state: State) {
         let registry = self.world.registry;
-        let pid = registry.slot(index).pid.load(Ordering::Relaxed);
-        if let Some(process) = registry.process_at(index)
-            && pid != 0
+        if let (Some(pid), Some(process)) = (registry.pid(index, state), registry.process_at(index))
             && thread::process_is_over(pid)
         {
             registry.mark_process(process);

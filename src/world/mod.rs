@@ -284,9 +284,8 @@ impl World {
 
     /// The child runs; from now on its keeper, or until then its parent's, sees its death.
     pub(crate) fn embryo_started(&self, child: ProcessId, pid: u32) {
-        let slot = self.registry.slot(child.slot());
-        // The child itself may have written it already, and may even be gone.
-        let _ = slot.pid.compare_exchange(0, pid, Ordering::SeqCst, Ordering::SeqCst);
+        // The child may have written the same already.
+        self.registry.set_pid(child, pid);
         self.bump(self.registry.slot(self.this_process().slot()));
     }
 

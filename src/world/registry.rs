@@ -8,13 +8,16 @@
 //! | low half | meaning | who writes it |
 //! |---|---|---|
 //! | 0 | never taken | |
-//! | `EMBRYO` | reserved for a child that has not started | the parent, from free or dead |
+//! | `EMBRYO`, the parent | reserved for a child that has not started | the parent, from free or dead |
 //! | thread id, `WAITERS` | alive | the owner, from free, dead or `EMBRYO` |
 //! | `OWNER_DIED` and anything | dead, free to take | the kernel; a keeper that has proof |
 //!
 //! An [`Id`] is slot and generation. Taking a slot is one CAS that raises the generation and stores the thread id
 //! together; so an id is dead for good once the generation moved or the word is marked, and no id is ever given twice
 //! (a slot whose generation is used up is retired: 262,142 lives a slot).
+//!
+//! What else stands in a slot is written after it was taken, and carries the generation for which it was written: whoever
+//! reads it in between does not take it for the new owner's.
 //!
 //! # If the taker dies
 //!
@@ -34,13 +37,15 @@ use crate::sys::robust::{List, OWNER_DIED, TID_MASK, WAITERS};
 use crate::sys::thread;
 use crate::world::header::{Header, PROCESSES, SLOTS, Slot};
 
-/// The pseudo thread id of a child that has not started; larger than any `pid_max`.
-const EMBRYO: u32 = TID_MASK;
+/// Set, with the parent in the bits below, in the word of a child that has not started; above any `pid_max`.
+const EMBRYO: u32 = 1 << 29;
 const SLOT_BITS: u32 = 12;
 const GENERATION_BITS: u32 = 18;
 const LAST_GENERATION: u32 = (1 << GENERATION_BITS) - 1;
 
-const _: () = assert!(1 << SLOT_BITS == SLOTS);
+const PROCESS_BITS: u32 = PROCESSES.ilog2();
+
+const _: () = assert!(1 << SLOT_BITS == SLOTS && PROCESS_BITS + GENERATION_BITS < 29);
 
 /// A slot in one of its lives; never 0, fits in 30 bits, never given twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,7 +96,6 @@ impl State {
         State(u64::from(generation) << 32 | u64::from(word))
     }
 
-
     #[cfg(test)]
     pub(crate) fn from_bits(bits: u64) -> State {
         State(bits)
@@ -115,7 +119,20 @@ impl State {
     }
 
     pub(crate) fn is_embryo(self) -> bool {
-        self.word() == EMBRYO
+        self.word() & (EMBRYO | OWNER_DIED | WAITERS) == EMBRYO
+    }
+
+    /// The state of a slot reserved by `parent`.
+    fn embryo_word(parent: ProcessId) -> u32 {
+        EMBRYO | parent.generation() << PROCESS_BITS | (parent.slot() % PROCESSES) as u32
+    }
+
+    /// The parent of a child that has not started.
+    pub(crate) fn parent(self) -> Option<ProcessId> {
+        let word = self.word() & (EMBRYO - 1);
+        let generation = word >> PROCESS_BITS;
+        (self.is_embryo() && generation != 0)
+            .then(|| Id::new(word as usize % PROCESSES, generation))
     }
 
     /// Taken and not marked.
@@ -182,18 +199,30 @@ impl Registry {
     fn threads_of(&self, process: ProcessId) -> impl Iterator<Item = usize> {
         let registry = *self;
         (PROCESSES..SLOTS).filter(move |&index| {
-            registry.slot(index).process.load(Ordering::Relaxed) == process.to_bits()
-                && registry.state(index).is_alive()
+            let state = registry.state(index);
+            let written = registry.slot(index).process.load(Ordering::SeqCst);
+            state.is_alive() && written == stamped(state.generation(), process.to_bits())
         })
+    }
+
+    /// The owner's process id in the system's numbering, once it is written.
+    pub(crate) fn pid(&self, index: usize, state: State) -> Option<u32> {
+        let written = self.slot(index).pid.load(Ordering::SeqCst);
+        ((written >> 32) as u32 == state.generation()).then_some(written as u32)
+    }
+
+    pub(crate) fn set_pid(&self, id: Id, pid: u32) {
+        // The maximum: a parent may be late with the number of a child whose place another has taken since.
+        self.slot(id.slot()).pid.fetch_max(stamped(id.generation(), pid), Ordering::SeqCst);
     }
 
     /// The owner in the system's numbering, unless the slot has another owner by now.
     pub(crate) fn numbers(&self, id: Id) -> Option<Numbers> {
         let state = self.state(id.slot());
-        let pid = self.slot(id.slot()).pid.load(Ordering::Relaxed);
-        let numbers = Numbers { pid, tid: state.tid() };
-        let same = self.state(id.slot()).generation() == id.generation();
-        (same && pid != 0).then_some(numbers)
+        if state.generation() != id.generation() {
+            return None;
+        }
+        Some(Numbers { pid: self.pid(id.slot(), state)?, tid: state.tid() })
     }
 
     /// A live process's id, if the slot has one.
@@ -206,8 +235,7 @@ impl Registry {
     pub(crate) fn take_process(&self, list: Option<&List>, pid: u32) -> Result<ProcessId> {
         for index in 0..PROCESSES {
             if let Some(id) = self.take(index, list, thread::id() | WAITERS) {
-                self.slot(index).process.store(0, Ordering::Relaxed);
-                self.slot(index).pid.store(pid, Ordering::Relaxed);
+                self.set_pid(id, pid);
                 self.raise_processes(index);
                 return Ok(id);
             }
@@ -218,9 +246,7 @@ impl Registry {
     /// Reserves a process slot for a child.
     pub(crate) fn reserve_process(&self, parent: ProcessId) -> Result<ProcessId> {
         for index in 0..PROCESSES {
-            if let Some(id) = self.take(index, None, EMBRYO) {
-                self.slot(index).process.store(parent.to_bits(), Ordering::Relaxed);
-                self.slot(index).pid.store(0, Ordering::Relaxed);
+            if let Some(id) = self.take(index, None, State::embryo_word(parent)) {
                 self.raise_processes(index);
                 return Ok(id);
             }
@@ -231,8 +257,11 @@ impl Registry {
     /// The child's keeper takes the slot that its parent reserved; false if it was given up meanwhile.
     pub(crate) fn take_reserved(&self, list: Option<&List>, id: ProcessId, pid: u32) -> bool {
         let slot = self.slot(id.slot());
-        slot.pid.store(pid, Ordering::Relaxed);
-        let old = State::new(id.generation(), EMBRYO);
+        let old = self.state(id.slot());
+        if old.generation() != id.generation() || !old.is_embryo() {
+            return false;
+        }
+        self.set_pid(id, pid);
         let new = State::new(id.generation(), thread::id() | WAITERS);
         let taken = || {
             slot.state.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
@@ -253,8 +282,9 @@ impl Registry {
         for step in 0..count {
             let index = PROCESSES + (first + step) % count;
             if let Some(id) = self.take(index, list, thread::id() | WAITERS) {
-                self.slot(index).pid.store(pid, Ordering::Relaxed);
-                self.slot(index).process.store(process.to_bits(), Ordering::SeqCst);
+                self.set_pid(id, pid);
+                let process = stamped(id.generation(), process.to_bits());
+                self.slot(index).process.store(process, Ordering::SeqCst);
                 self.header.thread_cursor.store((index - PROCESSES + 1) as u32, Ordering::Relaxed);
                 return Ok(id);
             }
@@ -308,12 +338,18 @@ impl Registry {
     pub(crate) fn mark_vanished_threads(&self, process: ProcessId) {
         for index in self.threads_of(process) {
             let state = self.state(index);
-            let pid = self.slot(index).pid.load(Ordering::Relaxed);
-            if pid != 0 && thread::is_gone(pid, state.tid()) {
+            if let Some(pid) = self.pid(index, state)
+                && thread::is_gone(pid, state.tid())
+            {
                 self.mark(index, state);
             }
         }
     }
+}
+
+/// A word that counts only for one generation.
+fn stamped(generation: u32, value: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(value)
 }
 
 fn linked(list: Option<&List>, slot: &'static Slot, take: impl FnOnce() -> bool) -> bool {

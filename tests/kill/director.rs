@@ -489,6 +489,7 @@ impl Director {
         }
     }
 
+    /// Lets a stopped victim go on.
     fn let_go(&mut self) -> Outcome {
         match self.stopped.take() {
             Some(tracee) => Ok(tracee.release()?),
@@ -559,6 +560,7 @@ impl Director {
                 Ok(())
             }
             Code::Full => Ok(()),
+            Code::Busy if self.stopped.is_some() => Ok(()),
             _ => Err(self.unexpected(seat, &answer)),
         }
     }
@@ -589,6 +591,7 @@ impl Director {
         match answer.code {
             Code::Fine => self.saw(seat, &answer.results),
             Code::Empty => {}
+            Code::Busy if self.stopped.is_some() => {}
             _ => return Err(self.unexpected(seat, &answer)),
         }
         Ok(())
@@ -596,9 +599,21 @@ impl Director {
 
     /// Has the barger get all there is; how many there were.
     pub(crate) fn drain(&mut self, kind: Kind) -> Outcome<usize> {
-        let got = self.must(BARGER, Verb::Drain, [kind as u64, 0])?;
+        let mut answer = self.call(BARGER, Verb::Drain, [kind as u64, 0])?;
+        let mut got = std::mem::take(&mut answer.results);
+        if answer.code == Code::Busy && self.stopped.is_some() {
+            // The stopped victim is inside; what it holds up is had later.
+            self.excused += 1;
+            self.let_go()?;
+            answer = self.call(BARGER, Verb::Drain, [kind as u64, 0])?;
+            got.append(&mut answer.results);
+        }
         self.saw(BARGER, &got);
-        Ok(got.len())
+        if answer.code == Code::Fine {
+            Ok(got.len())
+        } else {
+            Err(self.unexpected(BARGER, &answer))
+        }
     }
 
     /// Notes what a getter of before brought back.

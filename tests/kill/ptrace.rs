@@ -190,15 +190,21 @@ impl Tracee {
         let deadline = Instant::now() + Duration::from_secs(5);
         while asleep {
             match self.wait(deadline)? {
-                Halt::Stopped | Halt::Trap => break,
+                Halt::Stopped => break,
                 Halt::Asleep => {}
+                // The step that slept is over; the signal, still pending, comes before the next.
+                Halt::Trap => self.step()?,
                 halt => return Err(io::Error::other(format!("a stopped process: {halt:?}"))),
             }
         }
         while !threads(self.pid).into_iter().all(|tid| matches!(state(self.pid, tid), b'T' | b't'))
         {
             if Instant::now() >= deadline {
-                return Err(io::Error::other("a stopped process does not stand still"));
+                let states = threads(self.pid).into_iter().map(|tid| state(self.pid, tid) as char);
+                let states = states.collect::<String>();
+                return Err(io::Error::other(format!(
+                    "a stopped process does not stand still: {states}"
+                )));
             }
             std::thread::yield_now();
         }

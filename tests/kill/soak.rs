@@ -335,10 +335,14 @@ impl Run<'_> {
         }
         d.bury(VICTIM)?;
         for seat in COMPANIONS {
-            let turns = turns[seat];
-            d.until(&format!("{} gets on", name(seat)), |_| {
-                board.soak.tellers[seat].turns.load(Relaxed) > turns
-            })?;
+            let went_on = |_: &Director| board.soak.tellers[seat].turns.load(Relaxed) > turns[seat];
+            let what = format!("{} gets on", name(seat));
+            if let Err(hang) = d.until(&what, went_on) {
+                // With the others out of its way?
+                board.soak.hush.store(1, SeqCst);
+                d.until(&what, went_on).map_err(|_| hang)?;
+                return Err(Trouble::Hang(format!("{} is starved by the others", name(seat))));
+            }
         }
         // The dying process may still be inside a system call.
         d.reap(0)?;
