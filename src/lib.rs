@@ -69,6 +69,7 @@ pub use channel::{Consumer, Iter, Producer, Queue, QueueBuilder};
 pub use error::{ChildFailure, Error, ErrorKind, Result};
 pub use message::Message;
 pub use process::*;
+pub use std::process::ExitStatus;
 pub use sync::{Event, Lock, LockBuilder, LockGuard, OwnedLockGuard, Owner};
 
 #[cfg(doctest)]

@@ -217,7 +217,7 @@ impl<T> QueueBuilder<T> {
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) for a limit of 0, or of more than 2^31 - 1 messages; else as
+    /// [`is_invalid_input`](crate::Error::is_invalid_input) for a limit of 0, or of more than 2^31 - 1 messages; else as
     /// [`Queue::new`].
     pub fn build(self) -> Result<Queue<T>> {
         let most = i32::MAX as usize;
@@ -263,7 +263,7 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if `max_items` is 0; else as [`Queue::new`].
+    /// [`is_invalid_input`](crate::Error::is_invalid_input) if `max_items` is 0; else as [`Queue::new`].
     pub fn bounded(max_items: usize) -> Result<Queue<T>> {
         Queue::builder().max_items(max_items).build()
     }
@@ -276,7 +276,7 @@ impl<T> Queue<T> {
     /// Gives this handle up for two counted ends.
     ///
     /// When every producer, in whatever process, is dropped or dead, consumers get what is left and then an error with
-    /// [`is_closed`](Error::is_closed); and the other way round. Another handle of this queue that is alive counts as both.
+    /// [`is_closed`](crate::Error::is_closed); and the other way round. Another handle of this queue that is alive counts as both.
     pub fn split(self) -> (Producer<T>, Consumer<T>) {
         (
             Producer::new(self.port.with_roles(PRODUCER)),
@@ -284,7 +284,7 @@ impl<T> Queue<T> {
         )
     }
 
-    /// No more messages from now on: `put` is an error with [`is_closed`](Error::is_closed), and so is `get` once what is
+    /// No more messages from now on: `put` is an error with [`is_closed`](crate::Error::is_closed), and so is `get` once what is
     /// left has been got. Wakes everyone who waits.
     pub fn close(&self) {
         // Fails only if this thread can get no place in shared memory; then it never used the queue.
@@ -367,9 +367,9 @@ macro_rules! putting {
             ///
             /// # Errors
             ///
-            /// [`is_closed`](Error::is_closed) if the queue is closed or no consumer is left;
-            /// [`is_encode`](Error::is_encode) if the message's `Serialize` refuses or could not be read back;
-            /// [`is_too_large`](Error::is_too_large) and [`is_out_of_memory`](Error::is_out_of_memory) if there is not that
+            /// [`is_closed`](crate::Error::is_closed) if the queue is closed or no consumer is left;
+            /// [`is_encode`](crate::Error::is_encode) if the message's `Serialize` refuses or could not be read back;
+            /// [`is_too_large`](crate::Error::is_too_large) and [`is_out_of_memory`](crate::Error::is_out_of_memory) if there is not that
             /// much memory. Nothing was put then.
             pub fn put(&self, item: impl Message<T>) -> Result<()> {
                 self.port.put(&item, Deadline::NEVER)
@@ -379,7 +379,7 @@ macro_rules! putting {
             ///
             /// # Errors
             ///
-            /// [`is_full`](Error::is_full) if there is no room; else as [`put`](Self::put).
+            /// [`is_full`](crate::Error::is_full) if there is no room; else as [`put`](Self::put).
             pub fn try_put(&self, item: impl Message<T>) -> Result<()> {
                 self.port.put(&item, Deadline::NOW)
             }
@@ -388,7 +388,7 @@ macro_rules! putting {
             ///
             /// # Errors
             ///
-            /// [`is_timeout`](Error::is_timeout) if there was no room in time; else as [`put`](Self::put).
+            /// [`is_timeout`](crate::Error::is_timeout) if there was no room in time; else as [`put`](Self::put).
             pub fn put_timeout(&self, item: impl Message<T>, timeout: Duration) -> Result<()> {
                 timed(self.port.put(&item, Deadline::after(timeout)))
             }
@@ -467,7 +467,7 @@ macro_rules! putting {
             ///
             /// # Errors
             ///
-            /// [`is_full`](Error::is_full) if there is no room; else as [`put_bytes`](Self::put_bytes).
+            /// [`is_full`](crate::Error::is_full) if there is no room; else as [`put_bytes`](Self::put_bytes).
             pub fn try_put_bytes(&self, bytes: &[u8]) -> Result<()> {
                 self.port.put_bytes(bytes, Deadline::NOW)
             }
@@ -476,7 +476,7 @@ macro_rules! putting {
             ///
             /// # Errors
             ///
-            /// [`is_timeout`](Error::is_timeout) if there was no room in time; else as [`put_bytes`](Self::put_bytes).
+            /// [`is_timeout`](crate::Error::is_timeout) if there was no room in time; else as [`put_bytes`](Self::put_bytes).
             pub fn put_bytes_timeout(&self, bytes: &[u8], timeout: Duration) -> Result<()> {
                 timed(self.port.put_bytes(bytes, Deadline::after(timeout)))
             }
@@ -551,9 +551,9 @@ macro_rules! getting {
             ///
             /// # Errors
             ///
-            /// [`is_closed`](Error::is_closed) if the queue is empty and closed, or no producer is left;
-            /// [`is_mismatch`](Error::is_mismatch) if the first message was put as plain bytes: it stays;
-            /// [`is_decode`](Error::is_decode) if the bytes are no `T`: the message is gone.
+            /// [`is_closed`](crate::Error::is_closed) if the queue is empty and closed, or no producer is left;
+            /// [`is_mismatch`](crate::Error::is_mismatch) if the first message was put as plain bytes: it stays;
+            /// [`is_decode`](crate::Error::is_decode) if the bytes are no `T`: the message is gone.
             pub fn get(&self) -> Result<T> {
                 self.port.get(Deadline::NEVER)
             }
@@ -562,7 +562,7 @@ macro_rules! getting {
             ///
             /// # Errors
             ///
-            /// [`is_empty`](Error::is_empty) if there is no message; else as [`get`](Self::get).
+            /// [`is_empty`](crate::Error::is_empty) if there is no message; else as [`get`](Self::get).
             pub fn try_get(&self) -> Result<T> {
                 self.port.get(Deadline::NOW)
             }
@@ -571,7 +571,7 @@ macro_rules! getting {
             ///
             /// # Errors
             ///
-            /// [`is_timeout`](Error::is_timeout) if no message came in time; else as [`get`](Self::get).
+            /// [`is_timeout`](crate::Error::is_timeout) if no message came in time; else as [`get`](Self::get).
             pub fn get_timeout(&self, timeout: Duration) -> Result<T> {
                 timed(self.port.get(Deadline::after(timeout)))
             }
@@ -641,7 +641,7 @@ macro_rules! getting {
             ///
             /// # Errors
             ///
-            /// [`is_closed`](Error::is_closed) as `get`; [`is_mismatch`](Error::is_mismatch) if the first message was put
+            /// [`is_closed`](crate::Error::is_closed) as `get`; [`is_mismatch`](crate::Error::is_mismatch) if the first message was put
             /// as a value: it stays.
             pub fn get_bytes(&self) -> Result<Vec<u8>> {
                 self.port.get_bytes(Deadline::NEVER)
@@ -651,7 +651,7 @@ macro_rules! getting {
             ///
             /// # Errors
             ///
-            /// [`is_empty`](Error::is_empty) if there is no message; else as [`get_bytes`](Self::get_bytes).
+            /// [`is_empty`](crate::Error::is_empty) if there is no message; else as [`get_bytes`](Self::get_bytes).
             pub fn try_get_bytes(&self) -> Result<Vec<u8>> {
                 self.port.get_bytes(Deadline::NOW)
             }
@@ -660,7 +660,7 @@ macro_rules! getting {
             ///
             /// # Errors
             ///
-            /// [`is_timeout`](Error::is_timeout) if no message came in time; else as [`get_bytes`](Self::get_bytes).
+            /// [`is_timeout`](crate::Error::is_timeout) if no message came in time; else as [`get_bytes`](Self::get_bytes).
             pub fn get_bytes_timeout(&self, timeout: Duration) -> Result<Vec<u8>> {
                 timed(self.port.get_bytes(Deadline::after(timeout)))
             }

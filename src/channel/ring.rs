@@ -330,6 +330,11 @@ pub(super) struct Item<'a> {
 impl Ring {
     /// Makes an empty queue.
     pub(super) fn new(type_name: &str, most_items: u32, most_bytes: u64) -> Result<Ring> {
+        Ring::starting_at(0, type_name, most_items, most_bytes)
+    }
+
+    /// An empty queue whose first chunk has the given number; positions near the end of their range come soon in tests.
+    fn starting_at(number: u32, type_name: &str, most_items: u32, most_bytes: u64) -> Result<Ring> {
         let world = crate::world::world()?;
         let me = me()?;
         let roles = PRODUCER | CONSUMER;
@@ -344,17 +349,18 @@ impl Ring {
         block.write(NAME_AT + 8, name)?;
         tail.most_items.store(most_items, Ordering::Relaxed);
         tail.most_bytes.store(most_bytes, Ordering::Relaxed);
-        let start = Mark::new(CHUNK_FIRST, 0);
-        tail.chunks[0].store(chunk.id(), Ordering::Relaxed);
+        let start = Mark::new(number.wrapping_mul(CHUNK).wrapping_add(CHUNK_FIRST), 0);
+        let parity = number as usize & 1;
+        tail.chunks[parity].store(chunk.id(), Ordering::Relaxed);
         tail.head_seen.store(start.0, Ordering::Relaxed);
         tail.tail.store(start.0, Ordering::Release);
         head.block.store(block.id(), Ordering::Relaxed);
-        head.chunks[0].store(chunk.id(), Ordering::Relaxed);
+        head.chunks[parity].store(chunk.id(), Ordering::Relaxed);
         head.tail_seen.store(start.0, Ordering::Relaxed);
         head.head.store(start.0, Ordering::Release);
         reference.add_roles(roles)?;
         block.give_for_life(reference.id);
-        chunk.give_to(reference.id, CHUNK);
+        chunk.give_to(reference.id, number.wrapping_add(1).wrapping_mul(CHUNK));
         Ok(Ring::of(reference, head, tail, roles))
     }
 
@@ -1093,3 +1099,7 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "ring_tests.rs"]
+mod tests;

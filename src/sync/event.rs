@@ -95,12 +95,12 @@ impl Event {
     /// If this process cannot get shared memory: no descriptors, no memory, or all shared objects in use.
     pub fn new() -> Result<Event> {
         let world = crate::world::world()?;
-        Event::from_reference(CellRef::create(world, Kind::Event, 0, 0)?)
+        Ok(Event::from_reference(CellRef::create(world, Kind::Event, 0, 0)?))
     }
 
-    fn from_reference(reference: Arc<CellRef>) -> Result<Event> {
+    fn from_reference(reference: Arc<CellRef>) -> Event {
         let cell = reference.cell.view();
-        Ok(Event { reference, cell })
+        Event { reference, cell }
     }
 
     /// Sets the event and wakes everyone who waits. Never blocks.
@@ -217,6 +217,6 @@ impl serde::Serialize for Event {
 impl<'de> serde::Deserialize<'de> for Event {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Event, D::Error> {
         let (reference, _) = handle::deserialize(deserializer, Kind::Event)?;
-        Event::from_reference(reference).map_err(serde::de::Error::custom)
+        Ok(Event::from_reference(reference))
     }
 }

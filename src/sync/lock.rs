@@ -126,7 +126,7 @@ impl Lock {
     /// If this process cannot get shared memory: no descriptors, no memory, or all shared objects in use.
     pub fn new() -> Result<Lock> {
         let world = crate::world::world()?;
-        Lock::from_reference(CellRef::create(world, Kind::Lock, 0, 0)?)
+        Ok(Lock::from_reference(CellRef::create(world, Kind::Lock, 0, 0)?))
     }
 
     /// For the less common choices.
@@ -134,9 +134,9 @@ impl Lock {
         LockBuilder::default()
     }
 
-    fn from_reference(reference: Arc<CellRef>) -> Result<Lock> {
+    fn from_reference(reference: Arc<CellRef>) -> Lock {
         let cell = reference.cell.view();
-        Ok(Lock { reference, cell })
+        Lock { reference, cell }
     }
 
     /// Waits for the lock and takes it.
@@ -338,7 +338,7 @@ impl serde::Serialize for Lock {
 impl<'de> serde::Deserialize<'de> for Lock {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Lock, D::Error> {
         let (reference, _) = handle::deserialize(deserializer, Kind::Lock)?;
-        Lock::from_reference(reference).map_err(serde::de::Error::custom)
+        Ok(Lock::from_reference(reference))
     }
 }
 

@@ -530,7 +530,8 @@ impl World {
         record.generation.store(process.generation(), Ordering::Release);
     }
 
-    /// How much shared memory is in use, in bytes; an estimate between sweeps.
+    /// How much shared memory is in use, in bytes.
+    #[cfg(test)]
     pub(crate) fn sweep(&self) -> Result<u64> {
         self.hold()?.sweep();
         Ok(self.header.arena.bytes.load(Ordering::Relaxed))

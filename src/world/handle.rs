@@ -19,6 +19,7 @@
 //! The upper half of that word counts arrivals: whoever finds no living role anywhere while it stayed the same has missed none.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::message;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::world::World;
 use crate::world::arena::{Cell, CellId};
@@ -386,7 +387,6 @@ pub(crate) fn serialize<S: serde::Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     use serde::Serialize as _;
-    use serde::ser::Error as _;
     let place = SCOPE.with(|cell| match &mut *cell.borrow_mut() {
         Some(Scope::Packing(parcel)) => {
             parcel.handles.push((reference.clone(), roles));
@@ -395,9 +395,10 @@ pub(crate) fn serialize<S: serde::Serializer>(
         _ => None,
     });
     let Some(place) = place else {
-        return Err(S::Error::custom(
-            "a shared object can travel only in the arguments and results of a process, or through a queue or pipe of its own process tree",
-        ));
+        return Err(message::refuse_to_serialize(Error::new(
+            ErrorKind::Foreign,
+            "a shared object can travel only in the arguments and results of a process, or through a queue of its own process tree",
+        )));
     };
     let world = reference.world.header.id.load(Ordering::Relaxed);
     (world, place).serialize(serializer)
@@ -409,7 +410,6 @@ pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
     kind: Kind,
 ) -> Result<(Arc<CellRef>, u32), D::Error> {
     use serde::Deserialize as _;
-    use serde::de::Error as _;
     let (world, place) = <(u64, u32)>::deserialize(deserializer)?;
     let carried = SCOPE.with(|cell| match &mut *cell.borrow_mut() {
         Some(Scope::Unpacking(handles)) => {
@@ -418,18 +418,22 @@ pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
         _ => None,
     });
     let Some(carried) = carried else {
-        return Err(D::Error::custom(
+        return Err(message::refuse_to_deserialize(Error::new(
+            ErrorKind::Foreign,
             "a shared object can be read only from a message of its own process tree",
-        ));
+        )));
     };
     let Some((reference, roles)) = carried else {
-        return Err(D::Error::custom("a shared object was taken twice from one message"));
+        return Err(message::refuse_to_deserialize(Error::new(
+            ErrorKind::Corrupted,
+            "a shared object was taken twice from one message",
+        )));
     };
     let found = reference.cell.kind.load(Ordering::Relaxed);
     if found != kind as u32 || world != reference.world.header.id.load(Ordering::Relaxed) {
         let text = format!("opened as {}, holds {}", Kind::name(kind as u32), Kind::name(found));
         reference.remove_roles(roles);
-        return Err(D::Error::custom(text));
+        return Err(message::refuse_to_deserialize(Error::new(ErrorKind::Mismatch, text)));
     }
     Ok((reference, roles))
 }

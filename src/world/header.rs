@@ -245,7 +245,8 @@ mod tests {
 
     #[test]
     fn every_other_field_has_its_own_sentence() {
-        let cases: [(fn(&Header), &str); 5] = [
+        type Damage = fn(&Header);
+        let cases: [(Damage, &str); 5] = [
             (|h| h.magic.store(MAGIC.swap_bytes(), Ordering::Relaxed), "byte order"),
             (|h| h.version.store(99, Ordering::Relaxed), "layout version 99, this program has"),
             (|h| h.word_bytes.store(2, Ordering::Relaxed), "words of 2 bytes"),

@@ -26,7 +26,7 @@ pub(crate) const SEATS: usize = 12;
 /// What one answer can hold.
 pub(crate) const RESULTS: usize = 64;
 /// Messages of one putter of the soak that can be told apart.
-pub(crate) const TALLIES: usize = 1 << 17;
+pub(crate) const TALLIES: usize = 1 << 18;
 
 /// Before the operation under test.
 pub(crate) const BEFORE: u32 = 0;
@@ -171,6 +171,8 @@ pub(crate) struct Teller {
     /// The number of the put that was begun last, and of the one that came back last.
     pub(crate) begun: AtomicU64,
     pub(crate) put: AtomicU64,
+    /// The number of the last message that the director has accounted for.
+    pub(crate) checked: AtomicU64,
     /// Operations that came back.
     pub(crate) turns: AtomicU64,
     /// It begins nothing new.

@@ -156,6 +156,11 @@ pub(crate) fn play(board: &Shared, index: usize, props: &Props) {
             }
             Role::Putter | Role::SlowPutter => {
                 let number = teller.begun.load(Relaxed) + 1;
+                while number - teller.checked.load(Relaxed) > TALLIES as u64 {
+                    // The tallies are full: the director is late.
+                    park(board, teller);
+                    std::thread::sleep(Duration::from_micros(100));
+                }
                 teller.begun.store(number, Release);
                 let done = simply_put(props, kind, (index as u64) << 32 | number);
                 if done.is_ok() {
@@ -284,7 +289,7 @@ fn soak(part: &Part, left: &mut usize, seed: &mut u64, tally: &mut Tally) -> Out
         let settings =
             Settings { slices: false, spin: true, broken: 0, patience: Duration::from_secs(2) };
         let mut director = Director::new(settings)?;
-        let mut run = Run { part, kind, checked: [0; SEATS], tally };
+        let mut run = Run { part, kind, tally };
         let done = run.kills(&mut director, share, left, seed);
         director.close()?;
         done?;
@@ -295,8 +300,6 @@ fn soak(part: &Part, left: &mut usize, seed: &mut u64, tally: &mut Tally) -> Out
 struct Run<'a> {
     part: &'a Part,
     kind: Kind,
-    /// By seat: the last message that was accounted for.
-    checked: [u64; SEATS],
     tally: &'a mut Tally,
 }
 
@@ -401,7 +404,7 @@ impl Run<'_> {
         for seat in 0..SEATS {
             let teller = &soak.tellers[seat];
             let (begun, put) = (teller.begun.load(Acquire), teller.put.load(Acquire));
-            for number in self.checked[seat] + 1..=begun {
+            for number in teller.checked.load(Relaxed) + 1..=begun {
                 let got = soak.got[seat][number as usize % TALLIES].swap(0, Relaxed);
                 match got {
                     1 => {}
@@ -410,12 +413,13 @@ impl Run<'_> {
                     _ => self.tally.doubled += 1,
                 }
             }
-            self.checked[seat] = begun;
+            teller.checked.store(begun, Relaxed);
         }
         let own = usize::from(self.part.victim.gets());
         if missing.len() > own {
             self.tally.lost += missing.len() - own;
-            return Err(Trouble::Violation(format!("lost: {missing:?}")));
+            let first = &missing[..missing.len().min(8)];
+            return Err(Trouble::Violation(format!("{} lost, first {first:?}", missing.len())));
         }
         let damaged = soak.damaged.swap(0, Relaxed);
         if damaged > 0 {

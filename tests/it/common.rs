@@ -1,0 +1,155 @@
+//! What several tests need: killing, asking `/proc` who sleeps, a process tree of one's own.
+
+use std::any::type_name;
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use multiproc::{Error, ErrorKind, Process, ProcessBuilder, ProcessHandle};
+
+/// A time that no test should ever need; what takes longer hangs.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+/// A time that is waited out where the answer is that nothing came.
+pub(crate) const SHORT: Duration = Duration::from_millis(20);
+
+/// Does nothing until it is killed.
+pub(crate) fn park() {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A child that says nothing when it panics.
+pub(crate) fn quiet() -> ProcessBuilder {
+    let null = File::options().read(true).write(true).open("/dev/null").unwrap();
+    Process::builder().stderr(OwnedFd::from(null))
+}
+
+/// Kills a child and sees that it was this that ended it.
+pub(crate) fn killed<R: serde::Serialize + serde::de::DeserializeOwned>(process: Process<R>) {
+    process.handle().kill().unwrap();
+    let Err(error) = process.join() else { panic!("it ended before it was killed") };
+    assert_eq!(error.child().unwrap().signal(), Some(9), "{error:?}");
+}
+
+/// The kind of the error of a result that is one.
+pub(crate) fn kind<T>(result: Result<T, Error>) -> ErrorKind {
+    match result {
+        Ok(_) => panic!("no error"),
+        Err(error) => error.kind(),
+    }
+}
+
+/// Asks until it is so.
+#[track_caller]
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + LONG;
+    while !is_so() {
+        assert!(Instant::now() < end, "not within {LONG:?}: {what}");
+        std::thread::sleep(Duration::from_micros(500));
+    }
+}
+
+/// Waits until every thread of a process sleeps. Right after a thread has told that it is about to wait for something,
+/// it sleeps for nothing else.
+#[track_caller]
+pub(crate) fn until_asleep(process: &ProcessHandle) {
+    until("every thread of the process sleeps", || {
+        assert!(process.is_alive(), "it has ended");
+        let tasks = fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
+        tasks
+            .flatten()
+            .all(|task| state(&task.path().join("stat")).is_none_or(|state| state == 'S'))
+    });
+}
+
+/// Waits until a thread of this process sleeps.
+#[track_caller]
+pub(crate) fn until_thread_asleep(tid: i32) {
+    let path = format!("/proc/self/task/{tid}/stat");
+    until("the thread sleeps", || state(path.as_ref()) == Some('S'));
+}
+
+fn state(stat: &std::path::Path) -> Option<char> {
+    let text = fs::read_to_string(stat).ok()?;
+    text.rsplit(')').next()?.trim_start().chars().next()
+}
+
+/// Runs the rest of a test in a run of the test binary of its own: no other test beside it, limits that are its alone, and
+/// a world that nobody else uses. To be called with a closure written in the test function itself, by whose name the test
+/// is found.
+#[track_caller]
+pub(crate) fn alone<F: FnOnce()>(body: F) {
+    const KEY: &str = "MULTIPROC_TEST_ALONE";
+    if std::env::var_os(KEY).is_some() {
+        return body();
+    }
+    let path = type_name::<F>();
+    let (_, name) = path.split_once("::").unwrap();
+    let name = name.strip_suffix("::{{closure}}").unwrap();
+    let output = Command::new("/proc/self/exe")
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(KEY, "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    let passed = output.status.success() && out.contains("1 passed");
+    assert!(passed, "{name} alone: {}\n{out}\n{err}", output.status);
+}
+
+/// The open descriptors: number and what it is.
+pub(crate) fn descriptors() -> Vec<(i32, String)> {
+    let mut found: Vec<(i32, String)> = fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| {
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            // The descriptor of the list itself is gone by now.
+            Some((number, fs::read_link(entry.path()).ok()?.to_str()?.to_owned()))
+        })
+        .filter(|(_, target)| !target.starts_with("/proc/"))
+        .collect();
+    found.sort();
+    found
+}
+
+/// The file of this process's world, opened anew.
+pub(crate) fn world_file() -> File {
+    let worlds: Vec<i32> = descriptors()
+        .into_iter()
+        .filter(|(_, target)| target.starts_with("/memfd:multiproc"))
+        .map(|(number, _)| number)
+        .collect();
+    let [number] = worlds[..] else { panic!("{} worlds", worlds.len()) };
+    File::options().read(true).write(true).open(format!("/proc/self/fd/{number}")).unwrap()
+}
+
+/// Length of the world's file, and how much memory stands behind it, in bytes.
+pub(crate) fn world_size() -> (u64, u64) {
+    let data = world_file().metadata().unwrap();
+    (data.len(), data.blocks() * 512)
+}
+
+/// Numbers that look random and are the same each time.
+pub(crate) struct Chance(u64);
+
+impl Chance {
+    pub(crate) fn new(seed: u64) -> Chance {
+        Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}

@@ -1,0 +1,18 @@
+//! What the crate promises, tried through its public surface: in one process, between threads, and between processes that
+//! are killed.
+//!
+//! Nothing here waits for a length of time and hopes. Processes tell each other with the primitives how far they are; where
+//! the state "asleep" is needed, `/proc` is asked until it says so. Tests that need a process tree, limits or a world of
+//! their own run the test binary once more (`common::alone`). A watchdog ends a run that hangs, and names the test.
+
+mod bad_input;
+mod common;
+mod ends;
+mod event;
+mod fallback;
+mod fork;
+mod lock;
+mod process;
+mod queue;
+mod watchdog;
+mod world;
