@@ -27,7 +27,7 @@ fn main() -> Result<()> {
         .run();
     bench
         .cell("event, round trip, awake", Unit::Nanoseconds)
-        .side("bare futex, processes", |n| awake(n, futexes).expect("all go well"))
+        .side("bare futex that spins first, processes", |n| awake(n, futexes).expect("all go well"))
         .side("Event, processes", |n| awake(n, events).expect("all go well"))
         .run();
     bench.finish();
@@ -113,7 +113,7 @@ fn with_futexes(gate: Gate, job: Job) -> Result<Log> {
     gate.pass(job.processor)?;
     let [mine, other] = [board.line(job.index), board.line(1 - job.index)];
     let wait = || {
-        mine.wait();
+        mine.wait(job.pause == 0);
         Ok(())
     };
     play(job, || other.ring(), wait)

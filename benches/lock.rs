@@ -51,7 +51,7 @@ fn alone(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-fn pairs(count: u64, pair: impl Fn() + Send) -> Sample {
+fn pairs(count: u64, pair: impl Fn() + Sync) -> Sample {
     let elapsed = team::alone(|| {
         // The first use by a thread may cost more.
         pair();
@@ -118,18 +118,14 @@ fn contend(ms: u64, mut once: impl FnMut() -> Result<()>) -> Result<Score> {
 }
 
 fn by_threads(contenders: usize, ms: u64, line: &Line, once: impl Fn() + Sync) -> Sample {
-    let once = &once;
-    let contender = || -> (Option<usize>, Box<dyn FnOnce() -> Score + Send + '_>) {
-        let run = move || {
-            contend(ms, || {
-                once();
-                Ok(())
-            })
-        };
-        (None, Box::new(move || run().expect("it cannot fail")))
+    let contend = || {
+        contend(ms, || {
+            once();
+            Ok(())
+        })
     };
-    let scores = team::threads((0..contenders).map(|_| contender()).collect());
-    result(scores.into_iter().map(|(_, score)| score).collect(), line)
+    let run = || (None, Box::new(|| contend().expect("it cannot fail")) as team::Run<'_, Score>);
+    result(team::threads((0..contenders).map(|_| run()).collect()), line)
 }
 
 fn by_processes(contenders: usize, ms: u64) -> Result<Sample> {

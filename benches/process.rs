@@ -3,8 +3,9 @@
 mod common;
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus};
 use std::thread;
 
 use common::{Bench, Sample, Unit, os};
@@ -24,16 +25,16 @@ fn main() -> ExitCode {
     let mut bench = Bench::start("process");
     let mut cell = bench.cell("start and join, does nothing", Unit::Microseconds).fixed(60, 2);
     if let Some(truth) = truth {
-        cell = cell.side(&format!("Command {truth} (posix_spawn)"), |n| {
+        cell = cell.side(&format!("Command {truth} (posix_spawn)"), move |n| {
             each(n, || assert!(status(truth, &[]).success()))
         });
     }
     cell.side("Command of this program, ends in main", |n| {
         each(n, || assert!(status(&this, &[NOTHING]).success()))
     })
-    .side("std::thread", |n| each(n, || thread::spawn(|| 7).join().map_or(0, |n| n)))
+    .side("std::thread", |n| each(n, || thread::spawn(|| {}).join().expect("no panic")))
     .side("Process", |n| {
-        each(n, || Process::spawn(|| 7, ()).and_then(Process::join).expect("all go well"))
+        each(n, || Process::spawn(|| {}, ()).and_then(Process::join).expect("all go well"))
     })
     .run();
     bench.finish();
@@ -48,8 +49,15 @@ fn check() -> Result<()> {
     Ok(())
 }
 
-fn status(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> std::process::ExitStatus {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::inherit());
-    command.status().expect("the program starts")
+fn each(count: u64, mut once: impl FnMut()) -> Sample {
+    let time = |_| {
+        let start = os::now();
+        once();
+        os::now() - start
+    };
+    Sample::of_each((0..count).map(time).collect())
+}
+
+fn status(program: impl AsRef<OsStr>, arguments: &[&str]) -> ExitStatus {
+    Command::new(program).args(arguments).status().expect("the program starts")
 }

@@ -18,6 +18,7 @@ pub(crate) mod team;
 
 use std::env;
 use std::io::{self, Write};
+use std::mem;
 use std::time::Instant;
 
 use os::now;
@@ -29,50 +30,59 @@ const ROUNDS: usize = 7;
 
 /// One benchmark program: its arguments, its table, its goals.
 pub(crate) struct Bench {
+    name: &'static str,
     rounds: usize,
     quick: bool,
     filters: Vec<String>,
     goals: Vec<String>,
+    has_head: bool,
     started: Instant,
 }
 
 impl Bench {
-    /// Reads the arguments and prints the head of the table.
+    /// Reads the arguments.
     ///
     /// cargo gives `--bench` for `cargo bench` and nothing for `cargo test`. Other options, which are for the standard
     /// harness, are ignored.
-    pub(crate) fn start(name: &str) -> Bench {
+    pub(crate) fn start(name: &'static str) -> Bench {
         let arguments: Vec<String> = env::args().skip(1).collect();
         let is_given = |option: &str| arguments.iter().any(|argument| argument == option);
         let quick = is_given("--test") || !is_given("--bench");
         let rounds = match env::var("BENCH_ROUNDS") {
             Ok(text) => match text.parse() {
                 Ok(rounds) if rounds > 0 => rounds,
-                _ => panic!("BENCH_ROUNDS: expected a number of rounds from 1, found {text:?}"),
+                _ => {
+                    eprintln!("BENCH_ROUNDS: expected a number of rounds from 1, found {text:?}");
+                    std::process::exit(2);
+                }
             },
             Err(_) => ROUNDS,
         };
         let filters = arguments.iter().filter(|argument| !argument.starts_with('-')).cloned();
-        let bench = Bench {
+        Bench {
+            name,
             rounds: if quick { 1 } else { rounds },
             quick,
             filters: filters.collect(),
             goals: Vec::new(),
+            has_head: false,
             started: Instant::now(),
-        };
-        if !quick {
-            bench.print_head(name);
         }
-        bench
     }
 
-    fn print_head(&self, name: &str) {
+    /// Before the first rows.
+    fn print_head(&mut self) {
+        if mem::replace(&mut self.has_head, true) {
+            return;
+        }
         let pinned = match os::two_processors() {
             [Some(first), Some(second)] => format!("pinned cells on {first} and {second}"),
             _ => "too few to pin anything".to_owned(),
         };
         print(&format!(
-            "\n{name}: medians of {} interleaved rounds; processors: {}, {pinned}; ratios to the row marked =\n\n{}\n",
+            "\n{}: medians of {} interleaved rounds, ratios to the row marked = in the same round\n\
+             processors: {}, {pinned}\n\n{}\n",
+            self.name,
             self.rounds,
             os::processors().len(),
             row(["", "median", "unit", "min..max", "ratio", "notes"]),
@@ -87,7 +97,7 @@ impl Bench {
 
     /// Prints the goals.
     pub(crate) fn finish(self) {
-        if self.quick {
+        if !self.has_head {
             return;
         }
         let mut text = String::from("\n");
@@ -282,6 +292,7 @@ impl<'a> Cell<'a> {
             }
             return print(&format!("bench {} ... ok\n", self.name));
         }
+        self.bench.print_head();
         for side in &mut self.sides {
             side.amount = match self.work {
                 Work::Calibrated { most } => calibrate(&mut side.run, most),
@@ -318,7 +329,7 @@ impl<'a> Cell<'a> {
             ]);
             text.push('\n');
             if let Some(goal) = side.goal {
-                let what = format!("{}: {}", self.name, side.name);
+                let what = format!("{}, {}", self.name, side.name);
                 let goal = verdict(&what, ratio, &self.sides[0].name, goal);
                 self.bench.goals.push(goal);
             }
@@ -343,14 +354,14 @@ fn calibrate(run: &mut Run<'_>, most: u64) -> u64 {
     }
 }
 
-/// `lock alone: 1.21 x std::sync::Mutex (goal: at most 1.5)`
+/// `lock alone, Lock: 1.21 x std::sync::Mutex (goal: at most 1.5)`
 fn verdict(what: &str, ratio: f64, yardstick: &str, goal: Goal) -> String {
     let (wanted, reached) = match goal {
         Goal::AtMost(most) => (format!("at most {most}"), ratio <= most),
         Goal::AtLeast(least) => (format!("at least {least}"), ratio >= least),
     };
-    let missed = if reached { "" } else { ": MISSED" };
-    format!("{what}: {ratio:.2} x {yardstick} (goal {wanted}){missed}")
+    let missed = if reached { "" } else { ": missed" };
+    format!("{what}: {ratio:.2} x {yardstick} (goal: {wanted}){missed}")
 }
 
 /// The notes of all rounds in one line.

@@ -67,12 +67,21 @@ pub(crate) fn stay_on(processor: Option<usize>) {
     assert_eq!(result, 0, "cannot stay on processor {cpu}: {}", io::Error::last_os_error());
 }
 
-/// A cache line with a word for futexes and a number.
+/// Two cache lines, as processors fetch them, with the word of a bell for one waiter, and a number.
+#[derive(Default)]
 #[repr(C, align(128))]
 pub(crate) struct Line {
-    pub(crate) word: AtomicU32,
-    pub(crate) number: AtomicU64,
+    word: AtomicU32,
+    number: AtomicU64,
 }
+
+/// The values of a line's word: nothing; someone sleeps, or is about to; rung, and not yet heard.
+const QUIET: u32 = 0;
+const ASLEEP: u32 = 1;
+const RUNG: u32 = 2;
+
+/// Looks at a word before sleeping, about 5 us.
+const LOOKS: u32 = 200;
 
 impl Line {
     /// Adds one in two steps, as a lock's holder may.
@@ -81,19 +90,35 @@ impl Line {
         self.number.store(self.number.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// Sleeps while the word is 0, then takes the ring away.
-    pub(crate) fn wait(&self) {
+    /// How far it was counted, once nobody counts any more.
+    pub(crate) fn read(&self) -> u64 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// Sleeps until it is rung for, and takes the ring away. May spin first.
+    pub(crate) fn wait(&self, spins: bool) {
+        for _ in 0..if spins { LOOKS } else { 0 } {
+            if self.word.load(Ordering::Relaxed) == RUNG {
+                break;
+            }
+            std::hint::spin_loop();
+        }
         // Acquire, pairs with the Release in `ring`.
-        while self.word.swap(0, Ordering::Acquire) == 0 {
-            futex(&self.word, libc::FUTEX_WAIT, 0);
+        while self.word.swap(QUIET, Ordering::Acquire) != RUNG {
+            let asleep =
+                self.word.compare_exchange(QUIET, ASLEEP, Ordering::Relaxed, Ordering::Relaxed);
+            if asleep.is_ok() {
+                futex(&self.word, libc::FUTEX_WAIT, ASLEEP);
+            }
         }
     }
 
-    /// Makes the word 1 and wakes who sleeps.
+    /// Rings, and wakes who sleeps.
     pub(crate) fn ring(&self) {
         // Release, pairs with the Acquire in `wait`.
-        self.word.store(1, Ordering::Release);
-        futex(&self.word, libc::FUTEX_WAKE, 1);
+        if self.word.swap(RUNG, Ordering::Release) == ASLEEP {
+            futex(&self.word, libc::FUTEX_WAKE, 1);
+        }
     }
 }
 

@@ -99,19 +99,22 @@ impl<R: Serialize + DeserializeOwned> Team<R> {
     }
 }
 
-/// Runs each of these in a thread of its own, all at once, on these processors; gives their results, and when they were
-/// let go.
-pub(crate) fn threads<R: Send>(
-    runs: Vec<(Option<usize>, Box<dyn FnOnce() -> R + Send + '_>)>,
-) -> Vec<(u64, R)> {
+/// What a thread is to do.
+pub(crate) type Run<'a, R> = Box<dyn FnOnce() -> R + Send + 'a>;
+
+/// What threads are to do, and on which processors.
+pub(crate) type Runs<'a, R> = Vec<(Option<usize>, Run<'a, R>)>;
+
+/// Runs each of these in a thread of its own, all at once; gives their results.
+pub(crate) fn threads<'a, R: Send + 'a>(runs: Runs<'a, R>) -> Vec<R> {
     let barrier = Barrier::new(runs.len());
     let barrier = &barrier;
     thread::scope(|scope| {
-        let start = |(processor, run): (Option<usize>, Box<dyn FnOnce() -> R + Send + '_>)| {
+        let start = |(processor, run): (Option<usize>, Run<'a, R>)| {
             scope.spawn(move || {
                 os::stay_on(processor);
                 barrier.wait();
-                (os::now(), run())
+                run()
             })
         };
         let handles: Vec<_> = runs.into_iter().map(start).collect();

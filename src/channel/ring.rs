@@ -6,21 +6,21 @@
 //! ```text
 //! the queue's cell (one cache line, written by getters)
 //! 0   8  head: position in the low half, count of records taken in the high half   THE TRUTH of getting
-//! 8   4  head lock
-//! 12  4  number of the queue's block
-//! 16  8  a tail seen earlier (cache, under the head lock)
-//! 24  8  chunks by parity of their number: where the head is
-//! 32  4  news of room
+//! 8   8  head lock
+//! 16  4  number of the queue's block
+//! 20  4  news of room
+//! 24  8  a tail seen earlier (cache, under the head lock)
+//! 32  8  chunks by parity of their number: where the head is
 //! 40  8  arrivals of roles, and roles in results of processes ([`crate::world::handle`])
 //! the queue's block
 //! 0   8  tail: position and count of records put                                    THE TRUTH of putting
-//! 8   4  tail lock
-//! 12  4  closed
-//! 16  8  a head seen earlier (cache, under the tail lock)
-//! 24  8  chunks by parity of their number: where the tail is
-//! 32  4  news of messages
-//! 36  4  most records (0: no limit)
-//! 40  8  most bytes (0: no limit)
+//! 8   8  tail lock
+//! 16  4  closed
+//! 20  4  news of messages
+//! 24  8  a head seen earlier (cache, under the tail lock)
+//! 32  8  chunks by parity of their number: where the tail is
+//! 40  4  most records (0: no limit)
+//! 48  8  most bytes (0: no limit)
 //! 64 32  bytes put and bytes taken, two words each, by parity of the count
 //! 128    name of the message type, length first
 //! 512    passages: roles of this queue on their way in messages of any queue
@@ -135,9 +135,9 @@ struct HeadLine {
     head: AtomicU64,
     lock: WordLock,
     block: AtomicU32,
+    room: News,
     tail_seen: AtomicU64,
     chunks: [AtomicU32; 2],
-    room: News,
 }
 
 /// What the putters write, and what nobody writes after the start.
@@ -146,12 +146,13 @@ struct TailLine {
     tail: AtomicU64,
     lock: WordLock,
     closed: AtomicU32,
+    messages: News,
     head_seen: AtomicU64,
     chunks: [AtomicU32; 2],
-    messages: News,
     most_items: AtomicU32,
+    rest: AtomicU32,
     most_bytes: AtomicU64,
-    rest: [AtomicU32; 4],
+    rest_of_line: AtomicU64,
     bytes_put: [AtomicU64; 2],
     bytes_taken: [AtomicU64; 2],
 }
@@ -162,8 +163,9 @@ unsafe impl Shared for HeadLine {}
 unsafe impl Shared for TailLine {}
 
 const _: () = {
-    assert!(core::mem::offset_of!(HeadLine, room) == 32);
-    assert!(core::mem::offset_of!(TailLine, messages) == 32);
+    assert!(core::mem::offset_of!(HeadLine, tail_seen) == 24 && size_of::<HeadLine>() == 40);
+    assert!(core::mem::offset_of!(TailLine, head_seen) == 24);
+    assert!(core::mem::offset_of!(TailLine, most_bytes) == 48);
     assert!(core::mem::offset_of!(TailLine, bytes_put) == 64);
 };
 

@@ -306,9 +306,7 @@ impl Drop for Held<'_> {
 
 impl World {
     fn arena_lock(&self) -> &'static WordLock {
-        let word = &self.header.arena.lock;
-        // SAFETY: WordLock is a transparent wrapper of the atomic.
-        unsafe { &*core::ptr::from_ref(word).cast::<WordLock>() }
+        &self.header.arena.lock
     }
 
     fn hold(&self) -> Result<Held<'_>> {

@@ -6,7 +6,8 @@
 //! 64       64        arena line                    holders of the arena lock
 //! 128      64        registry line                 whoever takes a slot
 //! 192      256       free lists, a word a class    holders of the arena lock (caches)
-//! 448      3,648     unused
+//! 448      2,816     blocks of cells, by number     holders of the arena lock, once each
+//! 3,264    832       unused
 //! 4 KiB    256 KiB   4,096 slots of 64 bytes       each by its owner; the kernel and keepers mark deaths
 //! 260 KiB  64 KiB    1,024 process records         each by its process, or by the parent before it starts
 //! 324 KiB  64 KiB    4,096 segment entries         holders of the arena lock, once each
@@ -18,6 +19,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::world::word_lock::WordLock;
 
 /// `mltiproc` in the byte order of the machine that made the file.
 const MAGIC: u64 = u64::from_be_bytes(*b"mltiproc");
@@ -111,7 +113,7 @@ pub(crate) struct Header {
 /// The arena's own words, on one line; only under its lock but for `lock`.
 #[repr(C, align(64))]
 pub(crate) struct ArenaLine {
-    pub(crate) lock: AtomicU32,
+    pub(crate) lock: WordLock,
     /// How many entries of `segments` are valid; the truth.
     pub(crate) segments: AtomicU32,
     /// How many bytes of the newest common segment are carved (cache).
@@ -130,7 +132,7 @@ pub(crate) struct ArenaLine {
     /// Cells alive at the last sweep and handed out since (caches).
     pub(crate) live_cells: AtomicU32,
     pub(crate) fresh_cells: AtomicU32,
-    rest: [AtomicU64; 2],
+    rest: AtomicU64,
 }
 
 /// Size of the first segment in bytes.

@@ -1,6 +1,6 @@
 //! The lock word: mutual exclusion between processes that survives the death of whoever holds it or sleeps on it.
 //!
-//! One 32-bit word. It is the only truth; nothing is ever repaired.
+//! One 32-bit word. It is the only truth; nothing is ever repaired. (A second word asks for restraint; see the end.)
 //!
 //! ```text
 //! bit 31      WAITERS  someone sleeps, or did: the unlocker must wake
@@ -32,10 +32,18 @@
 //! wake that found nobody, and the wake after it reaches those who slept in between; later ones see another value. In any
 //! other case an unlocker sees WAITERS and wakes one, and the woken one either takes the lock (keeping WAITERS) or finds a
 //! new owner, who will see WAITERS too. A waiter that is woken and then gives up first looks whether the word is free.
+//!
+//! # Restraint
+//!
+//! Whoever comes by may take a free lock before the sleeper that was woken for it (barging): that is what makes the lock
+//! fast. A waiter that has waited for 1 ms and was passed over asks for restraint: it stores a moment, 1 ms ahead, in the
+//! second word. Until then those who have not slept yet leave a free lock to the sleepers. They look at it only where
+//! WAITERS stands, so it costs nothing otherwise. It is a hint with an end: nothing hangs on it if the asker dies. Handing
+//! the lock over by name would lose it to an heir who just died.
 
 use crate::sys::atomic::{AtomicU32, Ordering};
-use crate::sys::clock::Deadline;
-use crate::sys::futex;
+use crate::sys::clock::{self, Deadline};
+use crate::sys::{futex, thread};
 use crate::testing::{self, Broken};
 use crate::world::World;
 use crate::world::registry::Id;
@@ -75,16 +83,28 @@ pub(crate) enum Policy {
     Adopt,
 }
 
-/// A lock word in shared memory.
-#[repr(transparent)]
-pub(crate) struct WordLock(pub(crate) AtomicU32);
+/// A lock in shared memory.
+#[repr(C)]
+pub(crate) struct WordLock {
+    word: AtomicU32,
+    /// Until when newcomers are asked to leave the lock to sleepers, in microseconds modulo 2^32; 0: not.
+    restraint: AtomicU32,
+}
+
+/// How long a waiter goes without asking for restraint, and how long that lasts, in microseconds.
+const RESTRAINT: u32 = 1000;
+
+/// A moment for `restraint`.
+fn microseconds() -> u32 {
+    (clock::now() / 1000) as u32 | 1
+}
 
 impl WordLock {
     /// Takes the lock if it is free and unmarked.
     #[inline]
     pub(crate) fn try_lock(&self, me: Id) -> bool {
         // ORDERING(lock): Acquire, pairs with the Release in `unlock`.
-        self.0.compare_exchange(0, me.to_bits(), Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.word.compare_exchange(0, me.to_bits(), Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Takes the lock, waiting until `until`.
@@ -111,7 +131,8 @@ impl WordLock {
         until: Deadline,
         policy: Policy,
     ) -> Outcome {
-        let word = &self.0;
+        let word = &self.word;
+        let mut since = None;
         let mut looks = if world.spins() { 0 } else { LOOKS };
         loop {
             let now = word.load(Ordering::Relaxed);
@@ -120,12 +141,23 @@ impl WordLock {
                 return Outcome::OwnerDied;
             }
             let Some(owner) = Id::from_bits(now & OWNER) else {
+                if since.is_none()
+                    && now & WAITERS != 0
+                    && !until.is_over()
+                    && self.asks_for_restraint()
+                {
+                    thread::yield_now();
+                    continue;
+                }
                 // Free, or no id at all, which only scribbling leaves: taken like a free one.
                 let mine = now & WAITERS
                     | me.to_bits()
                     | if policy == Policy::Adopt { 0 } else { now & MARKED };
                 // ORDERING(lock): Acquire, pairs with the Release in `unlock`.
                 if word.compare_exchange(now, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                    if since.is_some() {
+                        self.restraint.store(0, Ordering::Relaxed);
+                    }
                     return if marked { Outcome::Adopted(None) } else { Outcome::Locked };
                 }
                 continue;
@@ -159,8 +191,19 @@ impl WordLock {
             {
                 continue;
             }
+            let first = *since.get_or_insert_with(microseconds);
+            let now = microseconds();
+            if now.wrapping_sub(first) > RESTRAINT {
+                self.restraint.store(now.wrapping_add(RESTRAINT) | 1, Ordering::Relaxed);
+            }
             world.sleep(word, asleep, until, Wait::Baton, || !world.registry.is_dead(owner));
         }
+    }
+
+    /// Whether newcomers should leave the free lock to a sleeper.
+    fn asks_for_restraint(&self) -> bool {
+        let until = self.restraint.load(Ordering::Relaxed);
+        until != 0 && until.wrapping_sub(microseconds()).wrapping_sub(1) < 2 * RESTRAINT
     }
 
     /// Gives the lock back. The caller holds it, unmarked or to stay marked.
@@ -168,7 +211,7 @@ impl WordLock {
     pub(crate) fn unlock(&self, me: Id) {
         // A subtraction keeps the other bits and is one instruction where `fetch_and` with a result is a loop.
         // ORDERING(lock): Release, pairs with the Acquire of the next locker.
-        let before = self.0.fetch_sub(me.to_bits(), Ordering::Release);
+        let before = self.word.fetch_sub(me.to_bits(), Ordering::Release);
         if before & WAITERS != 0 {
             self.wake();
         }
@@ -177,7 +220,7 @@ impl WordLock {
     /// Gives a recovered lock back, without its mark.
     pub(crate) fn unlock_recovered(&self, me: Id) {
         // ORDERING(lock): as in `unlock`.
-        let before = self.0.fetch_sub(me.to_bits() | MARKED, Ordering::Release);
+        let before = self.word.fetch_sub(me.to_bits() | MARKED, Ordering::Release);
         if before & WAITERS != 0 {
             self.wake();
         }
@@ -186,33 +229,33 @@ impl WordLock {
     #[cold]
     fn wake(&self) {
         if testing::is_broken(Broken::UnlockStoresZero) {
-            self.0.fetch_and(!WAITERS, Ordering::Relaxed);
-            futex::wake(&self.0, 1);
+            self.word.fetch_and(!WAITERS, Ordering::Relaxed);
+            futex::wake(&self.word, 1);
             return;
         }
-        if self.0.load(Ordering::Relaxed) & OWNER != 0 {
+        if self.word.load(Ordering::Relaxed) & OWNER != 0 {
             // Someone took it already and kept WAITERS: the wake is theirs to give, or the alarm's if they die.
             return;
         }
-        if futex::wake(&self.0, 1) == 0
-            && self.0.compare_exchange(WAITERS, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        if futex::wake(&self.word, 1) == 0
+            && self.word.compare_exchange(WAITERS, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            futex::wake_all(&self.0);
+            futex::wake_all(&self.word);
         }
     }
 
     /// Who holds it, dead or alive; a marked free lock is nobody's.
     pub(crate) fn owner(&self) -> Option<Id> {
-        Id::from_bits(self.0.load(Ordering::Relaxed) & OWNER)
+        Id::from_bits(self.word.load(Ordering::Relaxed) & OWNER)
     }
 
     /// Whether a holder marked it and nobody has finished recovering.
     pub(crate) fn is_marked(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & MARKED != 0
+        self.word.load(Ordering::Relaxed) & MARKED != 0
     }
 
     /// Whether someone sleeps, or slept since the lock was last free of waiters.
     pub(crate) fn has_waiters(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & WAITERS != 0
+        self.word.load(Ordering::Relaxed) & WAITERS != 0
     }
 }

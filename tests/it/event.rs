@@ -106,8 +106,8 @@ fn a_wait_answers_whether_it_was_set() {
 fn a_timeout_that_overflows_is_for_ever() {
     let _watch = watch();
     let event = Event::new().unwrap();
+    let far = Instant::now().checked_add(Duration::from_secs(1 << 33)).unwrap();
     std::thread::scope(|scope| {
-        let far = Instant::now().checked_add(Duration::from_secs(1 << 33)).unwrap();
         let one = scope.spawn(|| event.wait_timeout(Duration::MAX));
         let two = scope.spawn(|| event.wait_timeout(Duration::from_secs(u64::MAX / 2)));
         let three = scope.spawn(|| event.wait_deadline(far));
