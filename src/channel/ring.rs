@@ -241,12 +241,13 @@ struct Found {
 
 impl Found {
     #[inline]
-    fn chunk(&self, id: u32, world: &World) -> Result<Chunk> {
+    fn at_hand(&self, id: u32) -> Option<Chunk> {
         let base = self.base.load(Ordering::Relaxed);
-        if self.id.load(Ordering::Relaxed) == id && !base.is_null() {
-            return Ok(Chunk(base));
-        }
-        self.look_up(id, world)
+        (self.id.load(Ordering::Relaxed) == id && !base.is_null()).then_some(Chunk(base))
+    }
+
+    fn chunk(&self, id: u32, world: &World) -> Result<Chunk> {
+        self.at_hand(id).map_or_else(|| self.look_up(id, world), Ok)
     }
 
     #[cold]
@@ -271,30 +272,30 @@ impl Chunk {
     /// The first word of a record.
     #[inline]
     fn word(self, position: u32) -> Result<&'static AtomicU64> {
-        let at = offset(position, 8)?;
-        let word = self.0.wrapping_add(at).cast();
+        let word = self.0.wrapping_add(offset(position, 0)?).cast();
         // SAFETY:
         // - `offset` answers multiples of 8 with 8 bytes left in the chunk, whose base is aligned to 64;
         // - all access to first words is atomic, by whatever process.
         Ok(unsafe { AtomicU64::from_ptr(word) })
     }
 
-    /// Copies a payload behind its first word.
+    /// Writes a record: its payload and its first word.
     #[inline]
-    fn write(self, position: u32, bytes: &[u8]) -> Result<()> {
-        let to = self.0.wrapping_add(offset(position.wrapping_add(1), bytes.len())?);
+    fn write(self, position: u32, info: u32, bytes: &[u8]) -> Result<()> {
+        let to = self.0.wrapping_add(offset(position, bytes.len())? + 8);
         // SAFETY:
         // - in the chunk, as `offset` checked; private memory does not overlap shared memory;
         // - only the holder of the tail lock writes behind the tail, and nobody reads there (I1); a peer that does all the
         //   same sees or makes garbage, which readers check.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+        self.word(position)?.store(u64::from(info) << 32 | bytes.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
     /// Copies a payload out, appending it.
     #[inline]
     fn read(self, position: u32, len: usize, out: &mut Vec<u8>) -> Result<()> {
-        let from = self.0.wrapping_add(offset(position.wrapping_add(1), len)?);
+        let from = self.0.wrapping_add(offset(position, len)? + 8);
         out.reserve(len);
         let end = out.len();
         let to = out.spare_capacity_mut().as_mut_ptr().cast::<u8>();
@@ -309,17 +310,16 @@ impl Chunk {
     }
 }
 
-/// The byte offset of a position in its chunk, if `len` bytes follow there.
+/// The byte offset of a position in its chunk, if a record with `len` bytes of payload has room there.
 #[inline]
 fn offset(position: u32, len: usize) -> Result<usize> {
     let at = (position % CHUNK).wrapping_sub(CHUNK_FIRST) as usize * 8;
-    // Only a record without payload stands so close to the end that its payload would start in the next chunk.
-    if (len == 0 || !position.is_multiple_of(CHUNK))
-        && at.checked_add(len).is_some_and(|end| end <= CHUNK_BYTES)
-    {
-        return Ok(at);
-    }
-    if len == 0 { Ok(0) } else { Err(damaged(format!("{len} bytes at position {position}"))) }
+    if at + 8 + len <= CHUNK_BYTES { Ok(at) } else { Err(no_room(position, len)) }
+}
+
+#[cold]
+fn no_room(position: u32, len: usize) -> Error {
+    damaged(format!("a record of {len} bytes at position {position}"))
 }
 
 /// What to put.
@@ -508,8 +508,56 @@ impl Ring {
     }
 
     /// Puts one record, waiting for room until `until`.
+    #[inline]
     pub(super) fn push(&self, item: &Item<'_>, until: Deadline) -> Result<()> {
         let me = me()?;
+        let plain = item.parcel.is_none() && self.most_bytes == 0 && self.roles & CONSUMER != 0;
+        if plain && self.tail.lock.try_lock(me) {
+            let put = self.push_at_hand(item);
+            self.tail.lock.unlock(me);
+            if put {
+                self.tell_of_message();
+                return Ok(());
+            }
+        }
+        self.push_slowly(me, item, until)
+    }
+
+    #[inline]
+    fn tell_of_message(&self) {
+        if !testing::is_broken(Broken::NoWakeOnPut) {
+            self.tail.messages.tell();
+        }
+    }
+
+    /// Puts a plain record if that needs nothing but what is at hand: [`Ring::push_locked`] without its rarer cases.
+    #[inline]
+    fn push_at_hand(&self, item: &Item<'_>) -> bool {
+        let tail = Mark(self.tail.tail.load(Ordering::Relaxed));
+        let seen = Mark(self.tail.head_seen.load(Ordering::Relaxed));
+        let position = tail.position();
+        let (place, units) = (position % CHUNK, units(item.bytes.len().min(INLINE + 1)));
+        let id = self.tail.chunks[chunk_of(position) as usize & 1].load(Ordering::Relaxed);
+        if self.tail.closed.load(Ordering::Relaxed) != 0
+            || !self.fits(tail, seen)
+            || item.bytes.len() > INLINE
+            || place == 0
+            || place + units > CHUNK
+        {
+            return false;
+        }
+        let Some(chunk) = self.tail_chunk.at_hand(id) else { return false };
+        if chunk.write(position, item.form as u32, item.bytes).is_err() {
+            return false;
+        }
+        let next = Mark::new(position.wrapping_add(units), tail.count().wrapping_add(1));
+        // ORDERING(put): Release, as in `store_tail`.
+        self.tail.tail.store(next.0, Ordering::Release);
+        true
+    }
+
+    #[inline(never)]
+    fn push_slowly(&self, me: Id, item: &Item<'_>, until: Deadline) -> Result<()> {
         if self.is_deserted_by(CONSUMER) {
             return Err(Error::simple(ErrorKind::Closed));
         }
@@ -548,9 +596,7 @@ impl Ring {
             self.tail.lock.unlock(me);
             match result {
                 Ok(true) => {
-                    if !testing::is_broken(Broken::NoWakeOnPut) {
-                        self.tail.messages.tell();
-                    }
+                    self.tell_of_message();
                     return Ok(());
                 }
                 Ok(false) => self.wait_for_room(item.bytes.len(), until)?,
@@ -568,59 +614,87 @@ impl Ring {
         if !self.has_room(tail, item.bytes.len()) {
             return Ok(false);
         }
-        let len = if large.is_some() { NAMED } else { item.bytes.len() };
-        let (chunk, position) = self.place(me, tail.position(), units(len))?;
+        if large.is_some() || item.parcel.is_some() {
+            return self.push_special(me, item, large, tail);
+        }
+        let units = units(item.bytes.len());
+        let (chunk, position) = self.place(me, tail.position(), units)?;
+        chunk.write(position, item.form as u32, item.bytes)?;
+        self.store_tail(tail, position.wrapping_add(units), item.bytes.len());
+        Ok(true)
+    }
+
+    /// Puts a record that names a block or carries shared objects.
+    #[cold]
+    fn push_special(
+        &self,
+        me: Id,
+        item: &Item<'_>,
+        large: Option<&Block>,
+        tail: Mark,
+    ) -> Result<bool> {
         let mut info = item.form as u32;
+        let mut name = [0; NAMED];
+        let mut payload = item.bytes;
+        if let Some(large) = large {
+            info |= NAMES_BLOCK;
+            name[..4].copy_from_slice(&large.id().to_le_bytes());
+            name[8..].copy_from_slice(&(item.bytes.len() as u64).to_le_bytes());
+            payload = &name;
+        }
         if item.parcel.is_some() {
             info |= CARRIES;
         }
-        if let Some(large) = large {
-            info |= NAMES_BLOCK;
-            let mut name = [0; NAMED];
-            name[..4].copy_from_slice(&large.id().to_le_bytes());
-            name[8..].copy_from_slice(&(item.bytes.len() as u64).to_le_bytes());
-            chunk.write(position, &name)?;
-            large.give_to(self.reference.id, position);
-        } else {
-            chunk.write(position, item.bytes)?;
-        }
-        chunk.word(position)?.store(u64::from(info) << 32 | len as u64, Ordering::Relaxed);
+        let units = units(payload.len());
+        let (chunk, position) = self.place(me, tail.position(), units)?;
+        chunk.write(position, info, payload)?;
         let mut passages = Vec::new();
+        for (reference, roles) in item.parcel.into_iter().flat_map(Parcel::roles) {
+            let passage = Passage::take(self.world(), reference.cell.view(), me)?;
+            passage.fill(self.reference.id, position, roles);
+            passages.push(passage);
+        }
+        if let Some(large) = large {
+            large.give_to(self.reference.id, position);
+        }
         if let Some(parcel) = item.parcel {
-            for (reference, roles) in parcel.roles() {
-                let target: &HeadLine = reference.cell.view();
-                let passage = Passage::take(self.world(), target, me)?;
-                passage.fill(self.reference.id, position, roles);
-                passages.push(passage);
-            }
             parcel.post(Route::Message);
         }
-        let next = Mark::new(position.wrapping_add(units(len)), tail.count().wrapping_add(1));
-        if self.most_bytes != 0 {
-            let put = self.tail.bytes_put[tail.parity()].load(Ordering::Relaxed);
-            let put = put.wrapping_add(item.bytes.len() as u64);
-            self.tail.bytes_put[next.parity()].store(put, Ordering::Relaxed);
-        }
-        // ORDERING(put): Release, pairs with the Acquire in `load_tail`; everything above before the tail (I1).
-        self.tail.tail.store(next.0, Ordering::Release);
+        self.store_tail(tail, position.wrapping_add(units), item.bytes.len());
         for passage in passages {
             passage.writer.store(0, Ordering::Release);
         }
         Ok(true)
     }
 
+    /// The record up to `position` is put.
+    #[inline]
+    fn store_tail(&self, tail: Mark, position: u32, bytes: usize) {
+        let next = Mark::new(position, tail.count().wrapping_add(1));
+        if self.most_bytes != 0 {
+            let put = self.tail.bytes_put[tail.parity()].load(Ordering::Relaxed);
+            let put = put.wrapping_add(bytes as u64);
+            self.tail.bytes_put[next.parity()].store(put, Ordering::Relaxed);
+        }
+        // ORDERING(put): Release, pairs with the Acquire in `load_tail`; everything above before the tail (I1).
+        self.tail.tail.store(next.0, Ordering::Release);
+    }
+
+    /// Whether the counts leave room for a record between `head` and `tail`.
+    #[inline]
+    fn fits(&self, tail: Mark, head: Mark) -> bool {
+        let most = if self.most_items == 0 { i32::MAX as u32 } else { self.most_items };
+        tail.count().wrapping_sub(head.count()) < most
+            && tail.position().wrapping_sub(head.position()) < MOST_POSITIONS
+    }
+
     /// Whether a record may be put behind `tail`.
     fn has_room(&self, tail: Mark, len: usize) -> bool {
-        let most = if self.most_items == 0 { i32::MAX as u32 } else { self.most_items };
-        let fits = |head: Mark| {
-            tail.count().wrapping_sub(head.count()) < most
-                && tail.position().wrapping_sub(head.position()) < MOST_POSITIONS
-        };
         let seen = Mark(self.tail.head_seen.load(Ordering::Relaxed));
-        if !fits(seen) {
+        if !self.fits(tail, seen) {
             let head = self.load_head();
             self.tail.head_seen.store(head.0, Ordering::Relaxed);
-            if !fits(head) {
+            if !self.fits(tail, head) {
                 return false;
             }
         }
@@ -644,7 +718,6 @@ impl Ring {
     }
 
     /// Where a record of `units` goes: in this chunk or the next. Under the tail lock.
-    #[inline]
     fn place(&self, me: Id, tail: u32, units: u32) -> Result<(Chunk, u32)> {
         // The last position of the chunk in which the tail is: a tail at the very end belongs to the chunk before.
         let number = chunk_of(tail.wrapping_sub(1));
@@ -672,6 +745,7 @@ impl Ring {
 
     /// Takes the first record, waiting for one until `until`, and appends its payload to `out`; the shared objects that it
     /// carried, if any.
+    #[inline]
     pub(super) fn pop(
         &self,
         form: Form,
@@ -680,31 +754,74 @@ impl Ring {
         out: &mut Vec<u8>,
     ) -> Result<Option<Claimed>> {
         let me = me()?;
+        if self.most_bytes == 0 && self.head.lock.try_lock(me) {
+            let got = self.pop_at_hand(form, out);
+            self.head.lock.unlock(me);
+            if got {
+                self.head.room.tell();
+                return Ok(None);
+            }
+        }
+        self.pop_slowly(me, form, type_name, until, out)
+    }
+
+    /// Takes a plain record if that needs nothing but what is at hand: [`Ring::pop_locked`] without its rarer cases.
+    #[inline]
+    fn pop_at_hand(&self, form: Form, out: &mut Vec<u8>) -> bool {
+        let head = Mark(self.head.head.load(Ordering::Relaxed));
+        if head.0 == self.head.tail_seen.load(Ordering::Relaxed) {
+            let tail = self.load_tail();
+            if tail == head {
+                return false;
+            }
+            self.head.tail_seen.store(tail.0, Ordering::Relaxed);
+        }
+        let position = head.position();
+        let id = self.head.chunks[chunk_of(position) as usize & 1].load(Ordering::Relaxed);
+        let Some(chunk) = self.head_chunk.at_hand(id) else { return false };
+        let Ok(word) = chunk.word(position) else { return false };
+        let word = word.load(Ordering::Relaxed);
+        let (len, info) = (word as u32 as usize, (word >> 32) as u32);
+        // Neither a block, nor shared objects, nor the mark of the next chunk.
+        if info != form as u32 || len > INLINE || chunk.read(position, len, out).is_err() {
+            return false;
+        }
+        let next = Mark::new(position.wrapping_add(units(len)), head.count().wrapping_add(1));
+        // ORDERING(take): Release, as in `pop_locked`.
+        self.head.head.store(next.0, Ordering::Release);
+        true
+    }
+
+    #[inline(never)]
+    fn pop_slowly(
+        &self,
+        me: Id,
+        form: Form,
+        type_name: &str,
+        until: Deadline,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Claimed>> {
         loop {
             self.lock(&self.head.lock, me, until)?;
-            let mut after = After::default();
+            let mut after = None;
             let result = self.pop_locked(me, form, type_name, out, &mut after);
             self.head.lock.unlock(me);
             if result? {
                 self.head.room.tell();
-                if after.is_needed {
-                    self.finish(&mut after, out)?;
-                }
-                return Ok(after.claimed);
+                return after.map_or(Ok(None), |after| self.finish(*after, out));
             }
             self.wait_for_messages(until)?;
         }
     }
 
     /// Takes the first record if there is one; under the head lock.
-    #[inline]
     fn pop_locked(
         &self,
         me: Id,
         form: Form,
         type_name: &str,
         out: &mut Vec<u8>,
-        after: &mut After,
+        after: &mut Option<Box<After>>,
     ) -> Result<bool> {
         let head = Mark(self.head.head.load(Ordering::Relaxed));
         if head.0 == self.head.tail_seen.load(Ordering::Relaxed) {
@@ -716,18 +833,18 @@ impl Ring {
         }
         let (chunk, position, word) = self.first_record(head.position(), after)?;
         let (len, info) = (word as u32 as usize, (word >> 32) as u32);
-        if len > INLINE || position % CHUNK + units(len) > CHUNK {
-            return Err(damaged(format!("a record of {len} bytes at position {position}")));
+        if len > INLINE {
+            return Err(no_room(position, len));
         }
         if info & FORM != form as u32 {
             return Err(other_form(info & FORM, form, type_name));
         }
-        let mut total = len as u64;
-        if info & (NAMES_BLOCK | CARRIES) == 0 {
+        let total = if info & (NAMES_BLOCK | CARRIES) == 0 {
             chunk.read(position, len, out)?;
+            len as u64
         } else {
-            total = self.take_special(me, chunk, position, len, info, out, after)?;
-        }
+            self.take_special(me, chunk, position, len, info, out, after)?
+        };
         let next = Mark::new(position.wrapping_add(units(len)), head.count().wrapping_add(1));
         if self.most_bytes != 0 {
             let taken = self.tail.bytes_taken[head.parity()].load(Ordering::Relaxed);
@@ -740,8 +857,11 @@ impl Ring {
     }
 
     /// Where the first record is, in this chunk or the next, and its first word.
-    #[inline]
-    fn first_record(&self, position: u32, after: &mut After) -> Result<(Chunk, u32, u64)> {
+    fn first_record(
+        &self,
+        position: u32,
+        after: &mut Option<Box<After>>,
+    ) -> Result<(Chunk, u32, u64)> {
         let number = chunk_of(position.wrapping_sub(1));
         if !position.is_multiple_of(CHUNK) {
             let id = self.head.chunks[number as usize & 1].load(Ordering::Relaxed);
@@ -755,7 +875,11 @@ impl Ring {
     }
 
     #[cold]
-    fn first_of_next(&self, number: u32, after: &mut After) -> Result<(Chunk, u32, u64)> {
+    fn first_of_next(
+        &self,
+        number: u32,
+        after: &mut Option<Box<After>>,
+    ) -> Result<(Chunk, u32, u64)> {
         let left =
             self.world().extent(self.head.chunks[number as usize & 1].load(Ordering::Relaxed))?;
         let next = left.link().load(Ordering::Relaxed);
@@ -763,8 +887,7 @@ impl Ring {
         let chunk = self.head_chunk.chunk(next, self.world())?;
         self.head.chunks[number as usize & 1].store(next, Ordering::Relaxed);
         let position = number.wrapping_mul(CHUNK).wrapping_add(CHUNK_FIRST);
-        after.left = Some(left);
-        after.is_needed = true;
+        after.get_or_insert_default().left = Some(left);
         Ok((chunk, position, chunk.word(position)?.load(Ordering::Relaxed)))
     }
 
@@ -779,9 +902,9 @@ impl Ring {
         len: usize,
         info: u32,
         out: &mut Vec<u8>,
-        after: &mut After,
+        after: &mut Option<Box<After>>,
     ) -> Result<u64> {
-        after.is_needed = true;
+        let after = after.get_or_insert_default();
         let mut total = len as u64;
         if info & NAMES_BLOCK == 0 {
             chunk.read(position, len, out)?;
@@ -813,7 +936,7 @@ impl Ring {
 
     /// What can be done once the record is this process's and the lock is free.
     #[cold]
-    fn finish(&self, after: &mut After, out: &mut Vec<u8>) -> Result<()> {
+    fn finish(&self, mut after: After, out: &mut Vec<u8>) -> Result<Option<Claimed>> {
         if let Some(left) = after.left.take() {
             self.world().free(left);
         }
@@ -824,7 +947,7 @@ impl Ring {
         if let Some(claimed) = &after.claimed {
             claimed.settle(Route::Message);
         }
-        copied
+        copied.map(|()| after.claimed.take())
     }
 
     /// Waits until there may be a record.
@@ -979,7 +1102,6 @@ impl Drop for Ring {
 /// What is left to do once a record is taken.
 #[derive(Default)]
 struct After {
-    is_needed: bool,
     /// The chunk that the head has left.
     left: Option<Block>,
     large: Option<(Block, usize)>,

@@ -68,6 +68,13 @@ impl Id {
         (generation != 0 && generation <= LAST_GENERATION).then_some(Id(bits))
     }
 
+    /// An id from memory that only this process writes: 0 is none.
+    #[inline]
+    pub(crate) fn from_private(bits: u32) -> Option<Id> {
+        (bits != 0).then_some(Id(bits))
+    }
+
+    #[inline]
     pub(crate) fn to_bits(self) -> u32 {
         self.0
     }

@@ -173,7 +173,7 @@ fn wake_at(address: *mut AtomicU32) {
 pub(crate) fn me() -> Result<Id> {
     if let Some(record) = RECORD.get() {
         // A record that fork wiped reads 0, which is no id.
-        if let Some(id) = Id::from_bits(record.id.load(Ordering::Relaxed)) {
+        if let Some(id) = Id::from_private(record.id.load(Ordering::Relaxed)) {
             return Ok(id);
         }
     }

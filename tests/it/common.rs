@@ -65,13 +65,6 @@ pub(crate) fn until_asleep(process: &ProcessHandle) {
     });
 }
 
-/// Waits until a thread of this process sleeps.
-#[track_caller]
-pub(crate) fn until_thread_asleep(tid: i32) {
-    let path = format!("/proc/self/task/{tid}/stat");
-    until("the thread sleeps", || state(path.as_ref()) == Some('S'));
-}
-
 fn state(stat: &std::path::Path) -> Option<char> {
     let text = fs::read_to_string(stat).ok()?;
     text.rsplit(')').next()?.trim_start().chars().next()

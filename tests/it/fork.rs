@@ -261,3 +261,20 @@ fn a_fork_of_a_fork_works_alike() {
     };
     Process::spawn(body, ()).unwrap().join().unwrap();
 }
+
+#[test]
+fn more_processes_come_and_go_than_there_are_places() {
+    let _watch = watch();
+    let body = || {
+        let queue: Queue<u32> = Queue::new().unwrap();
+        for start in 0..110 {
+            let some: Vec<Pid> =
+                (0..10).map(|n| fork(|| queue.put(start * 10 + n).unwrap())).collect();
+            some.into_iter().for_each(ended_well);
+        }
+        let mut got = queue.get_many(2000).unwrap();
+        got.sort_unstable();
+        assert!(got.into_iter().eq(0..1100));
+    };
+    Process::spawn(body, ()).unwrap().join().unwrap();
+}

@@ -26,6 +26,7 @@ pub(crate) struct Props {
     pub(crate) big: Queue<Vec<u8>>,
     pub(crate) big_bounded: Queue<Vec<u8>>,
     pub(crate) busy: Queue<(u64, u64)>,
+    pub(crate) pages: Queue<u64>,
 }
 
 /// Items in the bounded queues.
@@ -33,7 +34,11 @@ pub(crate) const BOUND: usize = 2;
 /// Items in the queue for traffic.
 const BUSY: usize = 256;
 /// Bytes of a big message: past what a queue takes in line.
-const BIG: usize = 2000;
+const BIG: usize = 6000;
+/// Bytes of a page: of such records exactly [`PAGES`] fit into a chunk of a queue (`channel/ring.rs`),
+/// and the next one begins another.
+const PAGE: usize = 4088;
+pub(crate) const PAGES: usize = 15;
 /// What a message that is not as it was put is reported as.
 pub(crate) const TORN: u64 = u64::MAX;
 
@@ -48,6 +53,7 @@ impl Props {
             big: Queue::new()?,
             big_bounded: Queue::bounded(BOUND)?,
             busy: Queue::bounded(BUSY)?,
+            pages: Queue::new()?,
         })
     }
 }
@@ -68,11 +74,20 @@ pub(crate) enum Kind {
     BigBounded,
     /// Pairs of numbers, and room for many.
     Busy,
+    /// Bytes, [`PAGES`] to a chunk.
+    Page,
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Small, Self::Bounded, Self::Raw, Self::Big, Self::BigBounded, Self::Busy];
+    const ALL: [Self; 7] = [
+        Self::Small,
+        Self::Bounded,
+        Self::Raw,
+        Self::Big,
+        Self::BigBounded,
+        Self::Busy,
+        Self::Page,
+    ];
 
     /// What the number in an order means.
     pub(crate) fn of(number: u64) -> Self {
@@ -93,6 +108,7 @@ impl Kind {
             Self::Big => props.big.len(),
             Self::BigBounded => props.big_bounded.len(),
             Self::Busy => props.busy.len(),
+            Self::Page => props.pages.len(),
         }
     }
 }
@@ -434,6 +450,7 @@ fn warm() -> multiproc::Result<()> {
     props.event.clear();
     for (id, pair) in [(1, (1, !1)), (2, (2, !2))] {
         props.busy.put(pair)?;
+        props.pages.put_bytes(&bytes(id, PAGE))?;
         props.small.put(pair)?;
         props.bounded.put(pair)?;
         props.raw.put_bytes(&bytes(id, 16))?;
@@ -481,6 +498,10 @@ fn put(mark: Mark, props: &Props, kind: Kind, id: u64, block: bool) -> multiproc
             marked(mark, || props.big_bounded.try_put(item))
         }
         (Kind::Busy, _) => marked(mark, || props.busy.put(pair)),
+        (Kind::Page, _) => {
+            let item = bytes(id, PAGE);
+            marked(mark, || props.pages.put_bytes(&item))
+        }
     }
 }
 
@@ -501,6 +522,12 @@ fn get(mark: Mark, props: &Props, kind: Kind, block: bool) -> multiproc::Result<
         }
         (Kind::BigBounded, false) => {
             marked(mark, || props.big_bounded.try_get()).map(|item| whole(&item, BIG))
+        }
+        (Kind::Page, true) => {
+            marked(mark, || props.pages.get_bytes()).map(|item| whole(&item, PAGE))
+        }
+        (Kind::Page, false) => {
+            marked(mark, || props.pages.try_get_bytes()).map(|item| whole(&item, PAGE))
         }
         (Kind::Busy, true) => marked(mark, || props.busy.get()).map(paired),
         (Kind::Busy, false) => marked(mark, || props.busy.try_get()).map(paired),

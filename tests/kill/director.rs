@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use multiproc::Process;
 
-use super::actor::{Code, Kind, Props, TORN, Verb, act};
+use super::actor::{Code, Kind, PAGES, Props, TORN, Verb, act};
 use super::board::{AFTER, BEFORE, RESULTS, SEATS, Seat, Shared};
 use super::ptrace::{self, Tracee};
 use super::watch;
@@ -89,6 +89,8 @@ pub(crate) struct Books {
     pub(crate) own: Vec<u64>,
     /// How many the victim gets at most.
     pub(crate) takes: usize,
+    /// Pages of these that are counted already.
+    counted: usize,
     /// Whether the sleepers were given their part.
     pub(crate) started: bool,
     /// Whether the barger holds the lock.
@@ -125,6 +127,8 @@ pub(crate) struct Director {
     /// Killed or stopped in its sleep.
     pub(crate) slept: bool,
     next_id: u64,
+    /// Records that went through the queue of pages; nothing is left in it.
+    pages: usize,
     /// Waits that ended only after the stopped victim was let go.
     pub(crate) excused: usize,
     pub(crate) books: Books,
@@ -153,6 +157,7 @@ impl Director {
             fate: Fate::Kill,
             slept: false,
             next_id: 1,
+            pages: 0,
             excused: 0,
             books: Books::default(),
         };
@@ -295,16 +300,21 @@ impl Director {
         Ok(())
     }
 
+    /// Kills the actor of `seat`, which may not have come up yet.
+    pub(crate) fn slay(&mut self, seat: usize) -> Outcome {
+        if let Some(process) = &self.players[seat] {
+            process.handle().kill()?;
+            self.dead(seat);
+        }
+        Ok(())
+    }
+
     /// Ends all actors, the hung ones too.
     pub(crate) fn close(mut self) -> Outcome {
         drop(self.stopped.take());
         for seat in 0..SEATS {
-            match &self.players[seat] {
-                // It never came up.
-                Some(process) if self.pid(seat) == 0 => drop(process.handle().kill()),
-                _ => self.bury(seat)?,
-            }
-            self.dead(seat);
+            // One that never came up has told no number.
+            if self.pid(seat) == 0 { self.slay(seat)? } else { self.bury(seat)? }
         }
         self.reap(0)
     }
@@ -621,6 +631,19 @@ impl Director {
         self.books.seen.extend(got.iter().map(|&id| (seat, id)));
     }
 
+    /// Puts and gets pages until the next one put, or got, is the first of a chunk.
+    pub(crate) fn turn_pages(&mut self) -> Outcome {
+        while self.pages == 0 || self.pages % PAGES != 0 {
+            let id = self.id();
+            self.must(BARGER, Verb::Put, [Kind::Page as u64, id])?;
+            if self.must(BARGER, Verb::Get, [Kind::Page as u64, 0])? != [id] {
+                return Err(Trouble::Violation("a page was not got as it was put".into()));
+            }
+            self.pages += 1;
+        }
+        Ok(())
+    }
+
     /// Every message was delivered once and in order, but for the victim's own.
     pub(crate) fn balance(&mut self, victim: usize, kind: Kind) -> Outcome {
         let Books { due, seen, own, takes, .. } = &self.books;
@@ -674,6 +697,11 @@ impl Director {
         if kind.len(&self.props) != 0 {
             let left = kind.len(&self.props);
             return say(format!("an emptied queue says it holds {left}"));
+        }
+        if kind == Kind::Page {
+            let records = due.len() + arrived;
+            self.pages += records - self.books.counted;
+            self.books.counted = records;
         }
         Ok(())
     }

@@ -125,6 +125,7 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario { name: "put_first_use", cold: true, ..PUT },
     Scenario { name: "put_bytes", kind: Kind::Raw, ..PUT },
     Scenario { name: "put_large", kind: Kind::Big, ..PUT },
+    Scenario { name: "put_next_chunk", kind: Kind::Page, arrange: put_page_arrange, ..PUT },
     Scenario { name: "put_many", verb: Verb::PutMany, ..PUT },
     Scenario { name: "put_full", ..PUT_FULL },
     Scenario { name: "put_full_barger", barge: true, ..PUT_FULL },
@@ -136,6 +137,7 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario { name: "get_first_use", cold: true, ..GET },
     Scenario { name: "get_bytes", kind: Kind::Raw, ..GET },
     Scenario { name: "get_large", kind: Kind::Big, ..GET },
+    Scenario { name: "get_next_chunk", kind: Kind::Page, arrange: get_page_arrange, ..GET },
     Scenario { name: "get_many", verb: Verb::GetMany, ..GET },
     Scenario { name: "get_empty", ..GET_EMPTY },
     Scenario { name: "get_empty_barger", barge: true, ..GET_EMPTY },
@@ -343,6 +345,12 @@ fn put_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
     d.put(BARGER, s.kind)
 }
 
+/// The victim's message is the first of a chunk.
+fn put_page_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
+    own_put(d, s);
+    d.turn_pages()
+}
+
 fn put_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     // Nobody changes it now: the count is what is there.
     let len = d.must(BARGER, Verb::Len, [s.kind as u64, 0])?;
@@ -481,6 +489,12 @@ fn get_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
         d.put(BARGER, s.kind)?;
     }
     Ok(())
+}
+
+/// What the victim gets is the first of a chunk.
+fn get_page_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    d.turn_pages()?;
+    get_arrange(d, s, victim)
 }
 
 fn get_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {

@@ -1,7 +1,7 @@
 //! The soak: actors that run free, and a victim among them that is killed at a random moment; after
 //! every kill all others must get on, and the books must agree.
 //!
-//! Seven parts, one for each kind of victim. In each three companions keep the object busy, or keep
+//! Eight parts, one for each kind of victim. In each three companions keep the object busy, or keep
 //! the victim waiting. A putter numbers its messages, and notes the number before and after each
 //! put; a getter counts each message it got. To count up, the director says hush: putters begin
 //! nothing new, getters get what is left, and then every message must have been got once, but for
@@ -65,52 +65,68 @@ impl Role {
 struct Part {
     name: &'static str,
     victim: Role,
+    /// The victim is killed while it comes up.
+    unborn: bool,
     companions: [Role; 3],
     /// The queue, for even and for odd kills.
     kinds: [Kind; 2],
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     Part {
         name: "lock holder",
         victim: Role::Holder,
+        unborn: false,
         companions: [Role::Locker; 3],
         kinds: [Kind::Small; 2],
     },
     Part {
         name: "lock waiter",
         victim: Role::Locker,
+        unborn: false,
         companions: [Role::Holder, Role::Holder, Role::Locker],
         kinds: [Kind::Small; 2],
     },
     Part {
         name: "event waiter",
         victim: Role::Waiter,
+        unborn: false,
         companions: [Role::Setter, Role::Waiter, Role::Waiter],
         kinds: [Kind::Small; 2],
     },
     Part {
         name: "getter blocked",
         victim: Role::Getter,
+        unborn: false,
         companions: [Role::SlowPutter, Role::Getter, Role::Getter],
         kinds: [Kind::Small, Kind::Big],
     },
     Part {
         name: "putter blocked",
         victim: Role::Putter,
+        unborn: false,
         companions: [Role::SlowGetter, Role::Putter, Role::Putter],
         kinds: [Kind::Bounded, Kind::BigBounded],
     },
     Part {
         name: "busy putter",
         victim: Role::Putter,
+        unborn: false,
         companions: [Role::Putter, Role::Getter, Role::Getter],
         kinds: [Kind::Busy, Kind::BigBounded],
     },
     Part {
         name: "busy getter",
         victim: Role::Getter,
+        unborn: false,
         companions: [Role::Putter, Role::Putter, Role::Getter],
+        kinds: [Kind::Busy, Kind::BigBounded],
+    },
+    Part {
+        name: "process that starts",
+        victim: Role::Getter,
+        unborn: true,
+        companions: [Role::Putter, Role::Getter, Role::Getter],
         kinds: [Kind::Busy, Kind::BigBounded],
     },
 ];
@@ -326,9 +342,11 @@ impl Run<'_> {
     fn kill(&mut self, d: &mut Director, seed: &mut u64) -> Outcome {
         let board = d.board();
         d.reap(0)?;
-        d.spawn(VICTIM)?;
-        d.ready(VICTIM)?;
         let turns = self.turns(d);
+        d.spawn(VICTIM)?;
+        if !self.part.unborn {
+            d.ready(VICTIM)?;
+        }
         d.order(VICTIM, Verb::Soak, [self.part.victim as u64, self.kind as u64]);
         // From before its first operation to some milliseconds into its work.
         let delay = Duration::from_nanos(random(seed) % 3_000_000);
@@ -336,7 +354,7 @@ impl Run<'_> {
         while Instant::now() < until {
             std::thread::sleep(Duration::from_micros(20));
         }
-        d.bury(VICTIM)?;
+        d.slay(VICTIM)?;
         for seat in COMPANIONS {
             let went_on = |_: &Director| board.soak.tellers[seat].turns.load(Relaxed) > turns[seat];
             let what = format!("{} gets on", name(seat));
