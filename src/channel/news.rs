@@ -64,6 +64,11 @@ impl News {
         }
     }
 
+    /// Makes the word differ from what sleepers armed, and wakes nobody yet.
+    pub(super) fn change(&self) {
+        self.0.fetch_add(ONE, Ordering::SeqCst);
+    }
+
     /// Wakes everyone: for what all of them must see.
     pub(super) fn tell_all(&self) {
         fence(Ordering::SeqCst);

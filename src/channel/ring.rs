@@ -11,7 +11,7 @@
 //! 20  4  news of room
 //! 24  8  a tail seen earlier (cache, under the head lock)
 //! 32  8  chunks by parity of their number: where the head is
-//! 40  8  arrivals of roles, and roles in results of processes ([`crate::world::handle`])
+//! 40  8  not 0 once a message with handles was put
 //! the queue's block
 //! 0   8  tail: position and count of records put                                    THE TRUTH of putting
 //! 8   8  tail lock
@@ -20,10 +20,11 @@
 //! 24  8  a head seen earlier (cache, under the tail lock)
 //! 32  8  chunks by parity of their number: where the tail is
 //! 40  4  most records (0: no limit)
+//! 44  4  1: the queue was split, and somebody may wait for an end to go
 //! 48  8  most bytes (0: no limit)
+//! 56  4  checksum of the message type's name
 //! 64 32  bytes put and bytes taken, two words each, by parity of the count
 //! 128    name of the message type, length first
-//! 512    passages: roles of this queue on their way in messages of any queue
 //! ```
 //!
 //! Positions count units of 8 bytes and run on for ever, modulo 2^32. Chunk number n, a block of 64 KiB, holds the positions
@@ -84,8 +85,11 @@ use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::thread;
 use crate::testing::{self, Broken};
-use crate::world::arena::{Block, CellId, HEAD};
-use crate::world::handle::{self, CONSUMER, CellRef, Claimed, Kind, PRODUCER, Parcel, Route};
+use crate::world::arena::{Block, HEAD};
+use crate::world::cells::{self, Cell, CellId};
+use crate::world::handle::{
+    self, CONSUMER, CellRef, Claimed, Found as RoleFound, Kind, PRODUCER, Parcel,
+};
 use crate::world::registry::Id;
 use crate::world::wait::{Wait, me};
 use crate::world::word_lock::{Outcome, Policy, WordLock};
@@ -106,11 +110,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// More than this many positions between head and tail cannot be told from fewer.
 const MOST_POSITIONS: u32 = 1 << 30;
 /// Bytes of the queue's block.
-const BLOCK_BYTES: usize = 4096 - HEAD as usize;
+const BLOCK_BYTES: usize = 512;
 const NAME_AT: usize = 128;
 const NAME_MOST: usize = 256;
-const PASSAGES_AT: usize = 512;
-const PASSAGES: usize = (BLOCK_BYTES - PASSAGES_AT) / size_of::<Passage>();
 
 /// What the second half of a record's first word says.
 const FORM: u32 = 0xff;
@@ -150,9 +152,10 @@ struct TailLine {
     head_seen: AtomicU64,
     chunks: [AtomicU32; 2],
     most_items: AtomicU32,
-    rest: AtomicU32,
+    split: AtomicU32,
     most_bytes: AtomicU64,
-    rest_of_line: AtomicU64,
+    type_hash: AtomicU32,
+    rest: AtomicU32,
     bytes_put: [AtomicU64; 2],
     bytes_taken: [AtomicU64; 2],
 }
@@ -168,23 +171,6 @@ const _: () = {
     assert!(core::mem::offset_of!(TailLine, most_bytes) == 48);
     assert!(core::mem::offset_of!(TailLine, bytes_put) == 64);
 };
-
-/// Roles of a queue on their way in a message: alive while the message stands between head and tail of its carrier.
-///
-/// The putter of the message takes the passage, by CAS on `writer` from nobody or the dead, fills it before it stores the
-/// carrier's tail, and clears `writer` after. So a passage is taken while its writer lives or its message is there; killed
-/// anywhere, a putter leaves it free, or in use for as long as the message is.
-#[repr(C)]
-struct Passage {
-    carrier: AtomicU64,
-    position: AtomicU32,
-    roles: AtomicU32,
-    writer: AtomicU32,
-    rest: AtomicU32,
-}
-
-// SAFETY: a structure of atomics only.
-unsafe impl Shared for Passage {}
 
 /// A head or tail: a position and a count, stored together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -226,7 +212,8 @@ pub(super) struct Ring {
     most_bytes: u64,
     /// The alarm epoch at which the other ends were last seen alive.
     epoch: AtomicU32,
-    pace: Pace,
+    message_pace: Pace,
+    room_pace: Pace,
     tail_chunk: Found,
     head_chunk: Found,
 }
@@ -252,15 +239,12 @@ impl Found {
 
     #[cold]
     fn look_up(&self, id: u32, world: &World) -> Result<Chunk> {
-        let block = world.extent(id)?;
-        if block.len() < CHUNK_BYTES {
-            return Err(damaged(format!("a chunk of {} bytes", block.len())));
-        }
+        let chunk = Chunk::of(&world.extent(id)?)?;
         // Null in between: a thread may end here while it holds the lock.
         self.base.store(core::ptr::null_mut(), Ordering::Relaxed);
         self.id.store(id, Ordering::Relaxed);
-        self.base.store(block.payload(), Ordering::Relaxed);
-        Ok(Chunk(block.payload()))
+        self.base.store(chunk.0, Ordering::Relaxed);
+        Ok(chunk)
     }
 }
 
@@ -269,6 +253,13 @@ impl Found {
 struct Chunk(*mut u8);
 
 impl Chunk {
+    fn of(block: &Block) -> Result<Chunk> {
+        if block.len() < CHUNK_BYTES {
+            return Err(damaged(format!("a chunk of {} bytes", block.len())));
+        }
+        Ok(Chunk(block.payload()))
+    }
+
     /// The first word of a record.
     #[inline]
     fn word(self, position: u32) -> Result<&'static AtomicU64> {
@@ -340,7 +331,7 @@ impl Ring {
         let world = crate::world::world()?;
         let me = me()?;
         let roles = PRODUCER | CONSUMER;
-        let reference = CellRef::create(world, Kind::Queue, type_hash(type_name), roles)?;
+        let reference = CellRef::create(world, Kind::Queue, roles)?;
         let block = world.alloc(BLOCK_BYTES, me)?;
         let chunk = world.alloc(CHUNK_BYTES, me)?;
         let head: &HeadLine = reference.cell.view();
@@ -351,6 +342,7 @@ impl Ring {
         block.write(NAME_AT + 8, name)?;
         tail.most_items.store(most_items, Ordering::Relaxed);
         tail.most_bytes.store(most_bytes, Ordering::Relaxed);
+        tail.type_hash.store(type_hash(type_name), Ordering::Relaxed);
         let start = Mark::new(number.wrapping_mul(CHUNK).wrapping_add(CHUNK_FIRST), 0);
         let parity = number as usize & 1;
         tail.chunks[parity].store(chunk.id(), Ordering::Relaxed);
@@ -372,6 +364,7 @@ impl Ring {
         tail: &'static TailLine,
         roles: u32,
     ) -> Ring {
+        cells::set_walk(Kind::Queue as u32, walk);
         Ring {
             reference,
             head,
@@ -380,7 +373,8 @@ impl Ring {
             most_items: tail.most_items.load(Ordering::Relaxed),
             most_bytes: tail.most_bytes.load(Ordering::Relaxed),
             epoch: AtomicU32::new(0),
-            pace: Pace::default(),
+            message_pace: Pace::default(),
+            room_pace: Pace::default(),
             tail_chunk: Found::default(),
             head_chunk: Found::default(),
         }
@@ -402,7 +396,7 @@ impl Ring {
 
     /// Whether the queue was made for this message type.
     pub(super) fn is_of(&self, type_name: &str) -> bool {
-        self.reference.cell.type_hash.load(Ordering::Relaxed) == type_hash(type_name)
+        self.tail.type_hash.load(Ordering::Relaxed) == type_hash(type_name)
     }
 
     pub(super) fn reference(&self) -> &Arc<CellRef> {
@@ -422,6 +416,9 @@ impl Ring {
         // A process that has a handle has a place for its presence; only damaged shared memory refuses, and then every call
         // on the new handle says so.
         let _ = self.reference.add_roles(roles);
+        if roles != self.roles {
+            self.tail.split.store(1, Ordering::SeqCst);
+        }
         Ring::of(self.reference.clone(), self.head, self.tail, roles)
     }
 
@@ -437,8 +434,23 @@ impl Ring {
 
     /// How many records are in the queue.
     pub(super) fn len(&self) -> usize {
-        let head = self.load_head();
-        self.load_tail().count().wrapping_sub(head.count()) as usize
+        let (head, tail) = self.load_both();
+        tail.count().wrapping_sub(head.count()) as usize
+    }
+
+    /// Head and tail as they were at one moment.
+    fn load_both(&self) -> (Mark, Mark) {
+        let mut head = self.load_head();
+        for _ in 0..64 {
+            let tail = self.load_tail();
+            let again = self.load_head();
+            if again == head {
+                return (head, tail);
+            }
+            head = again;
+        }
+        // Getters are that busy: what is between is at least what a getter found.
+        (head, self.load_tail())
     }
 
     /// The most records it may hold.
@@ -452,8 +464,11 @@ impl Ring {
 
     /// Nothing can be put from now on; what is in the queue can still be got.
     pub(super) fn close(&self) -> Result<()> {
-        let me = me()?;
+        let me = self.world().me()?;
         self.lock(&self.tail.lock, me, Deadline::NEVER)?;
+        // The words change first: if this process is stopped here, keepers see that there is something to look at.
+        self.tail.messages.change();
+        self.head.room.change();
         self.tail.closed.store(1, Ordering::SeqCst);
         self.tail.lock.unlock(me);
         self.tail.messages.tell_all();
@@ -492,25 +507,18 @@ impl Ring {
         if self.epoch.load(Ordering::Relaxed) == epoch {
             return false;
         }
-        let alive = self.reference.is_role_alive(role, || self.is_role_in_message(role));
-        if alive {
-            // Until the next alarm: a role ends only with one.
+        let found = self.reference.find_role(role);
+        if found == RoleFound::InProcess {
+            // Until the next alarm: there it ends only with one.
             self.epoch.store(epoch, Ordering::Relaxed);
         }
-        !alive
-    }
-
-    /// Whether a message of any queue carries the role.
-    fn is_role_in_message(&self, role: u32) -> bool {
-        passages(self.world(), self.head).any(|passage| {
-            passage.roles.load(Ordering::Acquire) & role != 0 && passage.is_under_way(self.world())
-        })
+        found == RoleFound::Nowhere
     }
 
     /// Puts one record, waiting for room until `until`.
     #[inline]
     pub(super) fn push(&self, item: &Item<'_>, until: Deadline) -> Result<()> {
-        let me = me()?;
+        let me = self.world().me()?;
         let plain = item.parcel.is_none() && self.most_bytes == 0 && self.roles & CONSUMER != 0;
         if plain && self.tail.lock.try_lock(me) {
             let put = self.push_at_hand(item);
@@ -591,16 +599,24 @@ impl Ring {
         until: Deadline,
     ) -> Result<()> {
         loop {
-            self.lock(&self.tail.lock, me, until)?;
+            self.lock(&self.tail.lock, me, until).inspect_err(|_| self.head.room.tell())?;
             let result = self.push_locked(me, item, large);
             self.tail.lock.unlock(me);
             match result {
                 Ok(true) => {
                     self.tell_of_message();
+                    if self.most_bytes != 0 {
+                        // One large message less may be room for several: whoever got in lets the next one look.
+                        self.head.room.tell();
+                    }
                     return Ok(());
                 }
                 Ok(false) => self.wait_for_room(item.bytes.len(), until)?,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // It may have been woken for room that it does not take.
+                    self.head.room.tell();
+                    return Err(error);
+                }
             }
         }
     }
@@ -648,21 +664,19 @@ impl Ring {
         let units = units(payload.len());
         let (chunk, position) = self.place(me, tail.position(), units)?;
         chunk.write(position, info, payload)?;
-        let mut passages = Vec::new();
-        for (reference, roles) in item.parcel.into_iter().flat_map(Parcel::roles) {
-            let passage = Passage::take(self.world(), reference.cell.view(), me)?;
-            passage.fill(self.reference.id, position, roles);
-            passages.push(passage);
-        }
         if let Some(large) = large {
             large.give_to(self.reference.id, position);
         }
-        if let Some(parcel) = item.parcel {
-            parcel.post(Route::Message);
-        }
-        self.store_tail(tail, position.wrapping_add(units), item.bytes.len());
-        for passage in passages {
-            passage.writer.store(0, Ordering::Release);
+        let store = || self.store_tail(tail, position.wrapping_add(units), item.bytes.len());
+        match item.parcel {
+            None => store(),
+            Some(parcel) => {
+                self.reference.carries().store(1, Ordering::Relaxed);
+                self.world().moving_references(|| {
+                    parcel.carry();
+                    store();
+                })?;
+            }
         }
         Ok(true)
     }
@@ -736,7 +750,7 @@ impl Ring {
         let next = world.alloc_for_queue(CHUNK_BYTES, me)?;
         next.give_to(self.reference.id, end.wrapping_add(CHUNK));
         if end != tail {
-            Chunk(block.payload()).word(tail)?.store(NEXT, Ordering::Relaxed);
+            Chunk::of(&block)?.word(tail)?.store(NEXT, Ordering::Relaxed);
         }
         block.link().store(next.id(), Ordering::Relaxed);
         self.tail.chunks[number.wrapping_add(1) as usize & 1].store(next.id(), Ordering::Relaxed);
@@ -753,7 +767,7 @@ impl Ring {
         until: Deadline,
         out: &mut Vec<u8>,
     ) -> Result<Option<Claimed>> {
-        let me = me()?;
+        let me = self.world().me()?;
         if self.most_bytes == 0 && self.head.lock.try_lock(me) {
             let got = self.pop_at_hand(form, out);
             self.head.lock.unlock(me);
@@ -802,11 +816,15 @@ impl Ring {
         out: &mut Vec<u8>,
     ) -> Result<Option<Claimed>> {
         loop {
-            self.lock(&self.head.lock, me, until)?;
+            self.lock(&self.head.lock, me, until).inspect_err(|_| self.tail.messages.tell())?;
             let mut after = None;
             let result = self.pop_locked(me, form, type_name, out, &mut after);
             self.head.lock.unlock(me);
-            if result? {
+            let taken = result.inspect_err(|_| {
+                // It may have been woken for a message that it does not take.
+                self.tail.messages.tell();
+            });
+            if taken? {
                 self.head.room.tell();
                 return after.map_or(Ok(None), |after| self.finish(*after, out));
             }
@@ -852,7 +870,14 @@ impl Ring {
                 .store(taken.wrapping_add(total), Ordering::Release);
         }
         // ORDERING(take): Release, pairs with the Acquire in `load_head`; the copy before the head (I1).
-        self.head.head.store(next.0, Ordering::Release);
+        let store = || self.head.head.store(next.0, Ordering::Release);
+        match after.as_ref().and_then(|after| after.claimed.as_ref()) {
+            None => store(),
+            Some(claimed) => self.world().moving_references(|| {
+                store();
+                claimed.uncarry();
+            })?,
+        }
         Ok(true)
     }
 
@@ -919,6 +944,13 @@ impl Ring {
                     large.len()
                 )));
             }
+            // Before the record is gone: without memory it stays.
+            out.try_reserve(len as usize).map_err(|_| {
+                Error::new(
+                    ErrorKind::OutOfMemory,
+                    format!("no memory for a message of {len} bytes: it stays in the queue"),
+                )
+            })?;
             total = len;
             large.set_holder(Some(me));
             after.large = Some((large, len as usize));
@@ -944,9 +976,6 @@ impl Ring {
         if let Some((large, _)) = after.large.take() {
             self.world().free(large);
         }
-        if let Some(claimed) = &after.claimed {
-            claimed.settle(Route::Message);
-        }
         copied.map(|()| after.claimed.take())
     }
 
@@ -965,17 +994,17 @@ impl Ring {
         if until == Deadline::NOW {
             return Err(Error::simple(ErrorKind::Empty));
         }
-        if world.spins() && self.pace.spin(world, self.load_head().count(), is_empty) {
+        if world.spins() && self.message_pace.spin(world, self.load_head().count(), is_empty) {
             return Ok(());
         }
         let armed = self.tail.messages.arm();
-        if is_empty() {
+        let seen = self.load_tail();
+        if seen == self.load_head() {
             if until.is_over() {
                 return Err(Error::simple(ErrorKind::Timeout));
             }
-            world.sleep(self.tail.messages.word(), armed, until, Wait::News, || {
-                is_empty() && !is_over()
-            });
+            let wait = Wait::News(Some((&self.tail.tail, seen.0)));
+            world.sleep(self.tail.messages.word(), armed, until, wait, || is_empty() && !is_over());
         }
         Ok(())
     }
@@ -991,26 +1020,27 @@ impl Ring {
         if until == Deadline::NOW {
             return Err(Error::simple(ErrorKind::Full));
         }
-        if world.spins() && spin(world, is_full).is_some() {
+        if world.spins() && self.room_pace.spin(world, self.load_tail().count(), is_full) {
             return Ok(());
         }
         let armed = self.head.room.arm();
+        let seen = self.load_head();
         if is_full() {
             if until.is_over() {
                 return Err(Error::simple(ErrorKind::Timeout));
             }
-            world
-                .sleep(self.head.room.word(), armed, until, Wait::News, || is_full() && !is_over());
+            let wait = Wait::News(Some((&self.head.head, seen.0)));
+            world.sleep(self.head.room.word(), armed, until, wait, || is_full() && !is_over());
         }
         Ok(())
     }
 
     /// Whether there was room at some moment during the call; without the lock.
     pub(super) fn has_room_for(&self, len: usize) -> bool {
-        let tail = self.load_tail();
-        let most = self.most_items().unwrap_or(usize::MAX);
+        let (head, tail) = self.load_both();
         let limit = self.most_bytes;
-        self.len() < most && (limit == 0 || self.bytes(tail).saturating_add(len as u64) <= limit)
+        self.fits(tail, head)
+            && (limit == 0 || self.bytes(tail).saturating_add(len as u64) <= limit)
     }
 
     /// Live state, for `Debug`.
@@ -1029,73 +1059,61 @@ impl Ring {
     }
 }
 
-/// The passages of the queue whose cell holds `head`.
-fn passages(world: &'static World, head: &HeadLine) -> impl Iterator<Item = &'static Passage> {
-    let block = world.extent(head.block.load(Ordering::Relaxed)).ok();
-    let places = (0..PASSAGES).map(|n| PASSAGES_AT + n * size_of::<Passage>());
-    places.filter_map(move |at| block?.get(at).ok())
+/// Tells the handles in the messages of the queue in `cell`; under the arena lock, so that none of these messages moves.
+fn walk(world: &World, cell: &'static Cell, tell: &mut dyn FnMut(CellId, u32)) {
+    // In doubt nothing more is told: shared memory is damaged then.
+    let _ = try_walk(world, cell, tell);
 }
 
-impl Passage {
-    /// A passage of the queue whose cell holds `head`, taken by this thread.
-    fn take(world: &'static World, head: &HeadLine, me: Id) -> Result<&'static Passage> {
-        for passage in passages(world, head) {
-            let writer = passage.writer.load(Ordering::Acquire);
-            let is_taken = Id::from_bits(writer).is_some_and(|id| !world.registry.is_dead(id));
-            if is_taken || passage.is_under_way(world) {
-                continue;
-            }
-            let mine = me.to_bits();
-            if passage
-                .writer
-                .compare_exchange(writer, mine, Ordering::AcqRel, Ordering::Relaxed)
-                .is_err()
-            {
-                continue;
-            }
-            if !passage.is_under_way(world) {
-                return Ok(passage);
-            }
-            // Another putter took, filled and released it since the look.
-            passage.writer.store(0, Ordering::Release);
+fn try_walk(world: &World, cell: &'static Cell, tell: &mut dyn FnMut(CellId, u32)) -> Result<()> {
+    let line: &HeadLine = cell.view();
+    let tail: &TailLine = world.extent(line.block.load(Ordering::Relaxed))?.get(0)?;
+    let tail = Mark(tail.tail.load(Ordering::Acquire));
+    let mut head = Mark(line.head.load(Ordering::Acquire));
+    // Getters of plain messages go on; the chunk they leave is not given away while the arena lock is held. Only number
+    // and head have to fit together.
+    let mut id = 0;
+    for _ in 0..64 {
+        id = line.chunks[chunk_of(head.position().wrapping_sub(1)) as usize & 1]
+            .load(Ordering::Acquire);
+        let again = Mark(line.head.load(Ordering::Acquire));
+        if again == head {
+            break;
         }
-        Err(Error::new(
-            ErrorKind::Limit,
-            format!(
-                "{PASSAGES} ends of one queue are on their way in messages: get some of these messages first"
-            ),
-        ))
+        head = again;
     }
-
-    /// Notes the message that `carrier` is about to have at `position`.
-    fn fill(&self, carrier: CellId, position: u32, roles: u32) {
-        self.roles.store(0, Ordering::Release);
-        self.carrier.store(carrier.to_bits(), Ordering::Relaxed);
-        self.position.store(position, Ordering::Relaxed);
-        // ORDERING(passage): Release, pairs with the Acquire in `is_role_in_message`; where it is, then what it is.
-        self.roles.store(roles, Ordering::Release);
-    }
-
-    /// Whether the message stands between head and tail of its carrier.
-    fn is_under_way(&self, world: &World) -> bool {
-        let carrier = CellId::from_bits(self.carrier.load(Ordering::Acquire));
-        if carrier.generation == 0 || !world.is_alive_cell(carrier) {
-            return false;
+    let mut position = head.position();
+    let mut chunk = world.extent(id)?;
+    for _ in 0..tail.count().wrapping_sub(head.count()) {
+        let at_end = position.is_multiple_of(CHUNK);
+        if at_end || Chunk::of(&chunk)?.word(position)?.load(Ordering::Relaxed) == NEXT {
+            let number = chunk_of(position.wrapping_sub(1)).wrapping_add(1);
+            chunk = world.extent(chunk.link().load(Ordering::Relaxed))?;
+            position = number.wrapping_mul(CHUNK).wrapping_add(CHUNK_FIRST);
         }
-        let Ok(cell) = world.cell(carrier.index) else { return false };
-        let head: &HeadLine = cell.view();
-        let Ok(block) = world.extent(head.block.load(Ordering::Relaxed)) else { return false };
-        let Ok(tail) = block.get::<TailLine>(0) else { return false };
-        let position = self.position.load(Ordering::Relaxed);
-        let tail = Mark(tail.tail.load(Ordering::SeqCst)).position();
-        let head = Mark(head.head.load(Ordering::SeqCst)).position();
-        position.wrapping_sub(head) as i32 >= 0 && tail.wrapping_sub(position) as i32 > 0
+        let here = Chunk::of(&chunk)?;
+        let word = here.word(position)?.load(Ordering::Relaxed);
+        let (len, info) = (word as u32 as usize, (word >> 32) as u32);
+        if len > INLINE {
+            return Err(no_room(position, len));
+        }
+        if info & CARRIES != 0 {
+            let mut bytes = Vec::new();
+            here.read(position, len, &mut bytes)?;
+            if info & NAMES_BLOCK != 0 {
+                let (id, len) = named(&bytes);
+                bytes = world.extent(id)?.read(0, len as usize)?;
+            }
+            handle::list_of(&bytes)?.1.for_each(|(id, roles)| tell(id, roles));
+        }
+        position = position.wrapping_add(units(len));
     }
+    Ok(())
 }
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        self.reference.remove_roles(self.roles);
+        self.reference.remove_roles(self.roles, self.tail.split.load(Ordering::SeqCst) != 0);
     }
 }
 
@@ -1166,9 +1184,10 @@ fn spin(world: &World, blocked: impl Fn() -> bool) -> Option<u32> {
     None
 }
 
-/// How a getter waits. When each message comes just as it looks for one, both sides pay two cache lines a message; then it
-/// holds off for 2 us at the next empty queue, and takes what has gathered meanwhile in one go. (A prototype went from 11 to
-/// 30 million messages a second.) If little gathers, it stops holding off for a while.
+/// How a getter waits for messages, and a putter for room. When each message comes just as the getter looks for one, both
+/// sides pay two cache lines a message; then it holds off for 2 us at the next empty queue, and takes what has gathered
+/// meanwhile in one go. (A prototype went from 11 to 30 million messages a second.) If little gathers, it stops holding off
+/// for a while. The same goes for a putter at a full queue.
 ///
 /// Hints of one handle, shared by its threads; nothing depends on them.
 #[derive(Default)]
@@ -1177,7 +1196,7 @@ struct Pace {
     quick: AtomicU32,
     /// Waits for which holding off is off.
     forbidden: AtomicU32,
-    /// The count of records taken when it last held off.
+    /// The count of records taken or put when it last held off.
     held_at: AtomicU32,
 }
 
@@ -1191,25 +1210,25 @@ const WORTH: u32 = 4;
 const FORBIDDEN: u32 = 32;
 
 impl Pace {
-    /// Waits for some microseconds; whether a record came.
-    fn spin(&self, world: &World, taken: u32, is_empty: impl Fn() -> bool) -> bool {
+    /// Waits for some microseconds while `is_blocked`; whether that has ended. `moved` counts the records so far.
+    fn spin(&self, world: &World, moved: u32, is_blocked: impl Fn() -> bool) -> bool {
         let forbidden = self.forbidden.load(Ordering::Relaxed);
         if forbidden > 0 {
             self.forbidden.store(forbidden - 1, Ordering::Relaxed);
         } else if self.quick.load(Ordering::Relaxed) >= QUICK_WAITS {
             let held_at = self.held_at.load(Ordering::Relaxed);
-            if held_at != 0 && taken.wrapping_sub(held_at) < WORTH {
+            if held_at != 0 && moved.wrapping_sub(held_at) < WORTH {
                 self.forbidden.store(FORBIDDEN, Ordering::Relaxed);
                 self.quick.store(0, Ordering::Relaxed);
             } else {
                 // 250 ns times 8.
                 world.pause(3);
             }
-            self.held_at.store(taken.max(1), Ordering::Relaxed);
-            return spin(world, is_empty).is_some();
+            self.held_at.store(moved.max(1), Ordering::Relaxed);
+            return spin(world, is_blocked).is_some();
         }
         self.held_at.store(0, Ordering::Relaxed);
-        match spin(world, is_empty) {
+        match spin(world, is_blocked) {
             Some(looks) => {
                 let quick =
                     if looks <= QUICK_LOOKS { self.quick.load(Ordering::Relaxed) + 1 } else { 0 };

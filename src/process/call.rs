@@ -36,7 +36,8 @@ use serde::{Deserialize, Serialize};
 use super::image::Checksum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::Ordering;
-use crate::world::arena::{CellId, Extent};
+use crate::world::arena::Extent;
+use crate::world::cells::CellId;
 use crate::world::handle::PRESENT;
 use crate::world::{ProcessId, World};
 
@@ -128,7 +129,7 @@ impl Call {
         })?;
         let len = BODY + (request.len() + args.len()).max(LEAST_BODY);
         let extent = world.alloc(len, world.this_process())?;
-        let cell = match world.alloc_cell(KIND, 0, PRESENT) {
+        let cell = match world.alloc_cell(KIND, PRESENT) {
             Ok((cell, _)) => cell,
             Err(error) => {
                 world.free(extent);
@@ -192,7 +193,7 @@ impl Call {
     pub(super) fn free(self) {
         self.world.free(self.extent);
         self.world.remove_presence(self.cell.index, PRESENT);
-        self.world.free_cell_if_unused(self.cell);
+        self.world.free_cell_if_unused(self.cell, false);
     }
 
     /// Finds a call that the parent wrote for `child`, and copies the request and the arguments out. The child's.

@@ -219,7 +219,7 @@ where
     let ((), handles) = handle::pack(encode)?;
     handle::seal(&mut bytes, &handles);
     // While `output` still holds what is on its way.
-    handles.post(handle::Route::Result);
+    handles.post();
     Ok(Reply { bytes, handles })
 }
 
@@ -324,7 +324,7 @@ fn run(ticket: &Ticket) -> i32 {
         Ok(Ok(reply)) => match call.finish(State::Returned, &reply.bytes) {
             Ok(()) => 0,
             Err(error) => {
-                reply.handles.recall(handle::Route::Result);
+                reply.handles.recall();
                 refuse(&call, &error)
             }
         },

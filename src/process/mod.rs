@@ -347,7 +347,7 @@ const WITHOUT_ITS_FUNCTION: &str = "it ended without taking its function: it was
 fn unpack<R: DeserializeOwned>(bytes: &[u8]) -> Result<R> {
     let (value, handles) = shared::open(world()?, bytes)?;
     // This process has them now, so they are no longer on their way.
-    handles.settle(shared::Route::Result);
+    handles.settle();
     shared::unpack(handles, || message::decode(value))
 }
 

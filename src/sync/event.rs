@@ -31,7 +31,7 @@ use crate::sys::clock::Deadline;
 use crate::sys::futex;
 use crate::world::Shared;
 use crate::world::handle::{self, CellRef, Kind};
-use crate::world::wait::{Wait, me};
+use crate::world::wait::Wait;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,9 @@ unsafe impl Shared for EventCell {}
 /// was killed or stopped holds nobody up. If a setter is killed half-way, the event is either set, and everyone is woken, or
 /// it is not.
 ///
-/// [`set`](Event::set), [`clear`](Event::clear) and [`is_set`](Event::is_set) may be used in a signal handler.
+/// [`set`](Event::set), [`clear`](Event::clear) and [`is_set`](Event::is_set) may be used in a signal handler. In a process
+/// made by a plain `fork`, an inherited handle does nothing, and waiting is an error with
+/// [`is_foreign`](crate::Error::is_foreign).
 ///
 /// # Differences from Python
 ///
@@ -95,7 +97,7 @@ impl Event {
     /// If this process cannot get shared memory: no descriptors, no memory, or all shared objects in use.
     pub fn new() -> Result<Event> {
         let world = crate::world::world()?;
-        Ok(Event::from_reference(CellRef::create(world, Kind::Event, 0, 0)?))
+        Ok(Event::from_reference(CellRef::create(world, Kind::Event, 0)?))
     }
 
     fn from_reference(reference: Arc<CellRef>) -> Event {
@@ -105,6 +107,9 @@ impl Event {
 
     /// Sets the event and wakes everyone who waits. Never blocks.
     pub fn set(&self) {
+        if !self.reference.world.is_current() {
+            return;
+        }
         let word = &self.cell.word;
         let mut now = word.load(Ordering::Relaxed);
         while now & SET == 0 {
@@ -127,6 +132,9 @@ impl Event {
 
     /// Clears the event. Those who waited when it was set return all the same.
     pub fn clear(&self) {
+        if !self.reference.world.is_current() {
+            return;
+        }
         self.cell.word.fetch_and(!SET, Ordering::AcqRel);
     }
 
@@ -170,8 +178,8 @@ impl Event {
         if start & SET != 0 {
             return Ok(true);
         }
-        me()?;
         let world = self.reference.world;
+        world.me()?;
         let mut looks = if world.spins() { 0 } else { LOOKS };
         loop {
             let now = word.load(Ordering::Acquire);
@@ -190,7 +198,7 @@ impl Event {
             if now == asleep
                 || word.compare_exchange(now, asleep, Ordering::Relaxed, Ordering::Relaxed).is_ok()
             {
-                world.sleep(word, asleep, until, Wait::News, || {
+                world.sleep(word, asleep, until, Wait::News(None), || {
                     word.load(Ordering::Relaxed) == asleep
                 });
             }

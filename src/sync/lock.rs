@@ -7,7 +7,7 @@ use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use crate::world::handle::{self, CellRef, Kind};
 use crate::world::registry::Id;
-use crate::world::wait::{is_me, me};
+use crate::world::wait::is_me;
 use crate::world::word_lock::{Outcome, Policy, WordLock};
 use crate::world::{Shared, World};
 use core::marker::PhantomData;
@@ -126,7 +126,7 @@ impl Lock {
     /// If this process cannot get shared memory: no descriptors, no memory, or all shared objects in use.
     pub fn new() -> Result<Lock> {
         let world = crate::world::world()?;
-        Ok(Lock::from_reference(CellRef::create(world, Kind::Lock, 0, 0)?))
+        Ok(Lock::from_reference(CellRef::create(world, Kind::Lock, 0)?))
     }
 
     /// For the less common choices.
@@ -149,7 +149,7 @@ impl Lock {
     /// [`is_deadlock`](Error::is_deadlock) if the calling thread holds it.
     #[inline]
     pub fn lock(&self) -> Result<LockGuard<'_>> {
-        let me = me()?;
+        let me = self.reference.world.me()?;
         if self.cell.word.try_lock(me) {
             return Ok(LockGuard::new(self, Holding { me, recovered: false, dead: None }));
         }
@@ -282,8 +282,8 @@ impl Lock {
     }
 
     fn acquire(&self, until: Deadline, policy: Policy) -> Result<Holding> {
-        let me = me()?;
         let world = self.reference.world;
+        let me = world.me()?;
         match self.cell.word.lock(me, world, until, policy) {
             Outcome::Locked => Ok(Holding { me, recovered: false, dead: None }),
             Outcome::Adopted(dead) => {

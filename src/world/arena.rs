@@ -1,23 +1,23 @@
-//! Memory for everything shared: blocks of pages and cells of 64 bytes.
+//! Memory for everything shared: blocks of pages.
 //!
 //! # Layout
 //!
 //! Segments beyond the first are carved from their start into blocks, 4 KiB times a power of two each; a block larger than
 //! the common segment has a segment of its own. A block begins with a 64-byte head and is never split or joined; so a
-//! segment can be walked from head to head, and an id (segment, page) names a block for ever. Cells stand in blocks of 1,023.
+//! segment can be walked from head to head, and an id (segment, page) names a block for ever.
 //!
 //! # What is true
 //!
-//! *Whether a block or cell is in use is derived, never stored.* Free lists and counters are caches under the arena lock;
-//! whoever adopts that lock from a dead holder throws them away and derives them anew ([`World::sweep`]).
-//!
-//! A **cell** is in use while a live process has its presence bit, or its count of references in flight is not zero.
-//! A **block** is in use while
+//! *Whether a block is in use is derived, never stored.* Free lists and counters are caches under the arena lock; whoever
+//! adopts that lock from a dead holder throws them away and derives them anew ([`Held::sweep`]). A block is in use while
 //!
 //! - its `holder` (a thread or process) is alive, or it is one of the arena's own (`PERMANENT`), or
-//! - its `owner`, a cell and its generation, is in use, and its `until` is not behind that cell's *floor* (the first word of
-//!   the cell's payload): a queue puts there the position up to which it was read. So a block full of messages, and one
-//!   that a queued message names, become free by the one store that moves the queue's head.
+//! - its `owner`, a cell and its generation, is in use ([`crate::world::cells`]), and its `until` is not behind that cell's
+//!   *floor* (the first word of the cell's payload): a queue puts there the position up to which it was read. So a block
+//!   full of messages, and one that a queued message names, become free by the one store that moves the queue's head.
+//!
+//! Who becomes holder of an owned block does so before it moves the floor; so a sweep looks at the holder again after the
+//! floor, and what it could not look at (a segment it cannot map) it takes for used.
 //!
 //! # If a process dies
 //!
@@ -25,7 +25,7 @@
 //! - Carving, after it: the block is free.
 //! - Allocating, before `holder` is set: free. After: in use until the dead holder is seen, then free.
 //! - Handing over (`owner` and `until` are set first, then `holder` cleared): at every step one of the two holds.
-//! - Freeing: free from the first store on; missing from the free list until the next sweep.
+//! - Freeing: free, and missing from the free list until the next sweep.
 //! - Sweeping: the successor sweeps again.
 //!
 //! A sweep happens on adoption and when as much was handed out since the last one as was in use then; so what the dead
@@ -38,8 +38,9 @@ use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::memory;
 use crate::world::World;
-use crate::world::header::{CELL_BLOCKS, CLASSES, PRESENCE_BLOCKS, PROCESSES, SEGMENTS};
-use crate::world::registry::{Id, ProcessId};
+use crate::world::cells::{CellId, UsedCells};
+use crate::world::header::{CLASSES, PROCESSES, SEGMENTS};
+use crate::world::registry::Id;
 use crate::world::segments::Shared;
 use crate::world::wait::me;
 use crate::world::word_lock::{Outcome, Policy, WordLock};
@@ -53,15 +54,9 @@ const LAST_SEGMENT: u64 = 16 << 20;
 /// Larger blocks give their pages back when they are freed.
 const PUNCH: u64 = 1 << 20;
 /// The holder of blocks that belong to the arena itself; no id has a generation of 0.
-const PERMANENT: u32 = 1;
+pub(super) const PERMANENT: u32 = 1;
 /// The link of a block that is its owner's wherever the owner's floor is; no block has this number.
 const FOR_LIFE: u32 = 1;
-const CELLS: u32 = 1023;
-const CELL_BLOCK: u64 = 64 << 10;
-const PRESENCE_BLOCK: u64 = 64 << 10;
-/// Four presence bits a cell, sixteen cells a word.
-const PRESENCE_CELLS: u32 = ((PRESENCE_BLOCK - HEAD) * 2) as u32;
-
 /// Bytes of a block's head.
 pub(crate) const HEAD: u64 = 64;
 
@@ -87,55 +82,9 @@ struct Head {
 // SAFETY: a structure of atomics only.
 unsafe impl Shared for Head {}
 
-/// A cell: 48 bytes of payload and 16 of bookkeeping.
-#[repr(C, align(64))]
-pub(crate) struct Cell {
-    pub(crate) payload: [AtomicU64; 6],
-    pub(crate) generation: AtomicU32,
-    /// What the cell holds; 0 while it is free.
-    pub(crate) kind: AtomicU32,
-    /// References in messages on their way.
-    pub(crate) in_flight: AtomicU32,
-    pub(crate) type_hash: AtomicU32,
-}
-
-// SAFETY: a structure of atomics only.
-unsafe impl Shared for Cell {}
-
 const _: () = {
     assert!(size_of::<Head>() == HEAD as usize);
-    assert!(size_of::<Cell>() == 64);
-    assert!((CELLS as u64 + 1) * 64 == CELL_BLOCK);
 };
-
-impl Cell {
-    /// The payload as a structure of atomics.
-    pub(crate) fn view<T: Shared>(&'static self) -> &'static T {
-        const { assert!(size_of::<T>() <= 48 && align_of::<T>() <= 8) };
-        let address = core::ptr::from_ref(&self.payload).cast::<T>();
-        // SAFETY:
-        // - the payload is 48 bytes, 8-aligned, in a mapping that is never unmapped;
-        // - `T: Shared`: any bytes are a value, all access is atomic.
-        unsafe { &*address }
-    }
-}
-
-/// A cell in one of its lives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct CellId {
-    pub(crate) index: u32,
-    pub(crate) generation: u32,
-}
-
-impl CellId {
-    pub(crate) fn to_bits(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
-    }
-
-    pub(crate) fn from_bits(bits: u64) -> CellId {
-        CellId { index: bits as u32, generation: (bits >> 32) as u32 }
-    }
-}
 
 /// A block of shared memory; what it means is up to its user.
 #[derive(Clone, Copy)]
@@ -286,15 +235,15 @@ fn class_size(class: u32) -> u64 {
 }
 
 /// The class of the smallest block for `len` bytes of payload.
-fn class_of(len: u64) -> Option<u32> {
+pub(super) fn class_of(len: u64) -> Option<u32> {
     let pages = len.checked_add(HEAD)?.div_ceil(PAGE).checked_next_power_of_two()?;
     let class = pages.trailing_zeros();
     (class < CLASSES as u32).then_some(class)
 }
 
 /// The arena lock, held.
-struct Held<'a> {
-    world: &'a World,
+pub(super) struct Held<'a> {
+    pub(super) world: &'a World,
     me: Id,
 }
 
@@ -309,7 +258,7 @@ impl World {
         &self.header.arena.lock
     }
 
-    fn hold(&self) -> Result<Held<'_>> {
+    pub(super) fn hold(&self) -> Result<Held<'_>> {
         let me = me()?;
         match self.arena_lock().lock(me, self, Deadline::NEVER, Policy::Adopt) {
             Outcome::Locked => Ok(Held { world: self, me }),
@@ -341,20 +290,13 @@ impl World {
     /// Like [`World::alloc`], but only below a quarter of the memory: for what a queue holds.
     pub(crate) fn alloc_for_queue(&self, len: usize, holder: Id) -> Result<Extent> {
         let ceiling = self.limit / 4;
-        if len as u64 > ceiling {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "a message of {len} bytes is larger than the {ceiling} bytes that queues may hold (a quarter of the memory of this machine or control group): send it in parts"
-                ),
-            ));
-        }
+        self.check_message(len)?;
         let held = self.hold()?;
         let arena = &self.header.arena;
-        if arena.bytes.load(Ordering::Relaxed) + len as u64 > ceiling {
+        if arena.bytes.load(Ordering::Relaxed).saturating_add(len as u64) > ceiling {
             held.sweep();
             let used = arena.bytes.load(Ordering::Relaxed);
-            if used + len as u64 > ceiling {
+            if used.saturating_add(len as u64) > ceiling {
                 return Err(Error::new(
                     ErrorKind::OutOfMemory,
                     format!(
@@ -385,6 +327,20 @@ impl World {
         Ok(Block { id, head, payload, capacity, life })
     }
 
+    /// Whether a message of `len` bytes is more than queues may hold, so that it need not be encoded first.
+    pub(crate) fn check_message(&self, len: usize) -> Result<()> {
+        let ceiling = self.limit / 4;
+        if len as u64 <= ceiling {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "a message of {len} bytes is larger than the {ceiling} bytes that queues may hold (a quarter of the memory of this machine or control group): send it in parts"
+            ),
+        ))
+    }
+
     /// Gives a block back at once, unless a sweep has done so already.
     pub(crate) fn free(&self, block: Extent) {
         // Without the lock the block stays in use until its holder, owner or position ends that, and a sweep finds it.
@@ -395,137 +351,6 @@ impl World {
             block.head.holder.store(0, Ordering::Relaxed);
             held.push(&block);
         }
-    }
-
-    /// A fresh cell of `kind`, with the presence bits `roles` for this process.
-    pub(crate) fn alloc_cell(
-        &self,
-        kind: u32,
-        type_hash: u32,
-        roles: u32,
-    ) -> Result<(CellId, &'static Cell)> {
-        let held = self.hold()?;
-        let index = held.free_cell()?;
-        let cell = self.cell(index)?;
-        let generation = cell.generation.load(Ordering::Relaxed).wrapping_add(1).max(1);
-        // Presence first: it needs memory and may fail.
-        held.set_presence(self.this_process(), index, roles)?;
-        self.header
-            .arena
-            .free_cell
-            .store(cell.payload[0].load(Ordering::Relaxed) as u32, Ordering::Relaxed);
-        for word in &cell.payload {
-            word.store(0, Ordering::Relaxed);
-        }
-        cell.in_flight.store(0, Ordering::Relaxed);
-        cell.type_hash.store(type_hash, Ordering::Relaxed);
-        cell.generation.store(generation, Ordering::Relaxed);
-        cell.kind.store(kind, Ordering::Release);
-        Ok((CellId { index, generation }, cell))
-    }
-
-    /// The cell with this index.
-    pub(crate) fn cell(&self, index: u32) -> Result<&'static Cell> {
-        let block = index / CELLS;
-        let count = self.header.arena.cell_blocks.load(Ordering::Acquire);
-        if block >= count.min(CELL_BLOCKS as u32) {
-            return Err(no_cell(index));
-        }
-        let block = self.extent(self.header.cell_blocks[block as usize].load(Ordering::Relaxed))?;
-        block.get((index % CELLS) as usize * size_of::<Cell>())
-    }
-
-    /// Frees the cell if nobody refers to it any more.
-    pub(crate) fn free_cell_if_unused(&self, id: CellId) {
-        // In doubt the cell stays until the next sweep.
-        let Ok(cell) = self.cell(id.index) else { return };
-        if self.is_cell_used(id.index, cell) {
-            return;
-        }
-        let Ok(held) = self.hold() else { return };
-        if cell.generation.load(Ordering::Relaxed) == id.generation
-            && cell.kind.load(Ordering::Relaxed) != 0
-            && !self.is_cell_used(id.index, cell)
-        {
-            held.push_cell(id.index, cell);
-        }
-    }
-
-    /// Whether someone refers to the cell: the truth about it.
-    fn is_cell_used(&self, index: u32, cell: &Cell) -> bool {
-        cell.in_flight.load(Ordering::SeqCst) != 0
-            || self.living_processes().any(|process| self.presence(process, index) != 0)
-    }
-
-    /// Whether a cell is alive in this life and in use.
-    pub(crate) fn is_alive_cell(&self, id: CellId) -> bool {
-        let Ok(cell) = self.cell(id.index) else { return false };
-        cell.generation.load(Ordering::Acquire) == id.generation
-            && cell.kind.load(Ordering::Acquire) != 0
-            && self.is_cell_used(id.index, cell)
-    }
-
-    /// The processes that are not gone, children about to start included.
-    pub(crate) fn living_processes(&self) -> impl Iterator<Item = ProcessId> {
-        let registry = self.registry;
-        (0..registry.processes())
-            .filter_map(move |index| registry.process_at(index))
-            .filter(move |&process| !registry.is_gone(process))
-    }
-
-    /// What `process` has to do with the cell: its presence bits, 0 for nothing.
-    pub(crate) fn presence(&self, process: ProcessId, index: u32) -> u32 {
-        match self.presence_word(process, index) {
-            Ok(Some((word, shift))) => (word.load(Ordering::SeqCst) >> shift) as u32 & 0xf,
-            _ => 0,
-        }
-    }
-
-    /// The word that holds a cell's presence bits for a process, and their place in it.
-    fn presence_word(
-        &self,
-        process: ProcessId,
-        index: u32,
-    ) -> Result<Option<(&'static AtomicU64, u32)>> {
-        let record = &self.header.records[process.slot() % PROCESSES];
-        if record.generation.load(Ordering::Acquire) != process.generation() {
-            return Ok(None);
-        }
-        let table = (index / PRESENCE_CELLS) as usize;
-        let id = record.presence.get(table).map_or(0, |id| id.load(Ordering::Acquire));
-        if id == 0 {
-            return Ok(None);
-        }
-        let within = index % PRESENCE_CELLS;
-        let word = self.extent(id)?.word((within / 16) as usize * 8)?;
-        Ok(Some((word, within % 16 * 4)))
-    }
-
-    /// Adds presence bits for a process; under the arena lock only if it needs a new table.
-    pub(crate) fn add_presence(&self, process: ProcessId, index: u32, roles: u32) -> Result<()> {
-        if let Some((word, shift)) = self.presence_word(process, index)? {
-            word.fetch_or(u64::from(roles & 0xf) << shift, Ordering::SeqCst);
-            return Ok(());
-        }
-        self.hold()?.set_presence(process, index, roles)
-    }
-
-    /// Takes presence bits of this process away.
-    pub(crate) fn remove_presence(&self, index: u32, roles: u32) {
-        if let Ok(Some((word, shift))) = self.presence_word(self.this_process(), index) {
-            word.fetch_and(!(u64::from(roles & 0xf) << shift), Ordering::SeqCst);
-        }
-    }
-
-    /// Forgets what an earlier process in this slot had; before the process is told to anyone.
-    pub(crate) fn clear_record(&self, process: ProcessId) {
-        let record = &self.header.records[process.slot() % PROCESSES];
-        for table in &record.presence {
-            // The old tables are free: their holder is gone.
-            table.store(0, Ordering::Relaxed);
-        }
-        // ORDERING(record): Release, pairs with the Acquire in `presence_word`: no old table under the new generation.
-        record.generation.store(process.generation(), Ordering::Release);
     }
 
     /// How much shared memory is in use, in bytes.
@@ -544,26 +369,29 @@ fn no_block(id: u32) -> Error {
     )
 }
 
-#[cold]
-fn no_cell(index: u32) -> Error {
-    Error::new(
-        ErrorKind::Corrupted,
-        format!("shared memory is corrupted: there is no cell {index}"),
-    )
-}
-
 impl Held<'_> {
-    fn alloc(&self, class: u32, len: u64, holder: u32) -> Result<Block> {
+    pub(super) fn alloc(&self, class: u32, len: u64, holder: u32) -> Result<Block> {
         let arena = &self.world.header.arena;
         let first = &self.world.header.free[class as usize];
         if first.load(Ordering::Relaxed) == 0
-            && arena.fresh.load(Ordering::Relaxed) > arena.live.load(Ordering::Relaxed) + 64
+            && arena.fresh.load(Ordering::Relaxed)
+                > arena.live.load(Ordering::Relaxed).saturating_add(64)
         {
             self.sweep();
         }
         let mut id = first.load(Ordering::Relaxed);
         if id == 0 {
-            id = self.carve(class)?;
+            id = match self.carve(class) {
+                Ok(id) => id,
+                Err(error) => {
+                    // Full: what the dead left may serve.
+                    self.sweep();
+                    match first.load(Ordering::Relaxed) {
+                        0 => return Err(error),
+                        id => id,
+                    }
+                }
+            };
         }
         let mut block = self.world.extent(id)?;
         let next = block.head.next_free.load(Ordering::Relaxed);
@@ -605,7 +433,7 @@ impl Held<'_> {
         }
         let (segment, page) = ((block.id >> 20) as usize, u64::from(block.id & 0xf_ffff));
         if let Some(entry) = self.world.header.segments.get(segment) {
-            let start = entry.offset.load(Ordering::Relaxed) + page * PAGE + PAGE;
+            let start = entry.offset.load(Ordering::Relaxed).saturating_add(page * PAGE + PAGE);
             memory::punch(self.world.segments.file(), start, block.capacity + HEAD - PAGE);
         }
     }
@@ -628,7 +456,7 @@ impl Held<'_> {
                 self.put_head(segment, carved, rest)?;
                 carved += class_size(rest);
             }
-            let next = (len * 2).clamp(FIRST_SEGMENT, LAST_SEGMENT).max(size);
+            let next = len.saturating_mul(2).clamp(FIRST_SEGMENT, LAST_SEGMENT).max(size);
             segment = self.add_segment(next)?;
             carved = 0;
             arena.carving.store(segment as u32, Ordering::Relaxed);
@@ -646,7 +474,9 @@ impl Held<'_> {
     fn put_head(&self, segment: usize, offset: u64, class: u32) -> Result<u32> {
         let head: &Head = self.world.segments.get(segment, offset)?;
         let id = (segment as u32) << 20 | (offset / PAGE) as u32;
-        let first = &self.world.header.free[class as usize];
+        let Some(first) = self.world.header.free.get(class as usize) else {
+            return Err(no_block(class));
+        };
         head.holder.store(0, Ordering::Relaxed);
         head.owner.store(0, Ordering::Relaxed);
         head.listed.store(1, Ordering::Relaxed);
@@ -679,96 +509,12 @@ impl Held<'_> {
         Ok(count)
     }
 
-    fn free_cell(&self) -> Result<u32> {
-        let arena = &self.world.header.arena;
-        if arena.free_cell.load(Ordering::Relaxed) == 0
-            && arena.fresh_cells.load(Ordering::Relaxed)
-                > arena.live_cells.load(Ordering::Relaxed) + CELLS
-        {
-            self.sweep();
-        }
-        if arena.free_cell.load(Ordering::Relaxed) == 0 {
-            self.add_cells()?;
-        }
-        arena
-            .fresh_cells
-            .store(arena.fresh_cells.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
-        arena.free_cell.load(Ordering::Relaxed).checked_sub(1).ok_or_else(|| no_cell(0))
-    }
-
-    fn add_cells(&self) -> Result<()> {
-        let arena = &self.world.header.arena;
-        let count = arena.cell_blocks.load(Ordering::Relaxed);
-        let Some(entry) = self.world.header.cell_blocks.get(count as usize) else {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!(
-                    "all {} shared objects of this process tree are in use",
-                    CELLS * CELL_BLOCKS as u32
-                ),
-            ));
-        };
-        let class = class_of(CELL_BLOCK - HEAD).unwrap_or(0);
-        let block = self.alloc(class, CELL_BLOCK - HEAD, PERMANENT)?;
-        entry.store(block.id, Ordering::Relaxed);
-        for index in (0..CELLS).rev() {
-            let cell: &Cell = block.get(index as usize * size_of::<Cell>())?;
-            cell.kind.store(0, Ordering::Relaxed);
-            cell.in_flight.store(0, Ordering::Relaxed);
-            cell.payload[0]
-                .store(u64::from(arena.free_cell.load(Ordering::Relaxed)), Ordering::Relaxed);
-            arena.free_cell.store(count * CELLS + index + 1, Ordering::Relaxed);
-        }
-        // ORDERING(cells): Release, pairs with the Acquire in `cell`; the block's id before the count.
-        arena.cell_blocks.store(count + 1, Ordering::Release);
-        Ok(())
-    }
-
-    fn push_cell(&self, index: u32, cell: &Cell) {
-        let arena = &self.world.header.arena;
-        cell.kind.store(0, Ordering::Relaxed);
-        cell.payload[0]
-            .store(u64::from(arena.free_cell.load(Ordering::Relaxed)), Ordering::Relaxed);
-        arena.free_cell.store(index + 1, Ordering::Relaxed);
-        arena
-            .fresh_cells
-            .store(arena.fresh_cells.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
-    }
-
-    fn set_presence(&self, process: ProcessId, index: u32, roles: u32) -> Result<()> {
-        let table = (index / PRESENCE_CELLS) as usize;
-        let record = &self.world.header.records[process.slot() % PROCESSES];
-        if table >= PRESENCE_BLOCKS
-            || record.generation.load(Ordering::Acquire) != process.generation()
-        {
-            return Err(no_cell(index));
-        }
-        if record.presence[table].load(Ordering::Relaxed) == 0 {
-            let len = PRESENCE_BLOCK - HEAD;
-            let block = self.alloc(class_of(len).unwrap_or(0), len, process.to_bits())?;
-            for offset in (0..block.len()).step_by(8) {
-                let word = block.word(offset)?;
-                if word.load(Ordering::Relaxed) != 0 {
-                    word.store(0, Ordering::Relaxed);
-                }
-            }
-            record.presence[table].store(block.id, Ordering::Release);
-        }
-        match self.world.presence_word(process, index)? {
-            Some((word, shift)) => {
-                word.fetch_or(u64::from(roles & 0xf) << shift, Ordering::SeqCst);
-                Ok(())
-            }
-            None => Err(no_cell(index)),
-        }
-    }
-
     /// Derives every cache from the truths.
-    fn sweep(&self) {
+    pub(super) fn sweep(&self) {
         let world = self.world;
         let header = world.header;
         let arena = &header.arena;
-        self.sweep_cells();
+        let cells = self.sweep_cells();
         for first in &header.free {
             first.store(0, Ordering::Relaxed);
         }
@@ -779,10 +525,18 @@ impl Held<'_> {
             let len = self.segment_len(segment);
             let mut offset = 0;
             while offset < len {
+                // A head that cannot be read is not free; only a zero one is not carved yet.
+                match world.segments.get::<Head>(segment, offset) {
+                    Ok(head) if head.magic.load(Ordering::Acquire) == 0 => break,
+                    _ => {}
+                }
                 let id = (segment as u32) << 20 | (offset / PAGE) as u32;
-                let Ok(block) = world.extent(id) else { break };
+                let Ok(block) = world.extent(id) else {
+                    offset = len;
+                    break;
+                };
                 offset += block.capacity + HEAD;
-                if self.is_block_used(&block) {
+                if self.is_block_used(&block, &cells) {
                     block.head.listed.store(0, Ordering::Relaxed);
                     live += 1;
                     bytes += footprint(&block);
@@ -802,7 +556,7 @@ impl Held<'_> {
                     }
                 }
             }
-            if offset < len || carving == 0 {
+            if offset < len {
                 (carving, carved) = (segment, offset);
             }
         }
@@ -813,27 +567,9 @@ impl Held<'_> {
         arena.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    fn sweep_cells(&self) {
-        let world = self.world;
-        let arena = &world.header.arena;
-        let count = arena.cell_blocks.load(Ordering::Relaxed).min(CELL_BLOCKS as u32);
-        arena.free_cell.store(0, Ordering::Relaxed);
-        let mut live = 0;
-        for index in (0..count * CELLS).rev() {
-            let Ok(cell) = world.cell(index) else { continue };
-            if world.is_cell_used(index, cell) {
-                live += 1;
-            } else {
-                self.push_cell(index, cell);
-            }
-        }
-        arena.live_cells.store(live, Ordering::Relaxed);
-        arena.fresh_cells.store(0, Ordering::Relaxed);
-    }
-
-    /// Whether a block is in use: the truth about it.
-    fn is_block_used(&self, block: &Block) -> bool {
-        let world = self.world;
+    /// Whether a block is in use: the truth about it. `cells` are the cells in use.
+    fn is_block_used(&self, block: &Block, cells: &UsedCells) -> bool {
+        let registry = self.world.registry;
         // ORDERING(hand over): Acquire in the reverse order of `give_to`.
         let holder = block.head.holder.load(Ordering::Acquire);
         let owner = CellId::from_bits(block.head.owner.load(Ordering::Acquire));
@@ -841,25 +577,24 @@ impl Held<'_> {
             return true;
         }
         if let Some(id) = Id::from_bits(holder) {
-            let dead = if id.slot() < PROCESSES {
-                world.registry.is_gone(id)
-            } else {
-                world.registry.is_dead(id)
-            };
+            let dead =
+                if id.slot() < PROCESSES { registry.is_gone(id) } else { registry.is_dead(id) };
             if !dead {
                 return true;
             }
         }
-        if owner.generation == 0 || !world.is_alive_cell(owner) {
+        if owner.generation == 0 || !cells.has(owner) {
             return false;
         }
         if block.head.link.load(Ordering::Relaxed) == FOR_LIFE {
             return true;
         }
-        let Ok(cell) = world.cell(owner.index) else { return false };
+        let Ok(cell) = self.world.cell(owner.index) else { return true };
         let floor = cell.payload[0].load(Ordering::SeqCst) as u32;
         let until = block.head.until.load(Ordering::Relaxed);
         until.wrapping_sub(floor) as i32 >= 0
+            // ORDERING(take): who moved the floor past it may have become its holder before that.
+            || block.head.holder.load(Ordering::Acquire) != holder
     }
 }
 

@@ -10,19 +10,16 @@
 //!
 //! - For a child about to start, the parent sets the child's presence bits ([`Parcel::give_to`]): if either dies, the bits
 //!   die with the child's slot.
-//! - In a message, each referenced cell's count of references in flight is raised before the message becomes visible
-//!   ([`Parcel::post`]), and lowered after the receiver has set its own presence bit ([`Claimed::settle`]). A process killed between
-//!   the two leaves the count too high: the cell is kept, never freed too early.
+//! - In a message of a queue they are references as long as the message is there ([`crate::world::cells`]).
+//! - In the result of a process they are counted until the parent has taken them over ([`Parcel::post`], [`Claimed::settle`]).
 //!
-//! A role on its way is alive too. A queue notes the roles that its messages carry where it can be told exactly whether the
-//! message is still there ([`crate::channel`]); for roles in the result of a process a count in the cell's last word says so.
-//! The upper half of that word counts arrivals: whoever finds no living role anywhere while it stayed the same has missed none.
+//! The receiver sets its own presence bits ([`open`]) before the message or result is gone.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::message;
-use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::world::World;
-use crate::world::arena::{Cell, CellId};
+use crate::world::cells::{Cell, CellId};
 use crate::world::registry::ProcessId;
 use core::cell::RefCell;
 use std::sync::{Arc, Weak};
@@ -34,19 +31,6 @@ pub(crate) const PRODUCER: u32 = 2;
 /// It has one that can get.
 pub(crate) const CONSUMER: u32 = 4;
 const ROLES: [u32; 2] = [PRODUCER, CONSUMER];
-
-/// In the last word of a cell's payload: one reference with roles in the result of a process, and one arrival.
-const IN_RESULT: u64 = 1;
-const ARRIVAL: u64 = 1 << 32;
-
-/// How handles travel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Route {
-    /// In a message, through a queue.
-    Message,
-    /// In the result of a process.
-    Result,
-}
 
 /// What a cell holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,13 +65,8 @@ pub(crate) type Table = parking_lot::Mutex<std::collections::HashMap<u32, Weak<C
 
 impl CellRef {
     /// Makes a cell of `kind`.
-    pub(crate) fn create(
-        world: &'static World,
-        kind: Kind,
-        type_hash: u32,
-        roles: u32,
-    ) -> Result<Arc<CellRef>> {
-        let (id, cell) = world.alloc_cell(kind as u32, type_hash, PRESENT | roles)?;
+    pub(crate) fn create(world: &'static World, kind: Kind, roles: u32) -> Result<Arc<CellRef>> {
+        let (id, cell) = world.alloc_cell(kind as u32, PRESENT | roles)?;
         let reference = Arc::new(CellRef { world, id, cell, roles: Default::default() });
         world.handles.lock().insert(id.index, Arc::downgrade(&reference));
         Ok(reference)
@@ -116,6 +95,9 @@ impl CellRef {
 
     /// One more handle with `roles` in this process.
     pub(crate) fn add_roles(&self, roles: u32) -> Result<()> {
+        if !self.world.is_current() {
+            return Err(Error::simple(ErrorKind::Foreign));
+        }
         let _table = self.world.handles.lock();
         for (role, count) in ROLES.iter().zip(&self.roles) {
             if roles & role != 0 && count.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -125,8 +107,8 @@ impl CellRef {
         Ok(())
     }
 
-    /// One handle with `roles` less.
-    pub(crate) fn remove_roles(&self, roles: u32) {
+    /// One handle with `roles` less; `alarm` says whether somebody may wait for a role to end.
+    pub(crate) fn remove_roles(&self, roles: u32, alarm: bool) {
         if !self.world.is_current() {
             return;
         }
@@ -142,7 +124,7 @@ impl CellRef {
                 self.world.remove_presence(self.id.index, ended);
             }
         }
-        if ended != 0 {
+        if ended != 0 && alarm {
             // Whoever waits for this role in any process looks again; if this process is killed before the alarm, its
             // death is one.
             self.world.raise_alarm();
@@ -150,36 +132,33 @@ impl CellRef {
     }
 
     /// Whether this process itself has a handle with the role.
-    pub(crate) fn has_role(&self, role: u32) -> bool {
+    fn has_role(&self, role: u32) -> bool {
         ROLES
             .iter()
             .zip(&self.roles)
             .any(|(r, count)| r & role != 0 && count.load(Ordering::Relaxed) > 0)
     }
 
-    /// Whether a handle with the role is in a living process, or on its way; `in_message` says whether one is in a message.
-    pub(crate) fn is_role_alive(&self, role: u32, in_message: impl Fn() -> bool) -> bool {
-        let last = &self.cell.payload[5];
-        loop {
-            // A role goes from a process into a message and from there into a process. One that is missed here arrived
-            // in a process already looked at, and that is counted before the message is gone.
-            let before = last.load(Ordering::SeqCst);
-            if before as u32 != 0 || self.is_role_in_process(role) || in_message() {
-                return true;
-            }
-            if last.load(Ordering::SeqCst) == before {
-                return false;
-            }
+    /// Where a handle with the role is; exact.
+    pub(crate) fn find_role(&self, role: u32) -> Found {
+        if self.has_role(role) || self.world.is_role_in_process(self.id.index, role) {
+            return Found::InProcess;
+        }
+        match self.world.is_role_anywhere(self.id, role) {
+            Ok(false) => Found::Nowhere,
+            // In doubt, a wait goes on; the next alarm asks again.
+            Ok(true) | Err(_) => Found::UnderWay,
         }
     }
+}
 
-    fn is_role_in_process(&self, role: u32) -> bool {
-        self.has_role(role)
-            || self
-                .world
-                .living_processes()
-                .any(|process| self.world.presence(process, self.id.index) & role != 0)
-    }
+/// Where a role is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Found {
+    InProcess,
+    /// In a message or a result; it may end without an alarm of its own.
+    UnderWay,
+    Nowhere,
 }
 
 impl Drop for CellRef {
@@ -189,20 +168,27 @@ impl Drop for CellRef {
             return;
         }
         let mut table = self.world.handles.lock();
-        // Someone may have made a new reference since this one's count reached zero.
-        let replaced = table.get(&self.id.index).is_some_and(|entry| entry.strong_count() > 0);
-        if replaced {
+        // Only the table's own entry gives the bits back: another may have taken the cell's place in the table by now.
+        if !table.get(&self.id.index).is_some_and(|entry| core::ptr::eq(entry.as_ptr(), self)) {
             return;
         }
         table.remove(&self.id.index);
+        // The last word tells whether messages of this cell may carry handles; see `carries`.
+        let carrier = self.carries().load(Ordering::Relaxed) != 0;
         self.world.remove_presence(self.id.index, 0xf);
         drop(table);
-        let is_queue = self.cell.kind.load(Ordering::Relaxed) == Kind::Queue as u32;
-        self.world.free_cell_if_unused(self.id);
-        if is_queue {
+        self.world.free_cell_if_unused(self.id, carrier);
+        if carrier {
             // Roles in its messages may have ended with it.
             self.world.raise_alarm();
         }
+    }
+}
+
+impl CellRef {
+    /// The last word of the payload: not zero once a message with handles was put into this cell's queue.
+    pub(crate) fn carries(&self) -> &'static AtomicU64 {
+        &self.cell.payload[5]
     }
 }
 
@@ -220,24 +206,28 @@ const ENTRY: usize = 16;
 
 enum Scope {
     Packing(Parcel),
-    Unpacking(Vec<Option<Carried>>),
+    Unpacking(Claimed),
 }
 
 thread_local! {
     static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) };
 }
 
+fn set_scope(scope: Option<Scope>) -> Option<Scope> {
+    SCOPE.with(|cell| core::mem::replace(&mut *cell.borrow_mut(), scope))
+}
+
 fn in_scope<R>(scope: Scope, f: impl FnOnce() -> R) -> (R, Option<Scope>) {
-    /// Puts the outer scope back, also when a user's `Serialize` panics.
+    /// Puts the outer scope back, also when a user's `Serialize` panics; the inner one then gives its handles back.
     struct Restore(Option<Scope>);
     impl Drop for Restore {
         fn drop(&mut self) {
-            SCOPE.with(|cell| *cell.borrow_mut() = self.0.take());
+            drop(set_scope(self.0.take()));
         }
     }
-    let restore = Restore(SCOPE.with(|cell| cell.borrow_mut().replace(scope)));
+    let restore = Restore(set_scope(Some(scope)));
     let result = f();
-    let scope = SCOPE.with(|cell| cell.borrow_mut().take());
+    let scope = set_scope(None);
     drop(restore);
     (result, scope)
 }
@@ -252,14 +242,9 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
 }
 
 /// Runs a decoder that may meet handles from `claimed`.
-pub(crate) fn unpack<R>(mut claimed: Claimed, f: impl FnOnce() -> R) -> R {
-    let handles = core::mem::take(&mut claimed.handles).into_iter().map(Some).collect();
-    let (result, scope) = in_scope(Scope::Unpacking(handles), f);
-    if let Some(Scope::Unpacking(handles)) = scope {
-        // What the decoder did not take is given up again.
-        drop(Claimed { handles: handles.into_iter().flatten().collect() });
-    }
-    result
+pub(crate) fn unpack<R>(claimed: Claimed, f: impl FnOnce() -> R) -> R {
+    // What the decoder did not take is given up with the scope.
+    in_scope(Scope::Unpacking(claimed), f).0
 }
 
 impl Parcel {
@@ -286,36 +271,24 @@ impl Parcel {
         Ok(())
     }
 
-    /// The handles with roles.
-    pub(crate) fn roles(&self) -> impl Iterator<Item = (&Arc<CellRef>, u32)> {
-        self.handles
-            .iter()
-            .map(|(reference, roles)| (reference, *roles))
-            .filter(|&(_, roles)| roles != 0)
-    }
-
-    /// Counts the handles as in flight; what carries them may now become visible.
-    pub(crate) fn post(&self, route: Route) {
-        for (reference, roles) in &self.handles {
-            reference.cell.in_flight.fetch_add(1, Ordering::SeqCst);
-            if route == Route::Result && *roles != 0 {
-                reference.cell.payload[5].fetch_add(IN_RESULT, Ordering::SeqCst);
-            }
+    /// Counts the handles as being in a message.
+    pub(crate) fn carry(&self) {
+        for (reference, _) in &self.handles {
+            reference.cell.count_carried(true);
         }
     }
 
-    /// Takes [`Parcel::post`] back: what carries them did not become visible.
-    pub(crate) fn recall(&self, route: Route) {
-        settle(&self.handles, route);
+    /// Counts the handles as being in a result, which may now become visible.
+    pub(crate) fn post(&self) {
+        for (reference, _) in &self.handles {
+            reference.cell.count_in_results(true);
+        }
     }
-}
 
-/// These handles are no longer in flight.
-fn settle(handles: &[Carried], route: Route) {
-    for (reference, roles) in handles {
-        reference.cell.in_flight.fetch_sub(1, Ordering::SeqCst);
-        if route == Route::Result && *roles != 0 {
-            reference.cell.payload[5].fetch_sub(IN_RESULT, Ordering::SeqCst);
+    /// Takes [`Parcel::post`] back: the result did not become visible.
+    pub(crate) fn recall(&self) {
+        for (reference, _) in &self.handles {
+            reference.cell.count_in_results(false);
         }
     }
 }
@@ -327,55 +300,57 @@ pub(crate) fn seal(bytes: &mut Vec<u8>, parcel: &Parcel) {
     bytes.extend_from_slice(&(list.len() as u32).to_le_bytes());
 }
 
-/// Takes sealed bytes apart, and takes their handles over.
-pub(crate) fn open<'a>(world: &'static World, sealed: &'a [u8]) -> Result<(&'a [u8], Claimed)> {
+/// Takes sealed bytes apart: the length of the packed value, and the handles.
+pub(crate) fn list_of(sealed: &[u8]) -> Result<(usize, impl Iterator<Item = (CellId, u32)> + '_)> {
     let cut = || Error::new(ErrorKind::Corrupted, "a message with shared objects is cut off");
     let (rest, len) = sealed.split_last_chunk().ok_or_else(cut)?;
     let len = u32::from_le_bytes(*len) as usize;
-    let body = rest.len().checked_sub(len).ok_or_else(cut)?;
-    let (body, list) = rest.split_at(body);
-    Ok((body, claim(world, list)?))
-}
-
-/// Handles taken from a list, for [`unpack`].
-#[derive(Default)]
-pub(crate) struct Claimed {
-    handles: Vec<Carried>,
-}
-
-/// Takes over the handles of a list: this process has them now, whether or not they are decoded. If they were posted,
-/// [`Claimed::settle`] is to follow.
-fn claim(world: &'static World, list: &[u8]) -> Result<Claimed> {
-    let mut handles = Vec::new();
-    let (entries, rest) = list.as_chunks::<ENTRY>();
-    if !rest.is_empty() {
-        return Err(Error::new(ErrorKind::Corrupted, "a message's list of handles is cut off"));
-    }
-    for entry in entries {
+    let body = rest.len().checked_sub(len).filter(|_| len.is_multiple_of(ENTRY)).ok_or_else(cut)?;
+    let entries = rest[body..].as_chunks::<ENTRY>().0.iter().map(|entry| {
         let word = |at: usize| entry[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
-        let id = CellId { index: word(0), generation: word(4) };
-        let roles = word(8) & (PRODUCER | CONSUMER);
+        (CellId { index: word(0), generation: word(4) }, word(8) & (PRODUCER | CONSUMER))
+    });
+    Ok((body, entries))
+}
+
+/// Takes sealed bytes apart, and takes their handles over: this process has them now, whether or not they are decoded.
+pub(crate) fn open<'a>(world: &'static World, sealed: &'a [u8]) -> Result<(&'a [u8], Claimed)> {
+    let (body, entries) = list_of(sealed)?;
+    let mut claimed = Claimed::default();
+    for (id, roles) in entries {
         let reference = CellRef::find(world, id)?;
         reference.add_roles(roles)?;
-        if roles != 0 {
-            reference.cell.payload[5].fetch_add(ARRIVAL, Ordering::SeqCst);
-        }
-        handles.push((reference, roles));
+        claimed.handles.push(Some((reference, roles)));
     }
-    Ok(Claimed { handles })
+    Ok((&sealed[..body], claimed))
+}
+
+/// Handles taken over from a list, for [`unpack`]; those not decoded are given back.
+#[derive(Default)]
+pub(crate) struct Claimed {
+    handles: Vec<Option<Carried>>,
 }
 
 impl Claimed {
-    /// What carried them is gone: they are no longer in flight.
-    pub(crate) fn settle(&self, route: Route) {
-        settle(&self.handles, route);
+    /// The message that carried them is gone.
+    pub(crate) fn uncarry(&self) {
+        for (reference, _) in self.handles.iter().flatten() {
+            reference.cell.count_carried(false);
+        }
+    }
+
+    /// The result that carried them is gone.
+    pub(crate) fn settle(&self) {
+        for (reference, _) in self.handles.iter().flatten() {
+            reference.cell.count_in_results(false);
+        }
     }
 }
 
 impl Drop for Claimed {
     fn drop(&mut self) {
-        for (reference, roles) in self.handles.drain(..) {
-            reference.remove_roles(roles);
+        for (reference, roles) in self.handles.drain(..).flatten() {
+            reference.remove_roles(roles, true);
         }
     }
 }
@@ -388,7 +363,7 @@ pub(crate) fn serialize<S: serde::Serializer>(
 ) -> Result<S::Ok, S::Error> {
     use serde::Serialize as _;
     let place = SCOPE.with(|cell| match &mut *cell.borrow_mut() {
-        Some(Scope::Packing(parcel)) => {
+        Some(Scope::Packing(parcel)) if reference.world.is_current() => {
             parcel.handles.push((reference.clone(), roles));
             Some(parcel.handles.len() as u32 - 1)
         }
@@ -412,8 +387,8 @@ pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
     use serde::Deserialize as _;
     let (world, place) = <(u64, u32)>::deserialize(deserializer)?;
     let carried = SCOPE.with(|cell| match &mut *cell.borrow_mut() {
-        Some(Scope::Unpacking(handles)) => {
-            Some(handles.get_mut(place as usize).and_then(Option::take))
+        Some(Scope::Unpacking(claimed)) => {
+            Some(claimed.handles.get_mut(place as usize).and_then(Option::take))
         }
         _ => None,
     });
@@ -432,7 +407,7 @@ pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
     let found = reference.cell.kind.load(Ordering::Relaxed);
     if found != kind as u32 || world != reference.world.header.id.load(Ordering::Relaxed) {
         let text = format!("opened as {}, holds {}", Kind::name(kind as u32), Kind::name(found));
-        reference.remove_roles(roles);
+        reference.remove_roles(roles, true);
         return Err(message::refuse_to_deserialize(Error::new(ErrorKind::Mismatch, text)));
     }
     Ok((reference, roles))

@@ -96,8 +96,16 @@ struct Keeper {
 
 impl Keeper {
     fn new(world: &'static World, process: ProcessId) -> Keeper {
-        let seen = (0..PROCESSES).map(|index| world.registry.state(index)).collect();
-        let dying = Vec::with_capacity(PROCESSES);
+        let registry = world.registry;
+        let seen: Vec<State> = (0..PROCESSES).map(|index| registry.state(index)).collect();
+        // Others have told of these deaths, but not yet that the last thread is dead.
+        let mut dying = Vec::with_capacity(PROCESSES);
+        let dead = (0..PROCESSES).filter(|&index| seen[index].is_marked());
+        let dead = dead.filter_map(|index| registry.process_at(index));
+        dying.extend(
+            dead.filter(|&process| !registry.is_gone(process))
+                .map(|process| (process, clock::now())),
+        );
         Keeper {
             world,
             process,
@@ -150,13 +158,12 @@ impl Keeper {
             self.seen[index] = state;
             if is_death(before, state) {
                 death = true;
-                let old = ProcessId::from_bits((before.generation().max(1) << 12) | index as u32);
-                if let Some(id) = old
+                let ids = [before, state].map(|state| ProcessId::in_slot(index, state));
+                let dying = ids
                     .into_iter()
-                    .chain(registry.process_at(index))
-                    .find(|&id| registry.is_dead(id) && !registry.is_gone(id))
-                    && self.dying.len() < self.dying.capacity()
-                {
+                    .flatten()
+                    .find(|&id| registry.is_dead(id) && !registry.is_gone(id));
+                if let Some(id) = dying.filter(|_| self.dying.len() < self.dying.capacity()) {
                     self.dying.push((id, clock::now()));
                 }
             }
@@ -180,7 +187,8 @@ impl Keeper {
     /// Without robust lists: marks a process that has ended.
     fn ask_after(&self, index: usize, state: State) {
         let registry = self.world.registry;
-        if let (Some(pid), Some(process)) = (registry.pid(index, state), registry.process_at(index))
+        if let (Some(pid), Some(process)) =
+            (registry.pid(index, state), ProcessId::in_slot(index, state))
             && thread::process_is_over(pid)
         {
             registry.mark_process(process);

@@ -6,7 +6,8 @@
 //! - `wait`: sleeping so that no death goes unseen;
 //! - `word_lock`: the lock word that everything else is built on;
 //! - `segments`: mapping the file;
-//! - `arena`: blocks and cells in it;
+//! - `arena`: blocks of it;
+//! - `cells`: the 64 bytes of every object, and who refers to them;
 //! - `handle`: references to cells, and how they travel.
 //!
 //! # Life
@@ -18,6 +19,7 @@
 //! Private state stands behind one pointer and is never freed, since words in it are looked at until the process ends.
 
 pub(crate) mod arena;
+pub(crate) mod cells;
 pub(crate) mod handle;
 mod header;
 mod keeper;

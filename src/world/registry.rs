@@ -62,6 +62,11 @@ impl Id {
         Id(generation << SLOT_BITS | slot as u32)
     }
 
+    /// The owner that a slot with this state has or had.
+    pub(crate) fn in_slot(slot: usize, state: State) -> Option<Id> {
+        (!state.is_free()).then(|| Id::new(slot, state.generation()))
+    }
+
     /// Reads an id from shared memory; any 30 bits with a generation are one.
     pub(crate) fn from_bits(bits: u32) -> Option<Id> {
         let generation = bits >> SLOT_BITS;
@@ -202,14 +207,15 @@ impl Registry {
         !state.is_alive() && self.threads_of(process).next().is_none()
     }
 
-    /// The slots of the live threads of a process.
-    fn threads_of(&self, process: ProcessId) -> impl Iterator<Item = usize> {
+    /// The slots of the live threads of a process, with their states.
+    fn threads_of(&self, process: ProcessId) -> impl Iterator<Item = (usize, State)> {
         let registry = *self;
-        (PROCESSES..SLOTS).filter(move |&index| {
-            let state = registry.state(index);
-            let written = registry.slot(index).process.load(Ordering::SeqCst);
-            state.is_alive() && written == stamped(state.generation(), process.to_bits())
-        })
+        (PROCESSES..SLOTS).map(move |index| (index, registry.state(index))).filter(
+            move |&(index, state)| {
+                let written = registry.slot(index).process.load(Ordering::SeqCst);
+                state.is_alive() && written == stamped(state.generation(), process.to_bits())
+            },
+        )
     }
 
     /// The owner's process id in the system's numbering, once it is written.
@@ -234,8 +240,7 @@ impl Registry {
 
     /// A live process's id, if the slot has one.
     pub(crate) fn process_at(&self, index: usize) -> Option<ProcessId> {
-        let state = self.state(index);
-        (!state.is_free()).then(|| Id::new(index, state.generation()))
+        Id::in_slot(index, self.state(index))
     }
 
     /// Takes a process slot for the calling thread, its keeper.
@@ -331,8 +336,8 @@ impl Registry {
 
     /// Marks a process that is proved dead, and its threads.
     pub(crate) fn mark_process(&self, process: ProcessId) {
-        for index in self.threads_of(process) {
-            self.mark(index, self.state(index));
+        for (index, state) in self.threads_of(process) {
+            self.mark(index, state);
         }
         let state = self.state(process.slot());
         if state.generation() == process.generation() {
@@ -343,8 +348,7 @@ impl Registry {
     /// Marks those threads of a dying process of which the system knows nothing any more. An `exec` by a thread other
     /// than the first leaves words that the kernel never marks.
     pub(crate) fn mark_vanished_threads(&self, process: ProcessId) {
-        for index in self.threads_of(process) {
-            let state = self.state(index);
+        for (index, state) in self.threads_of(process) {
             if let Some(pid) = self.pid(index, state)
                 && thread::is_gone(pid, state.tid())
             {

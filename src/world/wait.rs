@@ -16,8 +16,9 @@
 //! through step 3 once more, or the thread loads the new epoch and looks after the death. So a lost, swallowed or never
 //! sent wake costs at most the time to the next alarm, whoever should have sent it died.
 //!
-//! A signal handler may sleep inside another sleep of its thread (an `Event`): it puts the outer address back and takes
-//! back its own acknowledgement, so that the keeper goes on ringing for the outer sleep.
+//! A sleep may stand inside another of its thread: in a signal handler (an `Event`), or in a look that takes a lock. It
+//! acknowledges nothing, since it does not make the outer look, and puts the outer address back; so the keeper goes on
+//! ringing until the outer sleep has looked.
 //!
 //! # Fork
 //!
@@ -26,7 +27,7 @@
 #![allow(unsafe_code, reason = "the table lives in a private mapping that fork wipes")]
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
+use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::clock::Deadline;
 use crate::sys::{futex, memory};
 use crate::testing;
@@ -42,12 +43,13 @@ const SLICE: Duration = Duration::from_millis(50);
 const THREADS: usize = 3072;
 
 /// What a sleeper waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Wait {
     /// Something that one waiter takes and passes on: a lock. Looks again in slices.
     Baton,
-    /// Something that happens: an event, a message. Sleeps undisturbed; its keeper looks once a second.
-    News,
+    /// Something that happens: an event, a message. Sleeps undisturbed; its keeper looks once a second whether the word, or
+    /// the truth that it stands for, is no longer what the sleeper saw.
+    News(Option<(&'static AtomicU64, u64)>),
 }
 
 /// A thread of this process, as its keeper sees it.
@@ -61,6 +63,9 @@ struct Record {
     expected: AtomicU32,
     /// 1 while it waits for news.
     news: AtomicU32,
+    /// What the news are about, and what it was when the thread looked.
+    truth: AtomicPtr<AtomicU64>,
+    seen: AtomicU64,
 }
 
 /// The private table of one process's threads, wiped by fork.
@@ -98,7 +103,7 @@ impl Records {
     }
 
     fn used(&self) -> &[Record] {
-        &self.list[..(self.used.load(Ordering::Acquire) as usize).min(THREADS)]
+        &self.list[..(self.used.load(Ordering::SeqCst) as usize).min(THREADS)]
     }
 
     fn take(&self, id: Id, registry: &Registry) -> Result<&Record> {
@@ -112,7 +117,7 @@ impl Records {
                     .is_ok();
             if taken {
                 record.address.store(core::ptr::null_mut(), Ordering::SeqCst);
-                self.used.fetch_max(index as u32 + 1, Ordering::AcqRel);
+                self.used.fetch_max(index as u32 + 1, Ordering::SeqCst);
                 return Ok(record);
             }
         }
@@ -155,7 +160,13 @@ impl Records {
             }
             // SAFETY: published addresses are words of segments, which are never unmapped.
             let word = unsafe { &*address };
-            if word.load(Ordering::Relaxed) != record.expected.load(Ordering::Relaxed) {
+            // SAFETY: as above; or null.
+            let truth = unsafe { record.truth.load(Ordering::Acquire).as_ref() };
+            let is_old = word.load(Ordering::Relaxed) != record.expected.load(Ordering::Relaxed)
+                || truth.is_some_and(|truth| {
+                    truth.load(Ordering::Relaxed) != record.seen.load(Ordering::Relaxed)
+                });
+            if is_old {
                 futex::wake_all(word);
             }
         }
@@ -184,6 +195,14 @@ pub(crate) fn me() -> Result<Id> {
 #[inline]
 pub(crate) fn is_me(id: Id) -> bool {
     RECORD.get().is_some_and(|record| record.id.load(Ordering::Relaxed) == id.to_bits())
+}
+
+#[cold]
+fn inherited() -> Error {
+    Error::new(
+        ErrorKind::Foreign,
+        "the object was inherited over a fork, and belongs to the process that forked: start processes with Process::spawn and pass the object in its arguments",
+    )
 }
 
 #[cold]
@@ -224,6 +243,12 @@ thread_local! {
 }
 
 impl World {
+    /// The calling thread's id, for an operation on an object of this world.
+    #[inline]
+    pub(crate) fn me(&self) -> Result<Id> {
+        if self.is_current() { me() } else { Err(inherited()) }
+    }
+
     /// Sleeps while `*word == expected`; see the module's protocol. `look` says whether sleeping still makes sense.
     ///
     /// Returns for any reason. The caller must have called [`me`] on this thread.
@@ -236,14 +261,22 @@ impl World {
         look: impl FnOnce() -> bool,
     ) {
         let Some(record) = RECORD.get() else { return };
-        let outer_expected = record.expected.swap(expected, Ordering::Relaxed);
-        let outer_news = record.news.swap(u32::from(wait == Wait::News), Ordering::Relaxed);
-        let outer_acknowledged = record.acknowledged.load(Ordering::Relaxed);
+        let outer = record.address.load(Ordering::Relaxed);
+        let before = Sleep::of(record);
+        let (news, truth) = match wait {
+            Wait::Baton => (0, None),
+            Wait::News(truth) => (1, truth),
+        };
+        let (truth, seen) =
+            truth.map_or((core::ptr::null(), 0), |(word, seen)| (core::ptr::from_ref(word), seen));
+        Sleep { expected, news, truth: truth.cast_mut(), seen }.write(record);
         // ORDERING(alarm): SeqCst, with the keeper's raise and its load of the address.
-        let outer = record.address.swap(core::ptr::from_ref(word).cast_mut(), Ordering::SeqCst);
+        record.address.store(core::ptr::from_ref(word).cast_mut(), Ordering::SeqCst);
         fence(Ordering::SeqCst);
         let epoch = self.records.epoch.load(Ordering::SeqCst);
-        record.acknowledged.store(epoch, Ordering::SeqCst);
+        if outer.is_null() {
+            record.acknowledged.store(epoch, Ordering::SeqCst);
+        }
         if look() {
             let slice = match wait {
                 Wait::Baton if testing::slices() => Deadline::after(SLICE),
@@ -251,13 +284,33 @@ impl World {
             };
             futex::wait(word, expected, until.earlier(slice));
         }
-        if outer.is_null() {
-            record.address.store(core::ptr::null_mut(), Ordering::Release);
-        } else {
-            record.expected.store(outer_expected, Ordering::Relaxed);
-            record.news.store(outer_news, Ordering::Relaxed);
-            record.acknowledged.store(outer_acknowledged, Ordering::SeqCst);
-            record.address.store(outer, Ordering::SeqCst);
+        before.write(record);
+        record.address.store(outer, Ordering::SeqCst);
+    }
+}
+
+/// What a record says of a sleep, beside the address.
+struct Sleep {
+    expected: u32,
+    news: u32,
+    truth: *mut AtomicU64,
+    seen: u64,
+}
+
+impl Sleep {
+    fn of(record: &Record) -> Sleep {
+        Sleep {
+            expected: record.expected.load(Ordering::Relaxed),
+            news: record.news.load(Ordering::Relaxed),
+            truth: record.truth.load(Ordering::Relaxed),
+            seen: record.seen.load(Ordering::Relaxed),
         }
+    }
+
+    fn write(&self, record: &Record) {
+        record.expected.store(self.expected, Ordering::Relaxed);
+        record.news.store(self.news, Ordering::Relaxed);
+        record.seen.store(self.seen, Ordering::Relaxed);
+        record.truth.store(self.truth, Ordering::Release);
     }
 }

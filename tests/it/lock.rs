@@ -6,6 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use multiproc::{ErrorKind, Event, Lock, LockGuard, OwnedLockGuard, Owner, Process, Queue, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::ser::Impossible;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -444,6 +446,49 @@ fn a_killed_waiter_holds_nobody_up() {
         waiter.join().unwrap();
     }
     drop(lock.lock().unwrap());
+}
+
+#[test]
+fn a_stopped_waiter_holds_nobody_up() {
+    let _watch = watch();
+    let lock = Lock::new().unwrap();
+    let guard = lock.lock().unwrap();
+    let outcome = Queue::new().unwrap();
+    let waiters = [(); 3].map(|()| {
+        let ready = Event::new().unwrap();
+        let waiter = Process::spawn(report, (&lock, &ready, &outcome)).unwrap();
+        ready.wait().unwrap();
+        until_asleep(&waiter.handle());
+        waiter
+    });
+    // Whichever the unlocking wakes first, one that runs gets it.
+    let stopped = [&waiters[0], &waiters[1]].map(|waiter| Pid::from_raw(waiter.id() as i32));
+    for pid in stopped {
+        kill(pid, Signal::SIGSTOP).unwrap();
+    }
+    drop(guard);
+    assert_eq!(outcome.get_timeout(LONG).unwrap(), ErrorKind::Other, "it locked");
+    for pid in stopped {
+        kill(pid, Signal::SIGCONT).unwrap();
+    }
+    for waiter in waiters {
+        waiter.join().unwrap();
+    }
+    assert_eq!(outcome.get_many(9).unwrap(), [ErrorKind::Other; 2]);
+}
+
+#[test]
+fn a_stopped_holder_is_waited_for() {
+    let _watch = watch();
+    let lock = Lock::new().unwrap();
+    let process = holder(&lock);
+    let pid = Pid::from_raw(process.id() as i32);
+    kill(pid, Signal::SIGSTOP).unwrap();
+    assert_eq!(kind(lock.lock_timeout(Duration::from_millis(200))), ErrorKind::Timeout);
+    assert_eq!(lock.owner().unwrap().pid, process.id(), "it lives");
+    // Killed while it is stopped.
+    killed(process);
+    assert!(lock.lock().unwrap_err().is_owner_died());
 }
 
 #[test]

@@ -92,14 +92,17 @@ fn literals_and_references_find_their_type() {
     let text: Queue<String> = Queue::new().unwrap();
     text.put("xyz").unwrap();
     text.put(String::from("abc")).unwrap();
-    text.put(&String::from("def")).unwrap();
+    let def = String::from("def");
+    text.put(&def).unwrap();
+    assert_eq!(def, "def", "it stayed here");
     text.put_many(["g", "h"]).unwrap();
     assert_eq!(text.get_many(9).unwrap(), ["xyz", "abc", "def", "g", "h"]);
     let number: Queue<i64> = Queue::new().unwrap();
     number.put(5).unwrap();
-    number.put(&6).unwrap();
+    let (six, rest) = (6, [9, 10]);
+    number.put(&six).unwrap();
     number.put_many(7..9).unwrap();
-    number.put_many(&[9, 10]).unwrap();
+    number.put_many(&rest).unwrap();
     assert_eq!(number.get_many(9).unwrap(), [5, 6, 7, 8, 9, 10]);
     let maybe: Queue<Option<i32>> = Queue::new().unwrap();
     maybe.put(Some(0)).unwrap();
@@ -248,7 +251,7 @@ fn the_wrong_form_is_an_error_and_leaves_the_message() {
 fn a_closure_that_panics_breaks_nothing() {
     let queue: Queue<u32> = Queue::new().unwrap();
     let unwound = catch_unwind(AssertUnwindSafe(|| {
-        queue.put_with(10, |_| resume_unwind(Box::new(()))).map(|()| ())
+        queue.put_with(10, |_| -> () { resume_unwind(Box::new(())) })
     }));
     assert!(unwound.is_err());
     assert_eq!(queue.len(), 0, "nothing was put");

@@ -188,9 +188,10 @@ impl Tracee {
     pub(crate) fn stop(&mut self, asleep: bool) -> io::Result<()> {
         self.send(libc::SIGSTOP)?;
         let deadline = Instant::now() + Duration::from_secs(5);
-        while asleep {
+        let mut stands = !asleep;
+        while !stands {
             match self.wait(deadline)? {
-                Halt::Stopped => break,
+                Halt::Stopped => stands = true,
                 Halt::Asleep => {}
                 // The step that slept is over; the signal, still pending, comes before the next.
                 Halt::Trap => self.step()?,
@@ -225,17 +226,19 @@ impl Tracee {
 /// Waits for a killed thread that may have been traced: one that is not the first of its process has
 /// to be waited for by its tracer, or its process never ends.
 pub(crate) fn bury(pid: i32, tid: i32) -> io::Result<()> {
+    if tid == pid {
+        return Ok(());
+    }
     let mut tracee = Tracee { pid, tid, going: libc::PTRACE_CONT };
     let deadline = Instant::now() + Duration::from_secs(5);
-    while tid != pid {
+    loop {
         match tracee.wait(deadline)? {
-            Halt::Gone(_) => break,
+            Halt::Gone(_) => return Ok(()),
             Halt::Exiting => tracee.run()?,
             Halt::Late => return Err(io::Error::other("a killed thread does not end")),
             Halt::Trap | Halt::Stopped | Halt::Asleep => {}
         }
     }
-    Ok(())
 }
 
 /// Waits for the end of a child that nobody else waits for.

@@ -39,7 +39,6 @@ struct Sums {
     points: usize,
     hangs: usize,
     violations: usize,
-    faults: usize,
     passed: usize,
     failed: usize,
 }
@@ -209,10 +208,6 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(slices: bool, broken: u32, patience: Duration) -> Self {
-        Self { settings: Settings { slices, spin: false, broken, patience }, director: None }
-    }
-
     fn director(&mut self, fate: Fate) -> Outcome<&mut Director> {
         let mut director = match self.director.take() {
             Some(director) => director,
@@ -227,60 +222,103 @@ impl Stage {
     }
 }
 
-fn run_scenario(scenario: &Scenario, all: bool, fixed: bool, sums: &mut Sums) {
-    let started = Instant::now();
-    let mut findings = Vec::new();
-    let mut points = 0;
-    let mut excused = 0;
-    let mut len = 0;
-    let mut stage = Stage::new(false, 0, PATIENCE);
-    // The first victim goes the whole way, and shows it.
-    let mut trace = Trace::default();
-    judge(
-        &mut stage,
-        scenario,
-        Fate::Kill,
-        Point::After(usize::MAX),
-        None,
-        Some(&mut trace),
-        &mut findings,
-    );
-    points += 1;
-    if findings.is_empty() {
-        len = trace.len();
-        let shortcut = fixed.then_some(&trace);
-        for (fate, count) in if all { WHOLE } else { SAMPLE } {
-            if fate == Fate::Stop {
-                if scenario.cold {
-                    continue;
-                }
-                excused = stage.director.as_ref().map_or(0, |director| director.excused);
-                close(&mut stage, scenario, &mut findings);
-                stage = Stage::new(true, 0, PATIENCE);
+/// A scenario while it is played.
+struct Case<'a> {
+    scenario: &'a Scenario,
+    stage: Stage,
+    findings: Vec<Finding>,
+    points: usize,
+    /// Waits that ended only after the stopped victim was let go.
+    excused: usize,
+}
+
+impl<'a> Case<'a> {
+    fn new(scenario: &'a Scenario, stage: Stage) -> Self {
+        Self { scenario, stage, findings: Vec::new(), points: 0, excused: 0 }
+    }
+
+    /// The first victim goes the whole way, and shows it.
+    fn trace(&mut self) -> Option<Trace> {
+        let mut trace = Trace::default();
+        self.play(Fate::Kill, Point::After(usize::MAX), None, Some(&mut trace));
+        self.findings.is_empty().then_some(trace)
+    }
+
+    /// Plays one point; what is wrong with it goes to the findings, and the next begins afresh.
+    fn play(
+        &mut self,
+        fate: Fate,
+        point: Point,
+        trace: Option<&Trace>,
+        record: Option<&mut Trace>,
+    ) -> Option<Reached> {
+        let mut reached = None;
+        let played = self
+            .stage
+            .director(fate)
+            .and_then(|director| play(director, self.scenario, point, trace, record, &mut reached));
+        self.points += 1;
+        if let Err(trouble) = played {
+            let address = reached.map(|reached: Reached| reached.address);
+            self.findings.push(Finding::new(self.scenario, fate, point, address, trouble));
+            self.set(self.stage.settings);
+        }
+        reached
+    }
+
+    /// Ends all actors; the next are made with these settings.
+    fn set(&mut self, settings: Settings) {
+        self.excused += self.stage.director.as_ref().map_or(0, |director| director.excused);
+        if let Err(trouble) = self.stage.close() {
+            let start = Point::After(0);
+            self.findings.push(Finding::new(self.scenario, Fate::Kill, start, None, trouble));
+        }
+        self.stage.settings = settings;
+    }
+
+    /// Plays the points chosen, and with `further` those behind the end that was seen, until three
+    /// victims in a row have come to theirs.
+    fn walk(&mut self, fate: Fate, points: Vec<Point>, further: bool, way: &Trace, fixed: bool) {
+        let len = way.len();
+        let beyond = if further { len + 1..len * 4 } else { 0..0 };
+        let mut overs = 0;
+        for point in points.into_iter().chain(beyond.map(Point::After)) {
+            if self.findings.len() >= ENOUGH || overs == 3 {
+                break;
             }
-            // Without a shortcut a late point costs all the steps before it.
-            let count = if fixed { count } else { count.min(4_000_000 / len.max(1)).max(8) };
-            let chosen = if count == usize::MAX || count > len {
-                trace.every()
-            } else {
-                trace.sample(count)
-            };
-            for point in chosen {
-                if findings.len() >= ENOUGH {
-                    break;
-                }
-                let reached =
-                    judge(&mut stage, scenario, fate, point, shortcut, None, &mut findings);
-                points += 1;
-                if reached.is_some_and(|reached| reached.strayed) {
-                    judge(&mut stage, scenario, fate, point, None, None, &mut findings);
-                    points += 1;
-                }
+            let mut reached = self.play(fate, point, fixed.then_some(way), None);
+            if reached.is_some_and(|reached| reached.strayed) {
+                reached = self.play(fate, point, None, None);
             }
+            let over = reached.is_none_or(|reached| reached.over);
+            let beyond = matches!(point, Point::After(step) if step > len);
+            overs = if beyond && over { overs + 1 } else { 0 };
         }
     }
-    excused += stage.director.as_ref().map_or(0, |director| director.excused);
-    close(&mut stage, scenario, &mut findings);
+}
+
+fn run_scenario(scenario: &Scenario, all: bool, fixed: bool, sums: &mut Sums) {
+    let started = Instant::now();
+    let settings = Settings { slices: false, spin: false, broken: 0, patience: PATIENCE };
+    let mut case = Case::new(scenario, Stage { settings, director: None });
+    let trace = case.trace().unwrap_or_default();
+    let len = trace.len();
+    for (fate, count) in if all { WHOLE } else { SAMPLE } {
+        // A victim that is stopped lives on: nothing is the first thing in its life.
+        if len == 0 || fate == Fate::Stop && scenario.cold {
+            continue;
+        }
+        if fate == Fate::Stop {
+            case.set(Settings { slices: true, ..settings });
+        }
+        // Without the short way a late point costs all the steps before it.
+        let count = if fixed { count } else { count.min(4_000_000 / len).max(8) };
+        let every = count == usize::MAX || count > len;
+        let points = if every { trace.every() } else { trace.sample(count) };
+        case.walk(fate, points, count == usize::MAX, &trace, fixed);
+    }
+    case.set(settings);
+    let Case { findings, points, excused, .. } = case;
     let took = started.elapsed().as_secs_f64();
     println!(
         "kill: {} ... {} ({len} instructions, {points} points, {excused} waited for a stopped \
@@ -293,42 +331,12 @@ fn run_scenario(scenario: &Scenario, all: bool, fixed: bool, sums: &mut Sums) {
         match finding.trouble {
             Trouble::Hang(_) => sums.hangs += 1,
             Trouble::Violation(_) => sums.violations += 1,
-            Trouble::Fault(_) => sums.faults += 1,
+            Trouble::Fault(_) => {}
         }
     }
     sums.operations += 1;
     sums.points += points;
     if findings.is_empty() { sums.passed += 1 } else { sums.failed += 1 }
-}
-
-fn close(stage: &mut Stage, scenario: &Scenario, findings: &mut Vec<Finding>) {
-    if let Err(trouble) = stage.close() {
-        findings.push(Finding::new(scenario, Fate::Kill, Point::After(0), None, trouble));
-    }
-}
-
-/// Plays one point; what is wrong with it goes to the findings.
-fn judge(
-    stage: &mut Stage,
-    scenario: &Scenario,
-    fate: Fate,
-    point: Point,
-    trace: Option<&Trace>,
-    record: Option<&mut Trace>,
-    findings: &mut Vec<Finding>,
-) -> Option<Reached> {
-    let mut reached = None;
-    let played = stage
-        .director(fate)
-        .and_then(|director| play(director, scenario, point, trace, record, &mut reached));
-    if let Err(trouble) = played {
-        let address = reached.map(|reached: Reached| reached.address);
-        findings.push(Finding::new(scenario, fate, point, address, trouble));
-        if let Err(trouble) = stage.close() {
-            findings.push(Finding::new(scenario, fate, point, None, trouble));
-        }
-    }
-    reached
 }
 
 struct Finding {
@@ -371,35 +379,29 @@ impl Finding {
 
 /// Runs scenarios with a deliberately broken variant until a hang is seen, which must be.
 fn run_broken(number: u32, name: &str, shows: &[&str], fate: Fate, sums: &mut Sums) {
+    let settings = Settings { slices: false, spin: false, broken: number, patience: SHORT };
     let mut caught = None;
-    'search: for scenario in scenarios::ALL.iter().filter(|one| shows.contains(&one.name)) {
-        let mut stage = Stage::new(false, number, SHORT);
-        let mut trace = Trace::default();
-        let mut findings = Vec::new();
-        judge(
-            &mut stage,
-            scenario,
-            Fate::Kill,
-            Point::After(usize::MAX),
-            None,
-            Some(&mut trace),
-            &mut findings,
-        );
-        let points = if findings.is_empty() { trace.sample(30) } else { Vec::new() };
-        for point in points {
-            judge(&mut stage, scenario, fate, point, None, None, &mut findings);
-            if !findings.is_empty() {
-                break;
+    for scenario in scenarios::ALL.iter().filter(|one| shows.contains(&one.name)) {
+        let mut case = Case::new(scenario, Stage { settings, director: None });
+        if let Some(trace) = case.trace() {
+            for point in trace.sample(30) {
+                case.play(fate, point, None, None);
+                if !case.findings.is_empty() {
+                    break;
+                }
             }
         }
-        let mut ignored = Vec::new();
-        close(&mut stage, scenario, &mut ignored);
-        for finding in findings {
+        case.set(settings);
+        for finding in case.findings {
+            // Not those in which the victim had not even begun: these show nothing.
             if finding.begun && matches!(finding.trouble, Trouble::Hang(_)) {
                 caught = Some(finding);
-                break 'search;
+                break;
             }
             println!("kill: broken variant {name}: {}", finding.text());
+        }
+        if caught.is_some() {
+            break;
         }
     }
     match caught {

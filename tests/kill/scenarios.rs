@@ -44,6 +44,11 @@ impl Scenario {
         (self.after)(d, self, victim)
     }
 
+    /// Whether the victim may be inside a queue.
+    pub(crate) fn is_of_queue(&self) -> bool {
+        matches!(self.verb, Verb::Put | Verb::PutMany | Verb::Get | Verb::GetMany)
+    }
+
     /// What the victim's order says.
     pub(crate) fn arguments(&self, d: &Director) -> [u64; 2] {
         [self.kind as u64, d.books.own.first().copied().unwrap_or(0)]

@@ -108,6 +108,8 @@ impl Trace {
 /// Where the victim ended up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reached {
+    /// It came to the end of its operation before the point.
+    pub(crate) over: bool,
     /// It did not take the noted way.
     pub(crate) strayed: bool,
     /// The next instruction; 0 if it slept.
@@ -152,22 +154,24 @@ pub(crate) fn play(
         Ok(Arrived::Here) => (tracee.next(), true),
         Ok(Arrived::Asleep) => (0, true),
         Ok(Arrived::Over { strayed }) => {
-            *reached = Some(Reached { strayed, address: tracee.next() });
+            *reached = Some(Reached { over: true, strayed, address: tracee.next() });
             (0, false)
         }
         Err(trouble) => {
-            *reached = Some(Reached { strayed: false, address: tracee.next() });
+            *reached = Some(Reached { over: false, strayed: false, address: tracee.next() });
             return Err(trouble);
         }
     };
     let slept = arrived && address == 0;
     if arrived {
-        *reached = Some(Reached { strayed: false, address });
+        *reached = Some(Reached { over: false, strayed: false, address });
     }
     // Nobody may wait for a victim that has not begun, that sleeps, that has just been woken (a
-    // sleeper holds nothing), or that has finished.
+    // sleeper holds nothing), or that has finished. Whether it has the lock, the lock tells; an event
+    // is never held. Elsewhere it may be inside a queue.
     let woken = trace.is_some_and(|trace| trace.sleeps.iter().any(|&nap| step == nap + 1));
-    let strict = slept || step == 0 || woken || director.reached(victim) == AFTER;
+    let outside = slept || step == 0 || woken || director.reached(victim) == AFTER;
+    let strict = outside || !scenario.is_of_queue();
     director.strike(tracee, slept, strict)?;
     scenario.after(director, victim)
 }
