@@ -323,6 +323,11 @@ mod same {
 // Codec
 // ---------------------------------------------------------------------------------------------
 
+/// The bytes of a message that needs no encoding, as [`encode`] would copy them.
+pub(crate) fn raw<T, M: Message<T>>(item: &M) -> Option<&[u8]> {
+    item.raw(private::Token)
+}
+
 /// Appends the message that stands for `item` to `out`.
 ///
 /// A value that panics while it is serialised leaves a part of itself at the end of `out`.

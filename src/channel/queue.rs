@@ -68,6 +68,7 @@ impl<T> Port<T> {
         fill: impl FnOnce(&mut [u8]) -> R,
         until: Deadline,
     ) -> Result<R> {
+        self.ring.check_len(len)?;
         with_scratch(|scratch| {
             scratch.try_reserve_exact(len).map_err(|_| {
                 Error::new(
@@ -98,6 +99,9 @@ impl<T> Port<T> {
 
 impl<T: Serialize + DeserializeOwned> Port<T> {
     pub(super) fn put<M: Message<T>>(&self, item: &M, until: Deadline) -> Result<()> {
+        if let Some(bytes) = message::raw(item) {
+            return self.ring.push(&Item { form: Form::Typed, bytes, parcel: None }, until);
+        }
         with_scratch(|scratch| {
             let ((), parcel) = handle::pack(|| message::encode::<T, M>(item, scratch))?;
             if !parcel.is_empty() {

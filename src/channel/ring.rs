@@ -569,16 +569,7 @@ impl Ring {
         if self.is_deserted_by(CONSUMER) {
             return Err(Error::simple(ErrorKind::Closed));
         }
-        let limit = self.most_bytes;
-        if limit != 0 && item.bytes.len() as u64 > limit {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "a message of {} bytes does not fit a queue of {limit} bytes: raise capacity_bytes or send it in parts",
-                    item.bytes.len()
-                ),
-            ));
-        }
+        self.check_len(item.bytes.len())?;
         if item.bytes.len() <= INLINE {
             return self.push_with(me, item, None, until);
         }
@@ -589,6 +580,20 @@ impl Ring {
             self.world().free(large);
         }
         result
+    }
+
+    /// Whether a message of `len` bytes can ever be put here.
+    pub(super) fn check_len(&self, len: usize) -> Result<()> {
+        let limit = self.most_bytes;
+        if limit != 0 && len as u64 > limit {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "a message of {len} bytes does not fit a queue of {limit} bytes: raise capacity_bytes or send it in parts"
+                ),
+            ));
+        }
+        self.world().check_message(len)
     }
 
     fn push_with(

@@ -336,7 +336,7 @@ impl World {
         Err(Error::new(
             ErrorKind::TooLarge,
             format!(
-                "a message of {len} bytes is larger than the {ceiling} bytes that queues may hold (a quarter of the memory of this machine or control group): send it in parts"
+                "a message of {len} bytes is larger than the {ceiling} bytes that messages may take (a quarter of the memory of this machine or control group): send it in parts"
             ),
         ))
     }
