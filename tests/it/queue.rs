@@ -1,5 +1,7 @@
 //! `Queue`: order, forms, limits, what can be put, and what is left when something goes wrong.
 
+#![allow(clippy::needless_borrows_for_generic_args, reason = "references are what is tried")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
