@@ -1171,19 +1171,20 @@ fn type_hash(name: &str) -> u32 {
     name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Looks for some microseconds whether `blocked` has ended: every 16 ns for about 5 us, then four times after giving the
-/// processor away. How many looks it took, if it has.
+/// Looks for some microseconds whether `blocked` has ended: as fast as pausing allows for about 5 us, then four times after
+/// giving the processor away. How many looks it took, if it has.
 fn spin(world: &World, blocked: impl Fn() -> bool) -> Option<u32> {
-    for look in 0..300 {
+    let looks = 20 * world.looks();
+    for look in 0..looks {
         if !blocked() {
             return Some(look);
         }
-        world.pause_short(1);
+        world.pause_shortly();
     }
     for _ in 0..4 {
         thread::yield_now();
         if !blocked() {
-            return Some(300);
+            return Some(looks);
         }
     }
     None
@@ -1207,8 +1208,8 @@ struct Pace {
 
 /// Waits in a row that call for holding off.
 const QUICK_WAITS: u32 = 4;
-/// A wait that took no more looks was quick.
-const QUICK_LOOKS: u32 = 4;
+/// A wait that took no more than this part of 250 ns was quick.
+const QUICK: u32 = 4;
 /// Fewer messages after holding off are not worth it.
 const WORTH: u32 = 4;
 /// For how many waits it is off then.
@@ -1235,8 +1236,11 @@ impl Pace {
         self.held_at.store(0, Ordering::Relaxed);
         match spin(world, is_blocked) {
             Some(looks) => {
-                let quick =
-                    if looks <= QUICK_LOOKS { self.quick.load(Ordering::Relaxed) + 1 } else { 0 };
+                let quick = if looks <= (world.looks() / QUICK).max(1) {
+                    self.quick.load(Ordering::Relaxed) + 1
+                } else {
+                    0
+                };
                 self.quick.store(quick, Ordering::Relaxed);
                 true
             }

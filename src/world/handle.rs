@@ -19,9 +19,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::world::World;
-use crate::world::cells::{Cell, CellId};
+use crate::world::cells::{self, CellId};
 use crate::world::registry::ProcessId;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
 
 /// Presence: this process has a handle.
@@ -56,7 +56,7 @@ impl Kind {
 pub(crate) struct CellRef {
     pub(crate) world: &'static World,
     pub(crate) id: CellId,
-    pub(crate) cell: &'static Cell,
+    pub(crate) cell: &'static cells::Cell,
     roles: [AtomicU32; 2],
 }
 
@@ -204,47 +204,64 @@ pub(crate) struct Parcel {
 /// Bytes of one entry of a posted list.
 const ENTRY: usize = 16;
 
-enum Scope {
-    Packing(Parcel),
-    Unpacking(Claimed),
-}
-
 thread_local! {
-    static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) };
+    /// Where in `PACKED` the handles of the value being packed begin; `None` outside.
+    static PACKING: Cell<Option<usize>> = const { Cell::new(None) };
+    /// How many handles `PACKED` holds; asked for every value, while the list is touched only for handles.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+    static PACKED: RefCell<Vec<Carried>> = const { RefCell::new(Vec::new()) };
+    static UNPACKING: RefCell<Option<Claimed>> = const { RefCell::new(None) };
 }
 
-fn set_scope(scope: Option<Scope>) -> Option<Scope> {
-    SCOPE.with(|cell| core::mem::replace(&mut *cell.borrow_mut(), scope))
-}
-
-fn in_scope<R>(scope: Scope, f: impl FnOnce() -> R) -> (R, Option<Scope>) {
-    /// Puts the outer scope back, also when a user's `Serialize` panics; the inner one then gives its handles back.
-    struct Restore(Option<Scope>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            drop(set_scope(self.0.take()));
+/// Runs an encoder that may meet handles; gives its result and the handles. It may be called by an encoder, too.
+#[inline]
+pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
+    /// Ends the packing, also when a user's `Serialize` fails or panics.
+    struct Packing {
+        outer: Option<usize>,
+        start: usize,
+    }
+    impl Packing {
+        fn take(&self) -> Parcel {
+            if COUNT.get() == self.start {
+                return Parcel::default();
+            }
+            COUNT.set(self.start);
+            Parcel { handles: PACKED.with(|packed| packed.borrow_mut().split_off(self.start)) }
         }
     }
-    let restore = Restore(set_scope(Some(scope)));
-    let result = f();
-    let scope = set_scope(None);
-    drop(restore);
-    (result, scope)
-}
-
-/// Runs an encoder that may meet handles; gives its result and the handles.
-pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
-    let (result, scope) = in_scope(Scope::Packing(Parcel::default()), f);
-    match scope {
-        Some(Scope::Packing(parcel)) => Ok((result?, parcel)),
-        _ => Ok((result?, Parcel::default())),
+    impl Drop for Packing {
+        fn drop(&mut self) {
+            PACKING.set(self.outer);
+            drop(self.take());
+        }
     }
+    let start = COUNT.get();
+    let packing = Packing { outer: PACKING.replace(Some(start)), start };
+    let result = f()?;
+    Ok((result, packing.take()))
 }
 
-/// Runs a decoder that may meet handles from `claimed`.
+/// Notes a handle of the value being packed: its place in the list.
+fn pack_one(reference: &Arc<CellRef>, roles: u32) -> Option<u32> {
+    let start = PACKING.get()?;
+    PACKED.with(|packed| packed.borrow_mut().push((reference.clone(), roles)));
+    COUNT.set(COUNT.get() + 1);
+    u32::try_from(COUNT.get() - start - 1).ok()
+}
+
+/// Runs a decoder that may meet handles from `claimed`; what it does not take is given up.
 pub(crate) fn unpack<R>(claimed: Claimed, f: impl FnOnce() -> R) -> R {
-    // What the decoder did not take is given up with the scope.
-    in_scope(Scope::Unpacking(claimed), f).0
+    /// Puts the outer list back, also when a user's `Deserialize` panics.
+    struct Unpacking(Option<Claimed>);
+    impl Drop for Unpacking {
+        fn drop(&mut self) {
+            let rest = UNPACKING.with(|cell| cell.replace(self.0.take()));
+            drop(rest);
+        }
+    }
+    let _unpacking = Unpacking(UNPACKING.with(|cell| cell.replace(Some(claimed))));
+    f()
 }
 
 impl Parcel {
@@ -362,13 +379,7 @@ pub(crate) fn serialize<S: serde::Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     use serde::Serialize as _;
-    let place = SCOPE.with(|cell| match &mut *cell.borrow_mut() {
-        Some(Scope::Packing(parcel)) if reference.world.is_current() => {
-            parcel.handles.push((reference.clone(), roles));
-            Some(parcel.handles.len() as u32 - 1)
-        }
-        _ => None,
-    });
+    let place = if reference.world.is_current() { pack_one(reference, roles) } else { None };
     let Some(place) = place else {
         return Err(message::refuse_to_serialize(Error::new(
             ErrorKind::Foreign,
@@ -386,11 +397,9 @@ pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
 ) -> Result<(Arc<CellRef>, u32), D::Error> {
     use serde::Deserialize as _;
     let (world, place) = <(u64, u32)>::deserialize(deserializer)?;
-    let carried = SCOPE.with(|cell| match &mut *cell.borrow_mut() {
-        Some(Scope::Unpacking(claimed)) => {
-            Some(claimed.handles.get_mut(place as usize).and_then(Option::take))
-        }
-        _ => None,
+    let carried = UNPACKING.with(|cell| {
+        let mut claimed = cell.borrow_mut();
+        Some(claimed.as_mut()?.handles.get_mut(place as usize).and_then(Option::take))
     });
     let Some(carried) = carried else {
         return Err(message::refuse_to_deserialize(Error::new(

@@ -85,7 +85,12 @@ pub(crate) struct Header {
     /// Random; tells this world's handles from another's.
     pub(crate) id: AtomicU64,
     pid_namespace: AtomicU64,
-    identity_rest: [AtomicU64; 3],
+    /// What the creator found out about the machine, so that its children need not: bytes of memory, 1 for more than one
+    /// processor, and how many `pause` instructions take 250 ns.
+    pub(crate) memory: AtomicU64,
+    pub(crate) cores: AtomicU32,
+    pub(crate) pauses: AtomicU32,
+    identity_rest: AtomicU64,
 
     pub(crate) arena: ArenaLine,
 

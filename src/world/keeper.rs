@@ -26,7 +26,7 @@
 //!
 //! The thread blocks all signals, and allocates nothing and locks nothing after its start.
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::robust::List;
@@ -54,11 +54,14 @@ const STACK: usize = 64 * 1024;
 /// Starts the keeper, which takes `reserved` or a new slot; returns when the process is registered.
 pub(crate) fn start(world: &'static World, reserved: Option<ProcessId>) -> Result<ProcessId> {
     let (tell, told) = std::sync::mpsc::sync_channel(1);
+    // All memory is taken here: the thread allocates nothing, which also spares it an arena of the allocator.
+    let seen = Vec::with_capacity(PROCESSES);
+    let dying = Vec::with_capacity(PROCESSES);
     let body = move || {
         let list = if world.is_robust() { List::of_this_thread() } else { None };
         match world.take_process(list.as_ref(), reserved) {
             Ok(process) => {
-                let mut keeper = Keeper::new(world, process);
+                let mut keeper = Keeper::new(world, process, seen, dying);
                 let _ = tell.send(Ok(process));
                 drop(tell);
                 keeper.run();
@@ -68,12 +71,18 @@ pub(crate) fn start(world: &'static World, reserved: Option<ProcessId>) -> Resul
             }
         }
     };
-    let thread = std::thread::Builder::new().name("multiproc-keeper".into()).stack_size(STACK);
+    let thread = std::thread::Builder::new().name("keeper".into()).stack_size(STACK);
     let thread = thread::with_signals_blocked(|| thread.spawn(body));
-    thread.map_err(|e| crate::Error::os("cannot start the keeper thread (see ulimit -u)", e))?;
+    thread.map_err(|e| {
+        Error::new(
+            ErrorKind::Limit,
+            "cannot start the keeper thread (see ulimit -u and the limits of the control group)",
+        )
+        .with_source(e)
+    })?;
     told.recv().unwrap_or_else(|_| {
-        Err(crate::Error::new(
-            crate::ErrorKind::Other,
+        Err(Error::new(
+            ErrorKind::Other,
             "the keeper thread ended before it registered the process",
         ))
     })
@@ -95,17 +104,18 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(world: &'static World, process: ProcessId) -> Keeper {
+    fn new(
+        world: &'static World,
+        process: ProcessId,
+        mut seen: Vec<State>,
+        mut dying: Vec<(ProcessId, u64)>,
+    ) -> Keeper {
         let registry = world.registry;
-        let seen: Vec<State> = (0..PROCESSES).map(|index| registry.state(index)).collect();
+        seen.extend((0..PROCESSES).map(|index| registry.state(index)));
         // Others have told of these deaths, but not yet that the last thread is dead.
-        let mut dying = Vec::with_capacity(PROCESSES);
         let dead = (0..PROCESSES).filter(|&index| seen[index].is_marked());
         let dead = dead.filter_map(|index| registry.process_at(index));
-        dying.extend(
-            dead.filter(|&process| !registry.is_gone(process))
-                .map(|process| (process, clock::now())),
-        );
+        dying.extend(dead.filter(|&id| !registry.is_gone(id)).map(|id| (id, clock::now())));
         Keeper {
             world,
             process,

@@ -136,11 +136,11 @@ fn make(given: Option<(File, ProcessId)>) -> Result<&'static World> {
         records: wait::Records::new()?,
         handles: handle::Table::default(),
         process: AtomicU32::new(0),
-        limit: memory::limit(),
+        limit: header.memory.load(Ordering::Relaxed),
         robust,
         waitv: robust && futex::has_wait_any(),
-        cores: std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1),
-        pauses: measure_pauses(),
+        cores: header.cores.load(Ordering::Relaxed) == 1,
+        pauses: header.pauses.load(Ordering::Relaxed).clamp(1, MOST_PAUSES),
         segments,
     }));
     let process = keeper::start(world, reserved)?;
@@ -157,9 +157,13 @@ fn create(namespace: u64) -> Result<File> {
     memory::grow(&file, header::LEN as u64).map_err(|e| Error::os(what, e))?;
     memory::seal(&file).map_err(|e| Error::os("cannot seal shared memory", e))?;
     // A mapping of its own: the tables that check references do not exist yet.
-    segments::Segments::open(file.try_clone().map_err(|e| Error::os(what, e))?)?
-        .header()
-        .write(memory::random(), namespace);
+    let segments = segments::Segments::open(file.try_clone().map_err(|e| Error::os(what, e))?)?;
+    let header = segments.header();
+    header.memory.store(memory::limit(), Ordering::Relaxed);
+    let cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+    header.cores.store(u32::from(cores), Ordering::Relaxed);
+    header.pauses.store(measure_pauses(), Ordering::Relaxed);
+    header.write(memory::random(), namespace);
     Ok(file)
 }
 
@@ -184,6 +188,9 @@ fn check_file(file: &File) -> Result<()> {
     Ok(())
 }
 
+/// A `pause` of one nanosecond would be the shortest.
+const MOST_PAUSES: u32 = 250;
+
 /// How many `pause` instructions take about 250 ns: between 3 and some 60 by processor.
 fn measure_pauses() -> u32 {
     const SAMPLE: u64 = 200;
@@ -197,7 +204,7 @@ fn measure_pauses() -> u32 {
         })
         .min()
         .unwrap_or(0);
-    (250 * SAMPLE / best.max(1)).clamp(1, 250) as u32
+    (250 * SAMPLE / best.max(1)).clamp(1, u64::from(MOST_PAUSES)) as u32
 }
 
 impl World {
@@ -240,11 +247,20 @@ impl World {
         }
     }
 
-    /// Spins for about `sixteenths` sixteenths of 250 ns.
-    pub(crate) fn pause_short(&self, sixteenths: u32) {
-        for _ in 0..(self.pauses * sixteenths / 16).max(1) {
+    /// The shortest pause between two looks: about 16 ns, or one `pause` instruction where that takes longer.
+    pub(crate) fn pause_shortly(&self) {
+        for _ in 0..self.short_pauses() {
             spin_loop();
         }
+    }
+
+    fn short_pauses(&self) -> u32 {
+        (self.pauses / 16).max(1)
+    }
+
+    /// How many of the shortest pauses take about 250 ns.
+    pub(crate) fn looks(&self) -> u32 {
+        (self.pauses / self.short_pauses()).max(1)
     }
 
     fn take_process(&self, list: Option<&List>, reserved: Option<ProcessId>) -> Result<ProcessId> {

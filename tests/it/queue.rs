@@ -90,6 +90,7 @@ fn values_of_many_types_go_through() {
 }
 
 #[test]
+#[expect(clippy::needless_borrows_for_generic_args, reason = "references are what is tried")]
 fn literals_and_references_find_their_type() {
     let text: Queue<String> = Queue::new().unwrap();
     text.put("xyz").unwrap();

@@ -148,6 +148,16 @@ impl Tracee {
         self.run()
     }
 
+    /// The address behind a string instruction with a repetition prefix (`rep stosb`, `rep movsq`).
+    pub(crate) fn behind_repetition(&self, address: usize) -> Option<usize> {
+        let is_string = |code| matches!(code, 0xa4..=0xa7 | 0xaa..=0xaf);
+        match self.code(address)? {
+            [0xf2 | 0xf3, code, ..] if is_string(code) => Some(address + 2),
+            [0xf2 | 0xf3, 0x48, code, ..] if is_string(code) => Some(address + 3),
+            _ => None,
+        }
+    }
+
     /// Undoes [`Tracee::run_to`]; it must be stopped.
     pub(crate) fn clear_run_to(&self) -> io::Result<()> {
         self.debug_register(7, 0)

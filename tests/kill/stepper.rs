@@ -21,6 +21,9 @@ use super::ptrace::{self, Halt, Tracee};
 use super::scenarios::Scenario;
 use super::watch;
 
+/// No operation takes so many instructions.
+const ENDLESS: usize = 1_000_000;
+
 /// Where fate strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Point {
@@ -244,6 +247,17 @@ impl Walk<'_> {
                 if self.tracee.next() != address {
                     break;
                 }
+                if let Some(behind) = self.tracee.behind_repetition(address) {
+                    self.tracee.run_to(behind)?;
+                    if self.advance(point)? {
+                        return Ok(Arrived::Asleep);
+                    }
+                    self.tracee.clear_run_to()?;
+                    break;
+                }
+            }
+            if self.step == ENDLESS {
+                return Err(Trouble::Hang(format!("the victim is not done after {ENDLESS} steps")));
             }
             if self.naps != naps {
                 seen.clear();
