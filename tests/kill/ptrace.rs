@@ -9,10 +9,20 @@
 //! ([`hold_child_signals`]), so that it can wait for a stop with a time limit.
 
 use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// How long a step may take before the thread is looked at: is it asleep?
 const PATIENCE: Duration = Duration::from_micros(150);
+
+/// Whether debug registers can be had; found out by [`probe`].
+static REGISTERS: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`Tracee::run_to`] works here.
+pub(crate) fn has_registers() -> bool {
+    REGISTERS.load(Relaxed)
+}
 
 /// What a wait came back with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,12 +160,24 @@ impl Tracee {
 
     /// The address behind a string instruction with a repetition prefix (`rep stosb`, `rep movsq`).
     pub(crate) fn behind_repetition(&self, address: usize) -> Option<usize> {
+        if !has_registers() {
+            return None;
+        }
         let is_string = |code| matches!(code, 0xa4..=0xa7 | 0xaa..=0xaf);
         match self.code(address)? {
             [0xf2 | 0xf3, code, ..] if is_string(code) => Some(address + 2),
             [0xf2 | 0xf3, 0x48, code, ..] if is_string(code) => Some(address + 3),
             _ => None,
         }
+    }
+
+    /// Whether an interrupted thread has debug registers.
+    fn try_registers(&self) -> bool {
+        let mut status = 0;
+        // SAFETY: waitpid(2)
+        // - `status` is a live i32 of this frame.
+        unsafe { libc::waitpid(self.tid, &raw mut status, libc::__WALL) };
+        self.debug_register(0, self.next()).and_then(|()| self.debug_register(7, 0)).is_ok()
     }
 
     /// Undoes [`Tracee::run_to`]; it must be stopped.
@@ -251,8 +273,20 @@ pub(crate) fn bury(pid: i32, tid: i32) -> io::Result<()> {
     }
 }
 
+/// Whether this process may trace `pid`, a child that sleeps; which is killed and waited for.
+pub(crate) fn probe(pid: i32) -> io::Result<()> {
+    let seized = Tracee::seize(pid, pid);
+    if let Ok(tracee) = &seized {
+        let stopped = request(libc::PTRACE_INTERRUPT, pid, 0, 0).is_ok();
+        REGISTERS.store(stopped && tracee.try_registers(), Relaxed);
+    }
+    signal_process(pid, libc::SIGKILL)?;
+    reap(pid)?;
+    seized.map(drop)
+}
+
 /// Waits for the end of a child that nobody else waits for.
-pub(crate) fn reap(pid: i32) -> io::Result<()> {
+fn reap(pid: i32) -> io::Result<()> {
     let mut tracee = Tracee { pid, tid: pid, going: libc::PTRACE_CONT };
     match tracee.wait(Instant::now() + Duration::from_secs(5))? {
         Halt::Gone(_) => Ok(()),

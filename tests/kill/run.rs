@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::director::{Director, Fate, Outcome, Settings, Trouble};
-use super::ptrace::{self, Tracee};
+use super::ptrace;
 use super::scenarios::{self, Scenario};
 use super::stepper::{Point, Reached, Trace, play};
 use super::{soak, symbols, watch};
@@ -65,7 +65,7 @@ pub(crate) fn main() {
         println!("kill: skipped ({why})");
     } else {
         for scenario in scenarios::ALL.iter().filter(|scenario| names.contains(&scenario.name)) {
-            run_scenario(scenario, wishes.all, fixed, &mut sums);
+            run_scenario(scenario, wishes.all, fixed && ptrace::has_registers(), &mut sums);
         }
         for (number, name, shows, fate) in BROKEN {
             if names.contains(&name) {
@@ -191,12 +191,7 @@ fn may_trace() -> Result<(), String> {
             unsafe { libc::pause() };
         }
     }
-    let seized = Tracee::seize(pid, pid);
-    let ended = ptrace::signal_process(pid, libc::SIGKILL).and_then(|()| ptrace::reap(pid));
-    match seized.and(ended) {
-        Ok(()) => Ok(()),
-        Err(error) => Err(format!("ptrace is refused here: {error}")),
-    }
+    ptrace::probe(pid).map_err(|error| format!("ptrace is refused here: {error}"))
 }
 
 // Scenarios.
