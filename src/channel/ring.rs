@@ -79,30 +79,28 @@
 
 #![allow(unsafe_code, reason = "structures in shared memory")]
 
+use super::chunk::{CHUNK, CHUNK_BYTES, CHUNK_FIRST, Chunk, Found, NEXT, chunk_of, no_room, units};
 use super::news::News;
+use super::pace::Pace;
+use super::walk::walk;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
-use crate::sys::thread;
 use crate::testing::{self, Broken};
-use crate::world::arena::{Block, HEAD};
-use crate::world::cells::{self, Cell, CellId};
+use crate::world::arena::Block;
+use crate::world::cells;
 use crate::world::handle::{
     self, CONSUMER, CellRef, Claimed, Found as RoleFound, Kind, PRODUCER, Parcel,
 };
 use crate::world::registry::Id;
-use crate::world::wait::{Wait, me};
+use crate::world::wait::Wait;
 use crate::world::word_lock::{Outcome, Policy, WordLock};
 use crate::world::{Shared, World};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Positions of a chunk; the first 8 stand for the block's head.
-const CHUNK: u32 = 8192;
-const CHUNK_FIRST: u32 = HEAD as u32 / 8;
-const CHUNK_BYTES: usize = (CHUNK - CHUNK_FIRST) as usize * 8;
 /// Larger payloads get a block of their own.
-const INLINE: usize = 4096;
+pub(super) const INLINE: usize = 4096;
 /// The payload of a record that names a block: its number and the length.
 const NAMED: usize = 16;
 /// How long a look without waiting waits for a process that is inside the queue: only a stopped one stays that long.
@@ -116,11 +114,8 @@ const NAME_MOST: usize = 256;
 
 /// What the second half of a record's first word says.
 const FORM: u32 = 0xff;
-const NAMES_BLOCK: u32 = 1 << 8;
-const CARRIES: u32 = 1 << 9;
-/// The rest of the chunk is unused. No record has this length.
-const NEXT: u64 = u64::MAX;
-
+pub(super) const NAMES_BLOCK: u32 = 1 << 8;
+pub(super) const CARRIES: u32 = 1 << 9;
 /// How a payload is to be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
@@ -133,19 +128,19 @@ pub(super) enum Form {
 
 /// What the getters write: the payload of the queue's cell.
 #[repr(C)]
-struct HeadLine {
-    head: AtomicU64,
+pub(super) struct HeadLine {
+    pub(super) head: AtomicU64,
     lock: WordLock,
-    block: AtomicU32,
+    pub(super) block: AtomicU32,
     room: News,
     tail_seen: AtomicU64,
-    chunks: [AtomicU32; 2],
+    pub(super) chunks: [AtomicU32; 2],
 }
 
 /// What the putters write, and what nobody writes after the start.
 #[repr(C, align(64))]
-struct TailLine {
-    tail: AtomicU64,
+pub(super) struct TailLine {
+    pub(super) tail: AtomicU64,
     lock: WordLock,
     closed: AtomicU32,
     messages: News,
@@ -174,31 +169,21 @@ const _: () = {
 
 /// A head or tail: a position and a count, stored together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Mark(u64);
+pub(super) struct Mark(pub(super) u64);
 
 impl Mark {
     fn new(position: u32, count: u32) -> Mark {
         Mark(u64::from(count) << 32 | u64::from(position))
     }
-    fn position(self) -> u32 {
+    pub(super) fn position(self) -> u32 {
         self.0 as u32
     }
-    fn count(self) -> u32 {
+    pub(super) fn count(self) -> u32 {
         (self.0 >> 32) as u32
     }
     fn parity(self) -> usize {
         self.count() as usize & 1
     }
-}
-
-/// The number of the chunk in which `position` lies; its end belongs to the next.
-fn chunk_of(position: u32) -> u32 {
-    position / CHUNK
-}
-
-/// Positions that a record with `len` bytes of payload takes.
-fn units(len: usize) -> u32 {
-    1 + len.div_ceil(8) as u32
 }
 
 /// A handle to a queue of records.
@@ -218,101 +203,6 @@ pub(super) struct Ring {
     head_chunk: Found,
 }
 
-/// The chunk that this handle met last, so that it need not be looked up for every record. Used under the lock of its side
-/// only.
-#[derive(Default)]
-struct Found {
-    id: AtomicU32,
-    base: AtomicPtr<u8>,
-}
-
-impl Found {
-    #[inline]
-    fn at_hand(&self, id: u32) -> Option<Chunk> {
-        let base = self.base.load(Ordering::Relaxed);
-        (self.id.load(Ordering::Relaxed) == id && !base.is_null()).then_some(Chunk(base))
-    }
-
-    fn chunk(&self, id: u32, world: &World) -> Result<Chunk> {
-        self.at_hand(id).map_or_else(|| self.look_up(id, world), Ok)
-    }
-
-    #[cold]
-    fn look_up(&self, id: u32, world: &World) -> Result<Chunk> {
-        let chunk = Chunk::of(&world.extent(id)?)?;
-        // Null in between: a thread may end here while it holds the lock.
-        self.base.store(core::ptr::null_mut(), Ordering::Relaxed);
-        self.id.store(id, Ordering::Relaxed);
-        self.base.store(chunk.0, Ordering::Relaxed);
-        Ok(chunk)
-    }
-}
-
-/// The payload of a chunk: CHUNK_BYTES in a mapping that is never unmapped.
-#[derive(Clone, Copy)]
-struct Chunk(*mut u8);
-
-impl Chunk {
-    fn of(block: &Block) -> Result<Chunk> {
-        if block.len() < CHUNK_BYTES {
-            return Err(damaged(format!("a chunk of {} bytes", block.len())));
-        }
-        Ok(Chunk(block.payload()))
-    }
-
-    /// The first word of a record.
-    #[inline]
-    fn word(self, position: u32) -> Result<&'static AtomicU64> {
-        let word = self.0.wrapping_add(offset(position, 0)?).cast();
-        // SAFETY:
-        // - `offset` answers multiples of 8 with 8 bytes left in the chunk, whose base is aligned to 64;
-        // - all access to first words is atomic, by whatever process.
-        Ok(unsafe { AtomicU64::from_ptr(word) })
-    }
-
-    /// Writes a record: its payload and its first word.
-    #[inline]
-    fn write(self, position: u32, info: u32, bytes: &[u8]) -> Result<()> {
-        let to = self.0.wrapping_add(offset(position, bytes.len())? + 8);
-        // SAFETY:
-        // - in the chunk, as `offset` checked; private memory does not overlap shared memory;
-        // - only the holder of the tail lock writes behind the tail, and nobody reads there (I1); a peer that does all the
-        //   same sees or makes garbage, which readers check.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
-        self.word(position)?.store(u64::from(info) << 32 | bytes.len() as u64, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Copies a payload out, appending it.
-    #[inline]
-    fn read(self, position: u32, len: usize, out: &mut Vec<u8>) -> Result<()> {
-        let from = self.0.wrapping_add(offset(position, len)? + 8);
-        out.reserve(len);
-        let end = out.len();
-        let to = out.spare_capacity_mut().as_mut_ptr().cast::<u8>();
-        // SAFETY:
-        // - the source is in the chunk, as `offset` checked; the target has just been reserved;
-        // - bytes between head and tail are not written (I1); if a peer writes all the same, the copy differs, and it is the
-        //   copy that is checked.
-        unsafe { core::ptr::copy_nonoverlapping(from, to, len) };
-        // SAFETY: these bytes were just written, within the capacity.
-        unsafe { out.set_len(end + len) };
-        Ok(())
-    }
-}
-
-/// The byte offset of a position in its chunk, if a record with `len` bytes of payload has room there.
-#[inline]
-fn offset(position: u32, len: usize) -> Result<usize> {
-    let at = (position % CHUNK).wrapping_sub(CHUNK_FIRST) as usize * 8;
-    if at + 8 + len <= CHUNK_BYTES { Ok(at) } else { Err(no_room(position, len)) }
-}
-
-#[cold]
-fn no_room(position: u32, len: usize) -> Error {
-    damaged(format!("a record of {len} bytes at position {position}"))
-}
-
 /// What to put.
 pub(super) struct Item<'a> {
     pub(super) form: Form,
@@ -329,7 +219,7 @@ impl Ring {
     /// An empty queue whose first chunk has the given number; positions near the end of their range come soon in tests.
     fn starting_at(number: u32, type_name: &str, most_items: u32, most_bytes: u64) -> Result<Ring> {
         let world = crate::world::world()?;
-        let me = me()?;
+        let me = world.me()?;
         let roles = PRODUCER | CONSUMER;
         let reference = CellRef::create(world, Kind::Queue, roles)?;
         let block = world.alloc(BLOCK_BYTES, me)?;
@@ -502,9 +392,16 @@ impl Ring {
         self.roles & role == 0 && self.looks_deserted_by(role)
     }
 
+    /// Whether the other side was there when last looked for, and nothing has happened since.
+    #[inline]
+    fn was_kept_open_by(&self, role: u32) -> bool {
+        self.roles & role != 0
+            || self.epoch.load(Ordering::Relaxed) == self.world().epoch().wrapping_add(1)
+    }
+
     fn looks_deserted_by(&self, role: u32) -> bool {
         let epoch = self.world().epoch().wrapping_add(1);
-        if self.epoch.load(Ordering::Relaxed) == epoch {
+        if self.was_kept_open_by(role) {
             return false;
         }
         let found = self.reference.find_role(role);
@@ -519,7 +416,8 @@ impl Ring {
     #[inline]
     pub(super) fn push(&self, item: &Item<'_>, until: Deadline) -> Result<()> {
         let me = self.world().me()?;
-        let plain = item.parcel.is_none() && self.most_bytes == 0 && self.roles & CONSUMER != 0;
+        let plain =
+            item.parcel.is_none() && self.most_bytes == 0 && self.was_kept_open_by(CONSUMER);
         if plain && self.tail.lock.try_lock(me) {
             let put = self.push_at_hand(item);
             self.tail.lock.unlock(me);
@@ -1064,58 +962,6 @@ impl Ring {
     }
 }
 
-/// Tells the handles in the messages of the queue in `cell`; under the arena lock, so that none of these messages moves.
-fn walk(world: &World, cell: &'static Cell, tell: &mut dyn FnMut(CellId, u32)) {
-    // In doubt nothing more is told: shared memory is damaged then.
-    let _ = try_walk(world, cell, tell);
-}
-
-fn try_walk(world: &World, cell: &'static Cell, tell: &mut dyn FnMut(CellId, u32)) -> Result<()> {
-    let line: &HeadLine = cell.view();
-    let tail: &TailLine = world.extent(line.block.load(Ordering::Relaxed))?.get(0)?;
-    let tail = Mark(tail.tail.load(Ordering::Acquire));
-    let mut head = Mark(line.head.load(Ordering::Acquire));
-    // Getters of plain messages go on; the chunk they leave is not given away while the arena lock is held. Only number
-    // and head have to fit together.
-    let mut id = 0;
-    for _ in 0..64 {
-        id = line.chunks[chunk_of(head.position().wrapping_sub(1)) as usize & 1]
-            .load(Ordering::Acquire);
-        let again = Mark(line.head.load(Ordering::Acquire));
-        if again == head {
-            break;
-        }
-        head = again;
-    }
-    let mut position = head.position();
-    let mut chunk = world.extent(id)?;
-    for _ in 0..tail.count().wrapping_sub(head.count()) {
-        let at_end = position.is_multiple_of(CHUNK);
-        if at_end || Chunk::of(&chunk)?.word(position)?.load(Ordering::Relaxed) == NEXT {
-            let number = chunk_of(position.wrapping_sub(1)).wrapping_add(1);
-            chunk = world.extent(chunk.link().load(Ordering::Relaxed))?;
-            position = number.wrapping_mul(CHUNK).wrapping_add(CHUNK_FIRST);
-        }
-        let here = Chunk::of(&chunk)?;
-        let word = here.word(position)?.load(Ordering::Relaxed);
-        let (len, info) = (word as u32 as usize, (word >> 32) as u32);
-        if len > INLINE {
-            return Err(no_room(position, len));
-        }
-        if info & CARRIES != 0 {
-            let mut bytes = Vec::new();
-            here.read(position, len, &mut bytes)?;
-            if info & NAMES_BLOCK != 0 {
-                let (id, len) = named(&bytes);
-                bytes = world.extent(id)?.read(0, len as usize)?;
-            }
-            handle::list_of(&bytes)?.1.for_each(|(id, roles)| tell(id, roles));
-        }
-        position = position.wrapping_add(units(len));
-    }
-    Ok(())
-}
-
 impl Drop for Ring {
     fn drop(&mut self) {
         self.reference.remove_roles(self.roles, self.tail.split.load(Ordering::SeqCst) != 0);
@@ -1141,14 +987,14 @@ impl After {
     }
 }
 
-fn named(name: &[u8]) -> (u32, u64) {
+pub(super) fn named(name: &[u8]) -> (u32, u64) {
     let id = name.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
     let len = name.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     (id, len)
 }
 
 #[cold]
-fn damaged(what: String) -> Error {
+pub(super) fn damaged(what: String) -> Error {
     Error::new(ErrorKind::Corrupted, format!("the queue is corrupted: {what}"))
 }
 
@@ -1169,87 +1015,6 @@ fn other_form(found: u32, wanted: Form, type_name: &str) -> Error {
 /// FNV-1a of a type's name.
 fn type_hash(name: &str) -> u32 {
     name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-}
-
-/// Looks for some microseconds whether `blocked` has ended: as fast as pausing allows for about 5 us, then four times after
-/// giving the processor away. How many looks it took, if it has.
-fn spin(world: &World, blocked: impl Fn() -> bool) -> Option<u32> {
-    let looks = 20 * world.looks();
-    for look in 0..looks {
-        if !blocked() {
-            return Some(look);
-        }
-        world.pause_shortly();
-    }
-    for _ in 0..4 {
-        thread::yield_now();
-        if !blocked() {
-            return Some(looks);
-        }
-    }
-    None
-}
-
-/// How a getter waits for messages, and a putter for room. When each message comes just as the getter looks for one, both
-/// sides pay two cache lines a message; then it holds off for 2 us at the next empty queue, and takes what has gathered
-/// meanwhile in one go. (A prototype went from 11 to 30 million messages a second.) If little gathers, it stops holding off
-/// for a while. The same goes for a putter at a full queue.
-///
-/// Hints of one handle, shared by its threads; nothing depends on them.
-#[derive(Default)]
-struct Pace {
-    /// Waits in a row that ended at once.
-    quick: AtomicU32,
-    /// Waits for which holding off is off.
-    forbidden: AtomicU32,
-    /// The count of records taken or put when it last held off.
-    held_at: AtomicU32,
-}
-
-/// Waits in a row that call for holding off.
-const QUICK_WAITS: u32 = 4;
-/// A wait that took no more than this part of 250 ns was quick.
-const QUICK: u32 = 4;
-/// Fewer messages after holding off are not worth it.
-const WORTH: u32 = 4;
-/// For how many waits it is off then.
-const FORBIDDEN: u32 = 32;
-
-impl Pace {
-    /// Waits for some microseconds while `is_blocked`; whether that has ended. `moved` counts the records so far.
-    fn spin(&self, world: &World, moved: u32, is_blocked: impl Fn() -> bool) -> bool {
-        let forbidden = self.forbidden.load(Ordering::Relaxed);
-        if forbidden > 0 {
-            self.forbidden.store(forbidden - 1, Ordering::Relaxed);
-        } else if self.quick.load(Ordering::Relaxed) >= QUICK_WAITS {
-            let held_at = self.held_at.load(Ordering::Relaxed);
-            if held_at != 0 && moved.wrapping_sub(held_at) < WORTH {
-                self.forbidden.store(FORBIDDEN, Ordering::Relaxed);
-                self.quick.store(0, Ordering::Relaxed);
-            } else {
-                // 250 ns times 8.
-                world.pause(3);
-            }
-            self.held_at.store(moved.max(1), Ordering::Relaxed);
-            return spin(world, is_blocked).is_some();
-        }
-        self.held_at.store(0, Ordering::Relaxed);
-        match spin(world, is_blocked) {
-            Some(looks) => {
-                let quick = if looks <= (world.looks() / QUICK).max(1) {
-                    self.quick.load(Ordering::Relaxed) + 1
-                } else {
-                    0
-                };
-                self.quick.store(quick, Ordering::Relaxed);
-                true
-            }
-            None => {
-                self.quick.store(0, Ordering::Relaxed);
-                false
-            }
-        }
-    }
 }
 
 #[cfg(test)]

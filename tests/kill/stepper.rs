@@ -21,8 +21,8 @@ use super::ptrace::{self, Halt, Tracee};
 use super::scenarios::Scenario;
 use super::watch;
 
-/// No operation takes so many instructions.
-const ENDLESS: usize = 1_000_000;
+/// More instructions than this are not stepped.
+pub(crate) const ENDLESS: usize = 300_000;
 
 /// Where fate strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,7 +257,7 @@ impl Walk<'_> {
                 }
             }
             if self.step == ENDLESS {
-                return Err(Trouble::Hang(format!("the victim is not done after {ENDLESS} steps")));
+                return Err(Trouble::Fault(format!("{ENDLESS} instructions and no end")));
             }
             if self.naps != naps {
                 seen.clear();
