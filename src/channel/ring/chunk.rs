@@ -1,11 +1,11 @@
 //! Chunks: the blocks of 64 KiB in which the records of a queue stand, and the only code that touches their bytes.
 //!
-//! Positions, records and who may write what: see [`super::ring`]. Every access is checked against the chunk, whatever
+//! Positions, records and who may write what: see [`super`]. Every access is checked against the chunk, whatever
 //! position or length was read from shared memory.
 
 #![allow(unsafe_code, reason = "copies records to and from shared memory")]
 
-use super::ring::damaged;
+use super::damaged;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::world::World;

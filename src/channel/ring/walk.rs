@@ -1,7 +1,7 @@
 //! Walking the messages of a queue, to find the handles in them; see [`crate::world::cells`].
 
 use super::chunk::{CHUNK, CHUNK_FIRST, Chunk, NEXT, chunk_of, no_room, units};
-use super::ring::{CARRIES, HeadLine, INLINE, Mark, NAMES_BLOCK, TailLine, named};
+use super::{CARRIES, HeadLine, INLINE, Mark, NAMES_BLOCK, TailLine, named};
 use crate::error::Result;
 use crate::sys::atomic::Ordering;
 use crate::world::World;
