@@ -137,7 +137,8 @@ pub(crate) struct ArenaLine {
     /// Cells alive at the last sweep and handed out since (caches).
     pub(crate) live_cells: AtomicU32,
     pub(crate) fresh_cells: AtomicU32,
-    rest: AtomicU64,
+    /// Bytes of free blocks that still have pages (cache).
+    pub(crate) pooled: AtomicU64,
 }
 
 /// Size of the first segment in bytes.
