@@ -447,6 +447,8 @@ pub struct ChildFailure {
     message: Option<String>,
     location: Option<String>,
     backtrace: Option<String>,
+    /// What else is known about the end.
+    note: Option<String>,
 }
 
 impl ChildFailure {
@@ -460,6 +462,7 @@ impl ChildFailure {
             message: None,
             location: None,
             backtrace: None,
+            note: None,
         }
     }
 
@@ -485,6 +488,12 @@ impl ChildFailure {
         self.message = Some(message.into());
         self.location = location;
         self.backtrace = backtrace;
+        self
+    }
+
+    /// What else is known about an end without a result: "it ended before its function returned".
+    pub(crate) fn with_note(mut self, note: impl Into<String>) -> ChildFailure {
+        self.note = Some(note.into());
         self
     }
 
@@ -542,6 +551,10 @@ impl fmt::Display for ChildFailure {
             },
             (None, Some(code)) => write!(f, "ended with exit code {code}"),
             (None, None) => f.write_str("ended without a result"),
+        }?;
+        match &self.note {
+            Some(note) => write!(f, ": {note}"),
+            None => Ok(()),
         }
     }
 }
@@ -754,6 +767,13 @@ mod tests {
         let ended = worker().with_exit_code(Some(3));
         assert_eq!(ended.to_string(), "process \"worker\" (pid 123) ended with exit code 3");
         assert!(worker().to_string().ends_with("ended without a result"));
+        let early = ended.with_note("it ended before its function returned");
+        let line = "process \"worker\" (pid 123) ended with exit code 3: it ended before its function returned";
+        assert_eq!(early.to_string(), line);
+        let error = roundtrip(&Error::from_child(early));
+        assert_eq!(error.to_string(), line);
+        assert_eq!(format!("{error:?}"), format!("{line} [Child]"));
+        assert!(worker().with_note("and why").to_string().ends_with("without a result: and why"));
         assert!(Error::simple(ErrorKind::Child).child().is_none());
     }
 }

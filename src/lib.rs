@@ -6,6 +6,9 @@
 //! | `Process(target=f, args=(..)).start()` | [`Process::spawn`]`(f, (..))` | starts a process that runs a function; [`join`](Process::join) brings its result or panic |
 //! | `Queue()` | [`Queue::new`] | messages between any number of processes |
 //! | `Lock()` | [`Lock::new`] | one at a time |
+//! | `RLock()` | [`RLock::new`] | one at a time, who may lock again |
+//! | `Semaphore(n)` | [`Semaphore::new`] | `n` at a time; or signals that are counted |
+//! | `BoundedSemaphore(n)` | [`BoundedSemaphore::new`] | the same, and releasing once too often is an error |
 //! | `Event()` | [`Event::new`] | a flag to wait for |
 //!
 //! # Sharing
@@ -45,7 +48,7 @@
 //!
 //! Any process may be killed at any instruction. For all others: nobody waits for ever for what only the dead could have done;
 //! no data is torn, lost or doubled but the one operation that the dead had in flight, which happened whole or not at all; and
-//! nothing is left behind. [`Lock`] and [`Queue`] say what that means for them.
+//! nothing is left behind. [`Lock`], [`Semaphore`] and [`Queue`] say what that means for them.
 //!
 //! # Platform
 //!
@@ -70,7 +73,10 @@ pub use error::{ChildFailure, Error, ErrorKind, Result};
 pub use message::Message;
 pub use process::*;
 pub use std::process::ExitStatus;
-pub use sync::{Event, Lock, LockBuilder, LockGuard, OwnedLockGuard, Owner};
+pub use sync::{
+    BoundedSemaphore, Event, Lock, LockBuilder, LockGuard, OwnedLockGuard, OwnedPermit, OwnedRLockGuard,
+    Owner, Permit, RLock, RLockBuilder, RLockGuard, Semaphore,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -21,6 +21,18 @@ pub enum Broken {
     NoWakeOnPut = 3,
     /// The keeper does not ring again when the last thread of a dead process is marked.
     NoSecondAlarm = 4,
+    /// The keeper takes a slot that has another owner by now for one that lived on.
+    NoReuseCheck = 5,
+    /// The keeper rings once and does not ask who has heard it.
+    NoRepeat = 6,
+    /// Telling news clears the sleepers' bit and leaves the count as it was.
+    NewsWithoutCount = 7,
+    /// Nobody asks the system for threads that the kernel left unmarked.
+    NoVanishedLook = 8,
+    /// A process is taken for gone as soon as its keeper is.
+    GoneAtKeeper = 9,
+    /// The keeper does not look for news that came without a wake.
+    NoNewsLook = 10,
 }
 
 /// Whether waits for a lock look again every 50 ms.

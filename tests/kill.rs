@@ -6,15 +6,15 @@
 //! **survivors** carry out a script in a given time (`kill/scenarios.rs`). Two variants run at a
 //! part of the points: the victim's thread dies some milliseconds after its process, and the victim
 //! is stopped by SIGSTOP instead. Bounded slices, by which waits for a lock heal themselves, are off
-//! but for the stopped ones: with them nothing could fail. Then deliberately broken variants run, and must
-//! be caught. At last comes the **soak** (`kill/soak.rs`): kills at random moments among actors that
-//! run free.
+//! but for the stopped ones: with them nothing could fail. Then deliberately broken variants run,
+//! and must be caught. At last comes the **soak** (`kill/soak.rs`): kills at random moments among
+//! actors that run free.
 //!
 //! ```text
 //! cargo test --release --test kill            a sample, the same each time
 //! KILL=all …                                  every instruction
-//! KILL_ONLY=put …                             scenarios whose name contains that; so does an argument
-//! SOAK=200 SOAK_SEED=1 …                      kills of each kind in the soak, and where chance starts
+//! KILL_ONLY=put …                             what has that in its name; an argument does the same
+//! SOAK=200 SOAK_SEED=1 …                      kills of each kind, and where chance starts
 //! ```
 //!
 //! The last lines are
@@ -28,9 +28,10 @@
 //! machines than x86-64, the steps are skipped, and a line says so.
 //!
 //! The files: `ptrace.rs` one thread under steps; `board.rs` and `actor.rs` how processes are told
-//! what to do, and do it; `director.rs` the words that scripts are written in; `scenarios.rs` the
-//! scripts; `stepper.rs` one point, and which points; `soak.rs`; `watch.rs` the watchdog over the
-//! harness itself; `symbols.rs` names for addresses.
+//! what to do, and do it; `director.rs` and `books.rs` the words that scripts are written in;
+//! `lock_scripts.rs`, `queue_scripts.rs` and `scenarios.rs` the scripts; `stepper.rs` one point, and
+//! which points; `run.rs` the order of events; `soak.rs`; `watch.rs` the watchdog over the harness
+//! itself; `symbols.rs` names for addresses.
 
 // ptrace, a shared mapping and int3 cannot be had without.
 #![allow(unsafe_code)]
@@ -40,8 +41,11 @@
 mod harness {
     pub(crate) mod actor;
     pub(crate) mod board;
+    pub(crate) mod books;
     pub(crate) mod director;
+    pub(crate) mod lock_scripts;
     pub(crate) mod ptrace;
+    pub(crate) mod queue_scripts;
     pub(crate) mod run;
     pub(crate) mod scenarios;
     pub(crate) mod soak;

@@ -15,6 +15,7 @@
 
 pub(crate) mod os;
 pub(crate) mod team;
+pub(crate) mod turns;
 
 use std::env;
 use std::io::{self, Write};
@@ -95,6 +96,36 @@ impl Bench {
         Cell { bench: self, name: name.to_owned(), unit, work, sides: Vec::new() }
     }
 
+    /// Whether the arguments ask for a cell of this name.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter.as_str()))
+    }
+
+    /// Whether this is a test: does it work?
+    pub(crate) fn is_quick(&self) -> bool {
+        self.quick
+    }
+
+    /// A row of what was measured once and has no yardstick beside it: the median of these values, and notes.
+    pub(crate) fn single(&mut self, name: &str, unit: Unit, values: &[f64], notes: &str) {
+        if self.quick {
+            return print(&format!("bench {name} ... ok\n"));
+        }
+        self.print_head();
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = values.iter().copied().fold(0.0, f64::max);
+        let range = format!("{}..{}", short(least), short(most));
+        let middle = short(median(values.to_vec()));
+        print(&format!("{}\n", row([name, &middle, unit.name(), &range, "", notes])));
+    }
+
+    /// A goal for a value by itself.
+    pub(crate) fn limit(&mut self, what: &str, value: f64, unit: &str, most: f64) {
+        let missed = if value <= most { "" } else { ": missed" };
+        let text = format!("{what}: {} {unit} (goal: at most {most}){missed}", short(value));
+        self.goals.push(text);
+    }
+
     /// Prints the goals.
     pub(crate) fn finish(self) {
         if !self.has_head {
@@ -117,6 +148,8 @@ pub(crate) enum Unit {
     Microseconds,
     /// Millions a second.
     Millions,
+    /// So many a second.
+    PerSecond,
     /// Gigabytes a second, of messages of so many bytes.
     Gigabytes(usize),
 }
@@ -127,6 +160,7 @@ impl Unit {
             Unit::Nanoseconds => "ns",
             Unit::Microseconds => "us",
             Unit::Millions => "M/s",
+            Unit::PerSecond => "/s",
             Unit::Gigabytes(_) => "GB/s",
         }
     }
@@ -138,6 +172,7 @@ impl Unit {
             Unit::Nanoseconds => elapsed / count,
             Unit::Microseconds => elapsed / count / 1e3,
             Unit::Millions => count * 1e3 / elapsed,
+            Unit::PerSecond => count * 1e9 / elapsed,
             Unit::Gigabytes(size) => count * size as f64 / elapsed,
         }
     }
@@ -274,8 +309,7 @@ impl<'a> Cell<'a> {
 
     /// Whether the arguments ask for this cell.
     pub(crate) fn is_wanted(&self) -> bool {
-        let filters = &self.bench.filters;
-        filters.is_empty() || filters.iter().any(|filter| self.name.contains(filter.as_str()))
+        self.bench.wants(&self.name)
     }
 
     /// Measures and prints.
@@ -391,6 +425,7 @@ fn short(value: f64) -> String {
         _ if value >= 99.95 => format!("{value:.0}"),
         _ if value >= 9.995 => format!("{value:.1}"),
         _ if value >= 0.0995 => format!("{value:.2}"),
+        0.0 => "0".to_owned(),
         _ => format!("{value:.4}"),
     }
 }

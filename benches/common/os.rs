@@ -122,6 +122,45 @@ impl Line {
     }
 }
 
+/// The same line as a bare semaphore: the word counts permits, the number those who sleep or are about to.
+impl Line {
+    /// Adds a permit, and wakes one who sleeps.
+    pub(crate) fn post(&self) {
+        // SeqCst, as in `take`: either the sleeper sees the permit, or this sees the sleeper.
+        self.word.fetch_add(1, Ordering::SeqCst);
+        if self.number.load(Ordering::SeqCst) > 0 {
+            futex(&self.word, libc::FUTEX_WAKE, 1);
+        }
+    }
+
+    /// Takes a permit, sleeping until there is one. May spin first.
+    pub(crate) fn take(&self, spins: bool) {
+        let mut looks = if spins { LOOKS } else { 0 };
+        loop {
+            let permits = self.word.load(Ordering::Relaxed);
+            if permits > 0 {
+                // Acquire, pairs with `post`.
+                let taken = self.word.compare_exchange(
+                    permits,
+                    permits - 1,
+                    Ordering::Acquire,
+                    Ordering::Relaxed,
+                );
+                if taken.is_ok() {
+                    return;
+                }
+            } else if looks > 0 {
+                looks -= 1;
+                std::hint::spin_loop();
+            } else {
+                self.number.fetch_add(1, Ordering::SeqCst);
+                futex(&self.word, libc::FUTEX_WAIT, 0);
+                self.number.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
 /// Not private: the word is seen through other mappings.
 fn futex(word: &AtomicU32, operation: libc::c_int, value: u32) {
     let forever = ptr::null::<libc::timespec>();

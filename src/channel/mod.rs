@@ -1,12 +1,10 @@
 //! Channels between processes.
 //!
-//! - `news`: the word that those sleep on who wait for messages or for room;
 //! - `ring`: the untyped queue of records: two locks, two counters, chunks;
 //! - `queue`: the typed queue and its builder;
 //! - `ends`: producers and consumers, the counted ends of a queue.
 
 mod ends;
-mod news;
 mod queue;
 mod ring;
 

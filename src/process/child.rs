@@ -212,7 +212,7 @@ impl Child {
     pub(super) fn status(&self, ending: Ending) -> Result<ExitStatus> {
         match ending {
             Ending::Known(status) => Ok(status),
-            Ending::Unknown => Err(Error::from_child(self.failure(ending)).with_source(UNKNOWN)),
+            Ending::Unknown => Err(Error::from_child(self.failure(ending).with_note(UNKNOWN))),
         }
     }
 

@@ -332,7 +332,7 @@ impl<R: DeserializeOwned> Process<R> {
                     (State::Taken, _) => BEFORE_IT_RETURNED,
                     (_, _) => WITHOUT_ITS_FUNCTION,
                 };
-                Err(Error::from_child(failure).with_source(why))
+                Err(Error::from_child(failure.with_note(why)))
             }
         }
     }

@@ -26,11 +26,12 @@
 //! `set`, `clear` and `is_set` are atomics and one system call: they can be used in a signal handler.
 
 use crate::error::Result;
+use crate::sync::forms::in_cell;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::futex;
 use crate::world::Shared;
-use crate::world::handle::{self, CellRef, Kind};
+use crate::world::handle::CellRef;
 use crate::world::wait::Wait;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,13 +97,7 @@ impl Event {
     ///
     /// If this process cannot get shared memory: no descriptors, no memory, or all shared objects in use.
     pub fn new() -> Result<Event> {
-        let world = crate::world::world()?;
-        Ok(Event::from_reference(CellRef::create(world, Kind::Event, 0)?))
-    }
-
-    fn from_reference(reference: Arc<CellRef>) -> Event {
-        let cell = reference.cell.view();
-        Event { reference, cell }
+        Event::create()
     }
 
     /// Sets the event and wakes everyone who waits. Never blocks.
@@ -216,15 +211,4 @@ impl core::fmt::Debug for Event {
     }
 }
 
-impl serde::Serialize for Event {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        handle::serialize(&self.reference, 0, serializer)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Event {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Event, D::Error> {
-        let (reference, _) = handle::deserialize(deserializer, Kind::Event)?;
-        Ok(Event::from_reference(reference))
-    }
-}
+in_cell!(Event);

@@ -3,16 +3,16 @@
 //! A cell that holds one [`WordLock`]; the protocol and what happens at every death is described there.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::forms::{forms, guards, in_cell, lock_methods};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
-use crate::world::handle::{self, CellRef, Kind};
+use crate::world::handle::CellRef;
 use crate::world::registry::Id;
 use crate::world::wait::is_me;
 use crate::world::word_lock::{Outcome, Policy, WordLock};
 use crate::world::{Shared, World};
 use core::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// What a lock's cell holds.
 #[repr(C)]
@@ -36,7 +36,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    fn of(world: &World, id: Id) -> Option<Owner> {
+    pub(super) fn of(world: &World, id: Id) -> Option<Owner> {
         world.registry.numbers(id).map(|numbers| Owner { pid: numbers.pid, tid: numbers.tid })
     }
 }
@@ -92,31 +92,7 @@ pub struct Lock {
     cell: &'static LockCell,
 }
 
-/// How a [`Lock`] is to be made; see [`Lock::builder`].
-#[derive(Clone, Debug, Default)]
-#[must_use = "a builder makes nothing until `build` is called"]
-pub struct LockBuilder {
-    ignore_owner_death: bool,
-}
-
-impl LockBuilder {
-    /// Whether a dead holder's lock simply becomes free, without an error and a mark. For locks that guard no data.
-    pub fn ignore_owner_death(mut self, ignore: bool) -> LockBuilder {
-        self.ignore_owner_death = ignore;
-        self
-    }
-
-    /// Makes the lock.
-    ///
-    /// # Errors
-    ///
-    /// As [`Lock::new`].
-    pub fn build(self) -> Result<Lock> {
-        let lock = Lock::new()?;
-        lock.cell.ignore_owner_death.store(u32::from(self.ignore_owner_death), Ordering::Relaxed);
-        Ok(lock)
-    }
-}
+guards!(Lock, LockBuilder, LockGuard, OwnedLockGuard);
 
 impl Lock {
     /// Makes a free lock, gone with its last user. No system call once the process uses shared objects at all.
@@ -125,19 +101,10 @@ impl Lock {
     ///
     /// If this process cannot get shared memory: no descriptors, no memory, or all shared objects in use.
     pub fn new() -> Result<Lock> {
-        let world = crate::world::world()?;
-        Ok(Lock::from_reference(CellRef::create(world, Kind::Lock, 0)?))
+        Lock::create()
     }
 
-    /// For the less common choices.
-    pub fn builder() -> LockBuilder {
-        LockBuilder::default()
-    }
-
-    fn from_reference(reference: Arc<CellRef>) -> Lock {
-        let cell = reference.cell.view();
-        Lock { reference, cell }
-    }
+    lock_methods!(Lock, LockBuilder, LockGuard, OwnedLockGuard);
 
     /// Waits for the lock and takes it.
     ///
@@ -151,42 +118,15 @@ impl Lock {
     pub fn lock(&self) -> Result<LockGuard<'_>> {
         let me = self.reference.world.me()?;
         if self.cell.word.try_lock(me) {
-            return Ok(LockGuard::new(self, Holding { me, recovered: false, dead: None }));
+            return Ok(LockGuard::new(self, Holding::new(me)));
         }
         self.lock_until(Deadline::NEVER)
     }
 
-    /// Takes the lock if it is free.
-    ///
-    /// # Errors
-    ///
-    /// [`is_busy`](Error::is_busy) if another thread holds it; else as [`lock`](Lock::lock).
-    pub fn try_lock(&self) -> Result<LockGuard<'_>> {
-        busy(self.lock_until(Deadline::NOW))
-    }
-
-    /// Waits at most `timeout` for the lock.
-    ///
-    /// # Errors
-    ///
-    /// [`is_timeout`](Error::is_timeout) if it was not to be had in time; else as [`lock`](Lock::lock).
-    pub fn lock_timeout(&self, timeout: Duration) -> Result<LockGuard<'_>> {
-        self.lock_until(Deadline::after(timeout))
-    }
-
-    /// Waits at most until `deadline` for the lock.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock_timeout`](Lock::lock_timeout).
-    pub fn lock_deadline(&self, deadline: Instant) -> Result<LockGuard<'_>> {
-        self.lock_until(Deadline::at(deadline))
-    }
-
-    fn lock_until(&self, until: Deadline) -> Result<LockGuard<'_>> {
-        let holding = self.acquire(until, self.policy())?;
-        Ok(LockGuard::new(self, holding))
-    }
+    forms!(
+        lock_until -> LockGuard<'_>: lock, try_lock, lock_timeout, lock_deadline;
+        "another thread holds it"
+    );
 
     /// As [`lock`](Lock::lock), with a guard that owns a handle to the lock and can be kept in a structure.
     ///
@@ -197,37 +137,11 @@ impl Lock {
         self.lock_owned_until(Deadline::NEVER)
     }
 
-    /// As [`try_lock`](Lock::try_lock), with an owned guard.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_lock`](Lock::try_lock).
-    pub fn try_lock_owned(&self) -> Result<OwnedLockGuard> {
-        busy(self.lock_owned_until(Deadline::NOW))
-    }
-
-    /// As [`lock_timeout`](Lock::lock_timeout), with an owned guard.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock_timeout`](Lock::lock_timeout).
-    pub fn lock_owned_timeout(&self, timeout: Duration) -> Result<OwnedLockGuard> {
-        self.lock_owned_until(Deadline::after(timeout))
-    }
-
-    /// As [`lock_deadline`](Lock::lock_deadline), with an owned guard.
-    ///
-    /// # Errors
-    ///
-    /// As [`lock_deadline`](Lock::lock_deadline).
-    pub fn lock_owned_deadline(&self, deadline: Instant) -> Result<OwnedLockGuard> {
-        self.lock_owned_until(Deadline::at(deadline))
-    }
-
-    fn lock_owned_until(&self, until: Deadline) -> Result<OwnedLockGuard> {
-        let holding = self.acquire(until, self.policy())?;
-        Ok(OwnedLockGuard { lock: self.clone(), holding, not_send: PhantomData })
-    }
+    forms!(
+        lock_owned_until -> OwnedLockGuard:
+        lock_owned, try_lock_owned, lock_owned_timeout, lock_owned_deadline;
+        "another thread holds it"
+    );
 
     /// Takes the lock although its last holder died with it, to repair what it guards; waits while someone holds it.
     ///
@@ -241,51 +155,55 @@ impl Lock {
         self.recover_until(Deadline::NEVER)
     }
 
-    /// As [`recover`](Lock::recover), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// [`is_busy`](Error::is_busy) if another live thread holds it; else as [`recover`](Lock::recover).
-    pub fn try_recover(&self) -> Result<LockGuard<'_>> {
-        busy(self.recover_until(Deadline::NOW))
-    }
-
-    /// As [`recover`](Lock::recover), waiting at most `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// [`is_timeout`](Error::is_timeout) if it was not to be had in time; else as [`recover`](Lock::recover).
-    pub fn recover_timeout(&self, timeout: Duration) -> Result<LockGuard<'_>> {
-        self.recover_until(Deadline::after(timeout))
-    }
-
-    /// As [`recover`](Lock::recover), waiting at most until `deadline`.
-    ///
-    /// # Errors
-    ///
-    /// As [`recover_timeout`](Lock::recover_timeout).
-    pub fn recover_deadline(&self, deadline: Instant) -> Result<LockGuard<'_>> {
-        self.recover_until(Deadline::at(deadline))
-    }
-
-    fn recover_until(&self, until: Deadline) -> Result<LockGuard<'_>> {
-        let holding = self.acquire(until, Policy::Recover)?;
-        Ok(LockGuard::new(self, holding))
-    }
-
-    fn policy(&self) -> Policy {
-        if self.cell.ignore_owner_death.load(Ordering::Relaxed) == 1 {
-            Policy::Adopt
-        } else {
-            Policy::Report
-        }
-    }
+    forms!(
+        recover_until -> LockGuard<'_>: recover, try_recover, recover_timeout, recover_deadline;
+        "another live thread holds it"
+    );
 
     fn acquire(&self, until: Deadline, policy: Policy) -> Result<Holding> {
         let world = self.reference.world;
-        let me = world.me()?;
-        match self.cell.word.lock(me, world, until, policy) {
-            Outcome::Locked => Ok(Holding { me, recovered: false, dead: None }),
+        Holding::take(&self.cell.word, world, world.me()?, until, policy)
+    }
+
+    #[inline]
+    fn release(&self, holding: &Holding) {
+        if is_me(holding.me) {
+            holding.give_back(&self.cell.word);
+        }
+    }
+}
+
+impl core::fmt::Debug for Lock {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Lock")
+            .field("owner", &self.owner())
+            .field("owner_died", &self.is_left_by_the_dead())
+            .field("waiters", &self.cell.word.has_waiters())
+            .finish()
+    }
+}
+
+in_cell!(Lock);
+
+/// What a guard knows about its hold.
+#[derive(Clone, Copy)]
+pub(super) struct Holding {
+    pub(super) me: Id,
+    pub(super) recovered: bool,
+    pub(super) dead: Option<Owner>,
+}
+
+impl Holding {
+    /// Takes the word, waiting until `until`.
+    pub(super) fn take(
+        word: &'static WordLock,
+        world: &World,
+        me: Id,
+        until: Deadline,
+        policy: Policy,
+    ) -> Result<Holding> {
+        match word.lock(me, world, until, policy) {
+            Outcome::Locked => Ok(Holding::new(me)),
             Outcome::Adopted(dead) => {
                 let recovered = policy == Policy::Recover;
                 Ok(Holding { me, recovered, dead: dead.and_then(|id| Owner::of(world, id)) })
@@ -296,130 +214,21 @@ impl Lock {
         }
     }
 
-    /// Whether a live thread holds the lock at this moment.
-    pub fn is_locked(&self) -> bool {
-        self.live_owner().is_some()
-    }
-
-    /// The live thread that holds the lock at this moment.
-    pub fn owner(&self) -> Option<Owner> {
-        Owner::of(self.reference.world, self.live_owner()?)
-    }
-
-    fn live_owner(&self) -> Option<Id> {
-        self.cell.word.owner().filter(|&id| !self.reference.world.registry.is_dead(id))
-    }
-}
-
-/// A look without waiting that found the lock held is `Busy`, not a timeout.
-fn busy<T>(result: Result<T>) -> Result<T> {
-    result.map_err(|error| if error.is_timeout() { Error::simple(ErrorKind::Busy) } else { error })
-}
-
-impl core::fmt::Debug for Lock {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let owner = self.live_owner();
-        let dead =
-            self.cell.word.is_marked() || (owner.is_none() && self.cell.word.owner().is_some());
-        f.debug_struct("Lock")
-            .field("owner", &owner.and_then(|id| Owner::of(self.reference.world, id)))
-            .field("owner_died", &dead)
-            .field("waiters", &self.cell.word.has_waiters())
-            .finish()
-    }
-}
-
-impl serde::Serialize for Lock {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        handle::serialize(&self.reference, 0, serializer)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Lock {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Lock, D::Error> {
-        let (reference, _) = handle::deserialize(deserializer, Kind::Lock)?;
-        Ok(Lock::from_reference(reference))
-    }
-}
-
-/// What a guard knows about its hold.
-#[derive(Clone, Copy)]
-struct Holding {
-    me: Id,
-    recovered: bool,
-    dead: Option<Owner>,
-}
-
-impl Holding {
+    /// An ordinary hold.
     #[inline]
-    fn release(&self, cell: &LockCell) {
-        // In a forked child, or after the thread's place was lost, the hold is not this thread's to give back.
-        if !is_me(self.me) {
-            return;
-        }
-        if !self.recovered {
-            cell.word.unlock(self.me);
-        } else if std::thread::panicking() {
-            // The repair was not finished: the mark stays.
-            cell.word.unlock(self.me);
+    pub(super) fn new(me: Id) -> Holding {
+        Holding { me, recovered: false, dead: None }
+    }
+
+    /// Gives the word back. The caller is the thread that took it: in a forked child, or after the thread's place was lost,
+    /// the hold is not its to give back.
+    #[inline]
+    pub(super) fn give_back(&self, word: &WordLock) {
+        if self.recovered && !std::thread::panicking() {
+            word.unlock_recovered(self.me);
         } else {
-            cell.word.unlock_recovered(self.me);
+            // Not recovered, or the repair was not finished: the mark, if there is one, stays.
+            word.unlock(self.me);
         }
-    }
-}
-
-/// A held [`Lock`]; dropping it releases the lock and wakes a waiter.
-///
-/// It belongs to the thread that locked. A guard that is forgotten keeps the lock until its thread ends.
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct LockGuard<'a> {
-    lock: &'a Lock,
-    holding: Holding,
-    not_send: PhantomData<*const ()>,
-}
-
-impl<'a> LockGuard<'a> {
-    #[inline]
-    fn new(lock: &'a Lock, holding: Holding) -> LockGuard<'a> {
-        LockGuard { lock, holding, not_send: PhantomData }
-    }
-
-    /// The holder that died with the lock, in a guard of [`Lock::recover`]; `None` also when the system has given its place
-    /// to another thread since.
-    pub fn dead_owner(&self) -> Option<Owner> {
-        self.holding.dead
-    }
-}
-
-impl Drop for LockGuard<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.holding.release(self.lock.cell);
-    }
-}
-
-impl core::fmt::Debug for LockGuard<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("LockGuard").field("lock", self.lock).finish()
-    }
-}
-
-/// A held [`Lock`] with a handle to it, for keeping in a structure; else as [`LockGuard`].
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct OwnedLockGuard {
-    lock: Lock,
-    holding: Holding,
-    not_send: PhantomData<*const ()>,
-}
-
-impl Drop for OwnedLockGuard {
-    fn drop(&mut self) {
-        self.holding.release(self.lock.cell);
-    }
-}
-
-impl core::fmt::Debug for OwnedLockGuard {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("OwnedLockGuard").field("lock", &self.lock).finish()
     }
 }

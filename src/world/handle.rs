@@ -39,6 +39,9 @@ pub(crate) enum Kind {
     Lock = 1,
     Event = 2,
     Queue = 3,
+    RLock = 4,
+    Semaphore = 5,
+    BoundedSemaphore = 6,
 }
 
 impl Kind {
@@ -47,6 +50,9 @@ impl Kind {
             1 => "Lock",
             2 => "Event",
             3 => "Queue",
+            4 => "RLock",
+            5 => "Semaphore",
+            6 => "BoundedSemaphore",
             _ => "nothing that this version knows",
         }
     }

@@ -55,7 +55,9 @@ pub(crate) struct Slot {
     robust: [AtomicU64; 2],
     /// Bumped to make this process's keeper look at all slots.
     pub(crate) control: AtomicU32,
-    reserved_too: [AtomicU32; 3],
+    /// The last generation of which all threads were seen dead; of a process (cache).
+    pub(crate) gone: AtomicU32,
+    reserved: [AtomicU32; 2],
 }
 
 /// What belongs to a process; valid while `generation` is that of its slot.

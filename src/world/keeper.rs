@@ -166,6 +166,9 @@ impl Keeper {
                 continue;
             }
             self.seen[index] = state;
+            if testing::is_broken(Broken::NoReuseCheck) && state.is_alive() {
+                continue;
+            }
             if is_death(before, state) {
                 death = true;
                 let ids = [before, state].map(|state| ProcessId::in_slot(index, state));
@@ -215,7 +218,9 @@ impl Keeper {
         let registry = self.world.registry;
         let before = self.dying.len();
         self.dying.retain(|&(process, since)| {
-            if clock::now().saturating_sub(since) > VANISHED {
+            if clock::now().saturating_sub(since) > VANISHED
+                && !testing::is_broken(Broken::NoVanishedLook)
+            {
                 registry.mark_vanished_threads(process);
             }
             !registry.is_gone(process)
@@ -230,7 +235,8 @@ impl Keeper {
         if clock::now() < at || testing::is_broken(Broken::NoAlarm) {
             return;
         }
-        self.ring = self.world.records.ring().then(|| {
+        let unheard = self.world.records.ring() && !testing::is_broken(Broken::NoRepeat);
+        self.ring = unheard.then(|| {
             let pause = RINGS.get(number).map_or(LATER.as_nanos() as u64, |us| us * 1000);
             (clock::now() + pause, number + 1)
         });
@@ -240,6 +246,9 @@ impl Keeper {
         let now = clock::now();
         if now >= self.next_news_look {
             self.next_news_look = now + NEWS_LOOK.as_nanos() as u64;
+            if testing::is_broken(Broken::NoNewsLook) {
+                return;
+            }
             self.world.records.ring_for_old_news();
         }
     }

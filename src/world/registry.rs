@@ -35,6 +35,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::Ordering;
 use crate::sys::robust::{List, OWNER_DIED, TID_MASK, WAITERS};
 use crate::sys::thread;
+use crate::testing::{self, Broken};
 use crate::world::header::{Header, PROCESSES, SLOTS, Slot};
 
 /// Set, with the parent in the bits below, in the word of a child that has not started; above any `pid_max`.
@@ -204,7 +205,18 @@ impl Registry {
             // A slot is taken again only when its process was gone.
             return true;
         }
-        !state.is_alive() && self.threads_of(process).next().is_none()
+        if state.is_alive() {
+            return false;
+        }
+        // The dead do not come back: once seen, it is noted, and need not be looked for in all slots again.
+        let noted = &self.slot(process.slot()).gone;
+        let gone = noted.load(Ordering::Relaxed) == process.generation()
+            || testing::is_broken(Broken::GoneAtKeeper)
+            || self.threads_of(process).next().is_none();
+        if gone {
+            noted.fetch_max(process.generation(), Ordering::Relaxed);
+        }
+        gone
     }
 
     /// The slots of the live threads of a process, with their states.

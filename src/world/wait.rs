@@ -182,13 +182,17 @@ fn wake_at(address: *mut AtomicU32) {
 /// The calling thread's id in the world; takes a slot on first use.
 #[inline]
 pub(crate) fn me() -> Result<Id> {
-    if let Some(record) = RECORD.get() {
-        // A record that fork wiped reads 0, which is no id.
-        if let Some(id) = Id::from_private(record.id.load(Ordering::Relaxed)) {
-            return Ok(id);
-        }
+    match me_at_hand() {
+        Some(id) => Ok(id),
+        None => join(),
     }
-    join()
+}
+
+/// The calling thread's id, if it has taken a slot.
+#[inline]
+pub(crate) fn me_at_hand() -> Option<Id> {
+    // A record that fork wiped reads 0, which is no id.
+    Id::from_private(RECORD.get()?.id.load(Ordering::Relaxed))
 }
 
 /// Whether the calling thread is the one with this id, in the process that took it.

@@ -266,8 +266,8 @@ fn an_exit_inside_the_function_is_an_error_with_its_code() {
         let handle = process.handle();
         let error = process.join().unwrap_err();
         assert_eq!(error.child().unwrap().exit_code(), Some(code));
-        assert!(error.to_string().contains(&format!("exit code {code}")), "{error}");
-        assert!(format!("{error:?}").contains("before its function returned"), "{error:?}");
+        let end = format!("ended with exit code {code}: it ended before its function returned");
+        assert!(error.to_string().ends_with(&end), "{error}");
         assert_eq!(handle.wait().unwrap().code(), Some(code));
     }
 }
@@ -298,15 +298,18 @@ fn a_program_without_the_hook_does_not_take_its_function() {
     let process = Process::builder().executable("/bin/true").spawn(greet, ("x",)).unwrap();
     let error = process.join().unwrap_err();
     assert_eq!(error.child().unwrap().exit_code(), Some(0));
-    assert!(format!("{error:?}").contains("without taking its function"), "{error:?}");
-    assert!(format!("{error:?}").contains("start-up hook"), "{error:?}");
+    assert!(error.to_string().contains("without taking its function"), "{error}");
+    assert!(error.to_string().contains("start-up hook"), "{error}");
 }
 
 #[test]
 fn another_build_is_told_apart() {
     // The same bytes at another place are the same program; with a byte more they may be too, by their build id.
+    // A child copies: a process that another test starts meanwhile would inherit the descriptor that is written to, for a
+    // moment, and a file that is written to is not executed.
     let copy = scratch("copy");
-    fs::copy("/proc/self/exe", &copy).unwrap();
+    let write = |to: PathBuf| fs::copy("/proc/self/exe", to).unwrap();
+    Process::spawn(write, (&copy,)).unwrap().join().unwrap();
     let outcome =
         Process::builder().executable(&copy).spawn(greet, ("Alice",)).and_then(Process::join);
     fs::remove_file(&copy).unwrap();
@@ -433,10 +436,12 @@ fn signals_are_as_main_would_find_them() {
         };
         (field("SigBlk:"), field("SigIgn:"))
     };
+    // Not libc's own, 32 and 33: what posix_spawn does with them differs from one libc to the next.
+    const OURS: u64 = !(0b11 << 31);
     let here = look();
     let (blocked, ignored) = Process::spawn(look, ()).unwrap().join().unwrap();
-    assert_eq!(blocked, 0);
-    assert_eq!(ignored, here.1, "SIGPIPE ignored as in main, the rest as in the parent");
+    assert_eq!(blocked & OURS, 0);
+    assert_eq!(ignored & OURS, here.1 & OURS, "SIGPIPE ignored as in main, the rest as in the parent");
     assert_ne!(ignored & 1 << 12, 0);
 }
 
@@ -566,7 +571,7 @@ fn a_status_that_somebody_else_took_is_unknown_and_the_result_is_not() {
         assert!(!handle.is_alive());
         assert_eq!(process.join().unwrap(), "hello Alice");
         let error = handle.wait().unwrap_err();
-        assert!(error.is_child() && format!("{error:?}").contains("SIGCHLD"), "{error:?}");
+        assert!(error.is_child() && error.to_string().contains("SIGCHLD"), "{error}");
         assert!(!has_zombie());
     };
     Process::spawn(body, ()).unwrap().join().unwrap();

@@ -215,11 +215,14 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
         Ok(board) => board,
         Err(error) => panic!("cannot open the board of the harness at {board}: {error}"),
     };
-    testing::set_slices(board.slices.load(Relaxed) != 0);
+    let slices = board.slices.load(Relaxed) != 0;
+    testing::set_slices(slices);
     testing::set_spin(board.spin.load(Relaxed) != 0);
-    if board.broken_seats.load(Relaxed) >> seat & 1 == 1 {
-        testing::set_broken(broken(board.broken.load(Relaxed)));
-    }
+    testing::set_broken(match broken(board.broken.load(Relaxed)) {
+        // The keeper's look for old news, once a second, is a slice as well.
+        None if !slices => Some(Broken::NoNewsLook),
+        broken => broken,
+    });
     let index = seat as usize;
     let seat = &board.seats[index];
     seat.pid.store(std::process::id().cast_signed(), Relaxed);

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// Actors at one time, victims included.
 pub(crate) const SEATS: usize = 12;
 /// What one answer can hold.
-pub(crate) const RESULTS: usize = 64;
+pub(crate) const RESULTS: usize = 256;
 /// Messages of one putter of the soak that can be told apart.
 pub(crate) const TALLIES: usize = 1 << 18;
 
@@ -187,9 +187,8 @@ pub(crate) struct Teller {
 pub(crate) struct Board {
     pub(crate) slices: AtomicU32,
     pub(crate) spin: AtomicU32,
-    /// Which deliberately broken variant the actors shall run, by bit of their seat.
+    /// Which deliberately broken variant the actors shall run.
     pub(crate) broken: AtomicU32,
-    pub(crate) broken_seats: AtomicU32,
     pub(crate) seats: [Seat; SEATS],
     pub(crate) soak: Soak,
 }

@@ -1,4 +1,4 @@
-//! The director: makes the actors, gives orders, waits for them with a deadline, keeps the books.
+//! The director: makes the actors, gives orders, and waits for them with a deadline.
 //!
 //! Seats 0 and 1 are the *sleepers*, seat 2 is the *barger*; the seats above are for *victims*, of
 //! which the next one is always being started while the last one is still in use. What the scripts
@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use multiproc::Process;
 
-use super::actor::{Code, Kind, PAGES, Props, TORN, Verb, act};
-use super::board::{AFTER, BEFORE, RESULTS, SEATS, Seat, Shared};
+use super::actor::{Code, Props, Verb, act};
+use super::board::{BEFORE, RESULTS, SEATS, Seat, Shared};
+use super::books::Books;
 use super::ptrace::{self, Tracee};
 use super::watch;
 
@@ -77,26 +78,6 @@ pub(crate) struct Settings {
     pub(crate) patience: Duration,
 }
 
-/// The books of one point.
-#[derive(Debug, Default)]
-pub(crate) struct Books {
-    /// Messages put by others than the victim, in order; those with the same turn were put at once.
-    due: Vec<(u64, usize)>,
-    turn: usize,
-    /// Messages got, by whom.
-    seen: Vec<(usize, u64)>,
-    /// What the victim puts.
-    pub(crate) own: Vec<u64>,
-    /// How many the victim gets at most.
-    pub(crate) takes: usize,
-    /// Pages of these that are counted already.
-    counted: usize,
-    /// Whether the sleepers were given their part.
-    pub(crate) started: bool,
-    /// Whether the barger holds the lock.
-    pub(crate) barger_holds: bool,
-}
-
 /// What an actor answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -120,15 +101,16 @@ pub(crate) struct Director {
     /// The seat of the next one, which is coming up.
     next: Option<usize>,
     /// The victim, while it stands still.
-    stopped: Option<Tracee>,
+    pub(super) stopped: Option<Tracee>,
     /// Nobody may wait for the stopped victim.
     strict: bool,
     pub(crate) fate: Fate,
     /// Killed or stopped in its sleep.
     pub(crate) slept: bool,
-    next_id: u64,
-    /// Records that went through the queue of pages; nothing is left in it.
-    pages: usize,
+    /// For `books`: the last message's number, and the records that went through the queue of pages,
+    /// in which nothing is left.
+    pub(super) next_id: u64,
+    pub(super) pages: usize,
     /// Waits that ended only after the stopped victim was let go.
     pub(crate) excused: usize,
     pub(crate) books: Books,
@@ -141,7 +123,6 @@ impl Director {
         board.slices.store(settings.slices.into(), Relaxed);
         board.spin.store(settings.spin.into(), Relaxed);
         board.broken.store(settings.broken, Relaxed);
-        board.broken_seats.store(u32::MAX, Relaxed);
         let mut director = Self {
             board,
             path: Shared::path(&file),
@@ -479,6 +460,13 @@ impl Director {
 
     // The victim's fate.
 
+    /// Clears the books and the rest of what is known about the last point.
+    pub(crate) fn begin_point(&mut self) {
+        self.books = Books::default();
+        self.slept = false;
+        self.strict = false;
+    }
+
     /// Lets fate strike. `slept`: the victim was found asleep. `strict`: nobody may depend on it.
     pub(crate) fn strike(&mut self, mut tracee: Tracee, slept: bool, strict: bool) -> Outcome {
         self.slept = slept;
@@ -508,7 +496,7 @@ impl Director {
     }
 
     /// Lets a stopped victim go on.
-    fn let_go(&mut self) -> Outcome {
+    pub(super) fn let_go(&mut self) -> Outcome {
         match self.stopped.take() {
             Some(tracee) => Ok(tracee.release()?),
             None => Ok(()),
@@ -532,7 +520,7 @@ impl Director {
         }
         self.let_go()?;
         let deadline = Instant::now() + self.settings.patience;
-        while !self.seat(seat).await_finished(Instant::now() + Duration::from_millis(10)) {
+        while !self.seat(seat).await_finished(Instant::now() + Duration::from_millis(20)) {
             if Instant::now() >= deadline {
                 let what = doing(self.seat(seat));
                 return Err(Trouble::Hang(format!("the victim, let go, does not finish {what}")));
@@ -541,175 +529,7 @@ impl Director {
         }
         let results = self.finish_well(seat)?;
         if self.books.takes > 0 {
-            self.books.seen.extend(results.into_iter().map(|id| (seat, id)));
-        }
-        Ok(())
-    }
-
-    // The books.
-
-    /// Clears them for the next point.
-    pub(crate) fn open_books(&mut self) {
-        self.books = Books::default();
-        self.slept = false;
-        self.strict = false;
-    }
-
-    /// A number that no message had.
-    pub(crate) fn id(&mut self) -> u64 {
-        self.next_id += 4;
-        self.next_id
-    }
-
-    /// Has `seat` put a message, and waits for it.
-    pub(crate) fn put(&mut self, seat: usize, kind: Kind) -> Outcome {
-        let id = self.due(1);
-        self.must(seat, Verb::Put, [kind as u64, id]).map(drop)
-    }
-
-    /// Has `seat` put a message if there is room.
-    pub(crate) fn try_put(&mut self, seat: usize, kind: Kind) -> Outcome {
-        let id = self.id();
-        let answer = self.call(seat, Verb::TryPut, [kind as u64, id])?;
-        match answer.code {
-            Code::Fine => {
-                // Others may be in the middle of a put: no order among them.
-                self.books.due.push((id, self.books.turn));
-                Ok(())
-            }
-            Code::Full => Ok(()),
-            Code::Busy if self.stopped.is_some() => Ok(()),
-            _ => Err(self.unexpected(seat, &answer)),
-        }
-    }
-
-    /// Has `seat` put a message, and waits until that blocks.
-    pub(crate) fn lull_put(&mut self, seat: usize, kind: Kind, at_once: bool) -> Outcome<bool> {
-        let id = self.due(usize::from(!at_once));
-        self.lull(seat, Verb::Put, [kind as u64, id])
-    }
-
-    fn due(&mut self, turns: usize) -> u64 {
-        let id = self.id();
-        self.books.turn += turns;
-        self.books.due.push((id, self.books.turn));
-        id
-    }
-
-    /// Has `seat` get one, which must be there or come.
-    pub(crate) fn get(&mut self, seat: usize, kind: Kind) -> Outcome {
-        let got = self.must(seat, Verb::Get, [kind as u64, 0])?;
-        self.saw(seat, &got);
-        Ok(())
-    }
-
-    /// Has `seat` get one if there is one.
-    pub(crate) fn try_get(&mut self, seat: usize, kind: Kind) -> Outcome {
-        let answer = self.call(seat, Verb::TryGet, [kind as u64, 0])?;
-        match answer.code {
-            Code::Fine => self.saw(seat, &answer.results),
-            Code::Empty => {}
-            Code::Busy if self.stopped.is_some() => {}
-            _ => return Err(self.unexpected(seat, &answer)),
-        }
-        Ok(())
-    }
-
-    /// Has the barger get all there is; how many there were.
-    pub(crate) fn drain(&mut self, kind: Kind) -> Outcome<usize> {
-        let mut answer = self.call(BARGER, Verb::Drain, [kind as u64, 0])?;
-        let mut got = std::mem::take(&mut answer.results);
-        if answer.code == Code::Busy && self.stopped.is_some() {
-            // The stopped victim is inside; what it holds up is had later.
-            self.excused += 1;
-            self.let_go()?;
-            answer = self.call(BARGER, Verb::Drain, [kind as u64, 0])?;
-            got.append(&mut answer.results);
-        }
-        self.saw(BARGER, &got);
-        if answer.code == Code::Fine {
-            Ok(got.len())
-        } else {
-            Err(self.unexpected(BARGER, &answer))
-        }
-    }
-
-    /// Notes what a getter of before brought back.
-    pub(crate) fn saw(&mut self, seat: usize, got: &[u64]) {
-        self.books.seen.extend(got.iter().map(|&id| (seat, id)));
-    }
-
-    /// Puts and gets pages until the next one put, or got, is the first of a chunk.
-    pub(crate) fn turn_pages(&mut self) -> Outcome {
-        while self.pages == 0 || !self.pages.is_multiple_of(PAGES) {
-            let id = self.id();
-            self.must(BARGER, Verb::Put, [Kind::Page as u64, id])?;
-            if self.must(BARGER, Verb::Get, [Kind::Page as u64, 0])? != [id] {
-                return Err(Trouble::Violation("a page was not got as it was put".into()));
-            }
-            self.pages += 1;
-        }
-        Ok(())
-    }
-
-    /// Every message was delivered once and in order, but for the victim's own.
-    pub(crate) fn balance(&mut self, victim: usize, kind: Kind) -> Outcome {
-        let Books { due, seen, own, takes, .. } = &self.books;
-        let count = |id: u64| seen.iter().filter(|entry| entry.1 == id).count();
-        let say = |what: String| {
-            Err(Trouble::Violation(format!("{what}; put {due:?}, own {own:?}, got {seen:?}")))
-        };
-        if count(TORN) > 0 {
-            return say("a message is torn".into());
-        }
-        for &(_, id) in seen {
-            if !own.contains(&id) && !due.iter().any(|entry| entry.0 == id) {
-                return say(format!("message {id} was never put"));
-            }
-            if count(id) > 1 {
-                return say(format!("message {id} was delivered {} times", count(id)));
-            }
-        }
-        let missing = due.iter().filter(|entry| count(entry.0) == 0).count();
-        let (least, most) = match (self.fate, self.reached(victim)) {
-            // What it got was seen, and added.
-            (Fate::Stop, _) => (0, 0),
-            (_, BEFORE) => (0, 0),
-            (_, AFTER) => ((*takes).min(1), *takes),
-            _ if self.slept => (0, 0),
-            _ => (0, *takes),
-        };
-        if missing < least || missing > most {
-            return say(format!("{missing} messages are missing, {least} to {most} may be"));
-        }
-        let arrived = own.iter().take_while(|&&id| count(id) == 1).count();
-        if own.iter().skip(arrived).any(|&id| count(id) > 0) {
-            return say("a later message of the victim arrived without an earlier one".into());
-        }
-        let (least, most) = match (self.fate, self.reached(victim)) {
-            (Fate::Stop, _) | (_, AFTER) => (own.len(), own.len()),
-            (_, BEFORE) => (0, 0),
-            _ if self.slept => (0, 0),
-            _ => (0, own.len()),
-        };
-        if arrived < least || arrived > most {
-            return say(format!("{arrived} of the victim's messages arrived"));
-        }
-        for seat in 0..SEATS {
-            let turns = seen.iter().filter(|entry| entry.0 == seat);
-            let turns = turns.filter_map(|entry| due.iter().find(|due| due.0 == entry.1));
-            if !turns.map(|due| due.1).is_sorted() {
-                return say(format!("{} got messages out of order", name(seat)));
-            }
-        }
-        if kind.len(&self.props) != 0 {
-            let left = kind.len(&self.props);
-            return say(format!("an emptied queue says it holds {left}"));
-        }
-        if kind == Kind::Page {
-            let records = due.len() + arrived;
-            self.pages += records - self.books.counted;
-            self.books.counted = records;
+            self.saw(seat, &results);
         }
         Ok(())
     }

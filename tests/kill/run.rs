@@ -317,7 +317,7 @@ fn run_scenario(scenario: &Scenario, all: bool, fixed: bool, sums: &mut Sums) {
             case.set(Settings { slices: true, ..settings });
         }
         // Without the short way a late point costs all the steps before it.
-        let count = if fixed { count } else { count.min(4_000_000 / len).max(8) };
+        let count = if fixed { count } else { count.min(300_000 / len).max(8) };
         let every = count == usize::MAX || count > len;
         let points = if every { trace.every() } else { trace.sample(count) };
         case.walk(fate, points, count == usize::MAX, &trace, fixed);

@@ -129,7 +129,7 @@ pub(crate) fn play(
     reached: &mut Option<Reached>,
 ) -> Outcome {
     watch::doing(&format!("{} {:?} {point}", scenario.name, director.fate));
-    director.open_books();
+    director.begin_point();
     let victim = director.victim(scenario.cold)?;
     director.prepare_next()?;
     scenario.arrange(director, victim)?;

@@ -85,12 +85,12 @@ mod pop;
 mod push;
 mod walk;
 
-use super::news::News;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
 use crate::world::cells;
 use crate::world::handle::{CONSUMER, CellRef, Found as RoleFound, Kind, PRODUCER, Parcel};
+use crate::world::news::News;
 use crate::world::registry::Id;
 use crate::world::word_lock::{Outcome, Policy, WordLock};
 use crate::world::{Shared, World};

@@ -1,0 +1,113 @@
+//! The alarm: with the real keeper, whoever sleeps for something that a death decides looks after that death.
+
+use super::{check, check_deaths};
+use crate::sim;
+use crate::sys::atomic::AtomicU32;
+use crate::sys::clock::Deadline;
+use crate::world::keeper::keep;
+use crate::world::registry::{Id, first};
+use crate::world::wait::Wait;
+use crate::world::{self, World};
+
+/// Sleeps until `over`, which only deaths decide.
+fn sleep_until(world: &World, word: &'static AtomicU32, over: impl Fn() -> bool) {
+    while !over() {
+        world.sleep(word, 0, Deadline::NEVER, Wait::News(None), || !over());
+    }
+}
+
+/// The keepers may end.
+fn end(worlds: &[&'static World]) {
+    sim::set_over();
+    for world in worlds {
+        world.bump(world.registry.slot(world.this_process().slot()));
+    }
+}
+
+fn word() -> &'static AtomicU32 {
+    sim::keep(AtomicU32::new(0))
+}
+
+fn id_of(world: &'static World, thread: usize) -> Id {
+    sim::as_thread(thread, || world.me().expect("its id"))
+}
+
+/// A thread of another process dies, with its keeper or after it, while one sleeps until it is dead.
+fn thread_dies(keeper_first: bool) {
+    let worlds = world::make(&[&[0], &[2]]);
+    let (world, other, word) = (worlds[0], worlds[1], word());
+    let thread = id_of(other, 2);
+    let keeper = sim::spawn(1, move || keep(world, || ()));
+    let kernel = sim::spawn(3, move || {
+        let (one, two) =
+            if keeper_first { (first(1), thread) } else { (thread, first(1)) };
+        other.kernel_marks(one);
+        other.kernel_marks(two);
+    });
+    sleep_until(world, word, || world.registry.is_dead(thread));
+    end(&[world]);
+    sim::join(kernel);
+    sim::join(keeper);
+}
+
+pub(super) fn keeper_then_thread() {
+    thread_dies(true);
+}
+
+pub(super) fn thread_then_keeper() {
+    thread_dies(false);
+}
+
+#[test]
+fn a_dead_owner_is_seen() {
+    check("alarm, the keeper's word first", 2, keeper_then_thread);
+    check("alarm, the thread's word first", 2, thread_then_keeper);
+}
+
+/// The same for the whole process: what it had is free only when all its threads are marked.
+pub(super) fn process_dies() {
+    let worlds = world::make(&[&[0], &[2]]);
+    let (world, other, word) = (worlds[0], worlds[1], word());
+    let thread = id_of(other, 2);
+    let keeper = sim::spawn(1, move || keep(world, || ()));
+    let kernel = sim::spawn(3, move || {
+        other.kernel_marks(first(1));
+        other.kernel_marks(thread);
+    });
+    sleep_until(world, word, || world.registry.is_gone(first(1)));
+    end(&[world]);
+    sim::join(kernel);
+    sim::join(keeper);
+}
+
+#[test]
+fn a_process_that_is_gone_is_seen() {
+    check("alarm, the whole process", 2, process_dies);
+}
+
+/// The keeper that the kernel woke dies itself, at any step, before it has told the others.
+pub(super) fn the_first_to_know_dies(steps: u32) -> bool {
+    // Process 0 sleeps and has a keeper, process 1 has the keeper that dies, process 2 dies first.
+    let worlds = world::make(&[&[0], &[], &[]]);
+    let (world, next, word) = (worlds[0], worlds[1], word());
+    let died = sim::keep(core::cell::Cell::new(false));
+    let keeper = sim::spawn(1, move || keep(world, || ()));
+    let victim = sim::spawn(2, move || {
+        died.set(sim::dying_at(steps, || keep(next, || ())));
+        if died.get() {
+            next.kernel_marks(first(1));
+        }
+    });
+    let kernel = sim::spawn(3, move || next.kernel_marks(first(2)));
+    sleep_until(world, word, || world.registry.is_gone(first(2)));
+    end(&[world, next]);
+    sim::join(kernel);
+    sim::join(keeper);
+    sim::join(victim);
+    died.get()
+}
+
+#[test]
+fn a_keeper_that_dies_with_the_news_is_replaced() {
+    check_deaths("alarm, a keeper dies too", 1, the_first_to_know_dies);
+}

@@ -1,0 +1,118 @@
+//! Handing a block over: from a putter to the queue, from the queue to a getter, under the eyes of a sweep.
+
+use super::{check, check_deaths};
+use crate::sim;
+use crate::sys::atomic::Ordering;
+use crate::world::arena::{Block, Held};
+use crate::world::cells::{self, Cell, CellId, UsedCells};
+use crate::world::registry::Id;
+use crate::world::{self, World};
+use loom::cell::UnsafeCell;
+
+/// The queue's head before the message, the message's position, and the head after it.
+const BEFORE: u64 = 8;
+const POSITION: u32 = 9;
+const PAST: u64 = 10;
+
+struct Shared {
+    block: Block,
+    cell: &'static Cell,
+    /// Stands for the bytes of the block.
+    data: UnsafeCell<u32>,
+}
+
+fn shared(holder: Id) -> &'static Shared {
+    let cell = Cell::new();
+    sim::create(&cell.payload[0], BEFORE);
+    for thread in 0..3 {
+        sim::as_thread(thread, || cells::ONLY.set(Some(cell)));
+    }
+    sim::keep(Shared { block: Block::held_by(holder, 64, 0), cell, data: UnsafeCell::new(0) })
+}
+
+impl Shared {
+    /// Looks at the block as a sweep does; if it is free somebody else gets it and writes.
+    fn sweep(&self, world: &World) -> bool {
+        let free = !Held { world }.is_block_used(&self.block, &UsedCells);
+        if free && sim::is_alive() {
+            // SAFETY: loom finds out whether anybody else is at the bytes.
+            self.data.with_mut(|data| unsafe { *data = 99 });
+        }
+        free
+    }
+
+    /// A getter's steps with a large record.
+    fn get(&self, me: Id) {
+        self.block.set_holder(Some(me));
+        // The head: the record is taken.
+        self.cell.payload[0].store(PAST, Ordering::Release);
+        self.copy();
+    }
+
+    fn copy(&self) {
+        if sim::is_alive() {
+            // SAFETY: as above.
+            assert_ne!(self.data.with(|data| unsafe { *data }), 99, "foreign bytes");
+        }
+    }
+}
+
+pub(super) fn a_getter_takes_it() {
+    let worlds = world::make(&[&[0, 1]]);
+    let world = worlds[0];
+    let me = world.me().expect("an id");
+    let shared = shared(me);
+    shared.block.give_to(CellId::ONLY, POSITION);
+    let sweeper = sim::spawn(1, move || assert!(!shared.sweep(world), "free in a living getter's hands"));
+    shared.get(me);
+    sim::join(sweeper);
+}
+
+#[test]
+fn a_sweep_leaves_what_a_getter_takes() {
+    check("arena, a getter takes a block", 4, a_getter_takes_it);
+}
+
+pub(super) fn a_putter_gives_it() {
+    let worlds = world::make(&[&[0, 1]]);
+    let world = worlds[0];
+    let me = world.me().expect("an id");
+    let shared = shared(me);
+    let sweeper = sim::spawn(1, move || assert!(!shared.sweep(world), "free on its way to the queue"));
+    shared.block.give_to(CellId::ONLY, POSITION);
+    shared.copy();
+    sim::join(sweeper);
+}
+
+#[test]
+fn a_sweep_leaves_what_a_putter_gives() {
+    check("arena, a putter gives a block", 4, a_putter_gives_it);
+}
+
+/// The getter dies at any step: the block is the queue's still, or free once the getter is known to be dead.
+pub(super) fn the_getter_dies(steps: u32) -> bool {
+    let worlds = world::make(&[&[0, 1], &[2]]);
+    let (world, other) = (worlds[0], worlds[1]);
+    let victim_id = sim::as_thread(2, || other.me().expect("its id"));
+    let shared = shared(victim_id);
+    shared.block.give_to(CellId::ONLY, POSITION);
+    let died = sim::keep(core::cell::Cell::new(false));
+    let victim = sim::spawn(2, move || {
+        died.set(sim::dying_at(steps, || shared.get(victim_id)));
+        if died.get() {
+            other.kernel_marks(victim_id);
+        }
+    });
+    // If this finds it free, nobody may be at the bytes any more.
+    shared.sweep(world);
+    sim::join(victim);
+    let taken = shared.cell.payload[0].load(Ordering::SeqCst) == PAST;
+    let free = shared.sweep(world);
+    assert_eq!(free, taken && died.get(), "taken: {taken}, died: {}", died.get());
+    died.get()
+}
+
+#[test]
+fn a_getter_that_dies_leaves_the_block_to_the_queue_or_to_nobody() {
+    check_deaths("arena, a getter dies", 3, the_getter_dies);
+}

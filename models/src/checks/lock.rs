@@ -1,0 +1,79 @@
+//! The lock word: one inside at a time, what the one wrote is seen by the next, nobody sleeps for ever.
+
+use super::{check, check_deaths};
+use crate::sim;
+use crate::sys::atomic::AtomicU32;
+use crate::sys::clock::Deadline;
+use crate::world::word_lock::{Outcome, Policy, WordLock};
+use crate::world::{self, World};
+use loom::cell::UnsafeCell;
+
+#[repr(C)]
+struct Guarded {
+    lock: [AtomicU32; 2],
+    data: UnsafeCell<u32>,
+}
+
+fn guarded() -> &'static Guarded {
+    sim::keep(Guarded { lock: [AtomicU32::new(0), AtomicU32::new(0)], data: UnsafeCell::new(0) })
+}
+
+impl Guarded {
+    fn lock(&'static self) -> &'static WordLock {
+        // SAFETY: a WordLock is two of these words.
+        unsafe { &*core::ptr::from_ref(&self.lock).cast::<WordLock>() }
+    }
+
+    /// Locks, looks whether it is alone, unlocks.
+    fn use_once(&'static self, world: &World) {
+        let me = world.me().expect("a thread of the model");
+        let outcome = self.lock().lock(me, world, Deadline::NEVER, Policy::Adopt);
+        assert!(matches!(outcome, Outcome::Locked | Outcome::Adopted(_)), "{outcome:?}");
+        if sim::is_alive() {
+            // SAFETY: loom finds out whether another thread is here at the same time.
+            self.data.with_mut(|data| unsafe { *data += 1 });
+        }
+        self.lock().unlock(me);
+    }
+}
+
+pub(super) fn three_lock_once() {
+    let worlds = world::make(&[&[0, 1, 2]]);
+    let (world, guarded) = (worlds[0], guarded());
+    let one = sim::spawn(1, move || guarded.use_once(world));
+    let two = sim::spawn(2, move || guarded.use_once(world));
+    guarded.use_once(world);
+    sim::join(one);
+    sim::join(two);
+    // SAFETY: the others have ended.
+    assert_eq!(guarded.data.with(|data| unsafe { *data }), 3);
+}
+
+#[test]
+fn three_exclude_each_other_and_all_come_through() {
+    check("lock, three once each", 2, three_lock_once);
+}
+
+/// Two survivors of one process and one of another that dies at its step number `steps`.
+pub(super) fn one_of_three_dies(steps: u32) -> bool {
+    let worlds = world::make(&[&[0, 1], &[2]]);
+    let (world, other, guarded) = (worlds[0], worlds[1], guarded());
+    let died = sim::keep(core::cell::Cell::new(false));
+    let victim = sim::spawn(2, move || {
+        died.set(sim::dying_at(steps, || guarded.use_once(other)));
+        if died.get() {
+            other.kernel_marks(sim::as_thread(2, || other.me().expect("its id")));
+            world.alarm();
+        }
+    });
+    let survivor = sim::spawn(1, move || guarded.use_once(world));
+    guarded.use_once(world);
+    sim::join(survivor);
+    sim::join(victim);
+    died.get()
+}
+
+#[test]
+fn a_death_at_any_step_stops_nobody() {
+    check_deaths("lock, one of three dies", 2, one_of_three_dies);
+}

@@ -1,0 +1,57 @@
+//! The models. Each says in its name what holds; `weakened` shows that each can fail.
+
+use crate::sim;
+use std::time::Instant;
+
+mod alarm;
+mod arena;
+mod event;
+mod lock;
+mod queue;
+mod registry;
+mod weakened;
+
+/// Checks `model` in all executions with at most so many preemptions, and says how many there were.
+fn check(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let before = sim::executions();
+    let start = Instant::now();
+    explore(preemptions, model);
+    println!("{name}: {} executions, {:.1?}", sim::executions() - before, start.elapsed());
+}
+
+fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.max_threads = sim::THREADS;
+    builder.max_branches = 20_000;
+    builder.preemption_bound = Some(preemptions);
+    builder.check(move || {
+        sim::begin();
+        model();
+    });
+}
+
+/// Checks `model(steps)`, in which someone dies before step `steps`, for every number of steps until nobody does any more.
+/// `model` tells by its answer whether someone died.
+fn check_deaths(name: &str, preemptions: usize, model: impl Fn(u32) -> bool + Sync + Send + Copy + 'static) {
+    let before = sim::executions();
+    let start = Instant::now();
+    let mut steps = 0;
+    loop {
+        let died = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let some = died.clone();
+        explore(preemptions, move || {
+            if model(steps) {
+                some.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        });
+        if !died.load(std::sync::atomic::Ordering::Relaxed) {
+            break;
+        }
+        steps += 1;
+    }
+    println!(
+        "{name}: a death at each of {steps} steps, {} executions, {:.1?}",
+        sim::executions() - before,
+        start.elapsed()
+    );
+}

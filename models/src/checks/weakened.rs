@@ -1,0 +1,78 @@
+//! Every weakened variant of `build.rs` is caught by a model.
+
+use super::{alarm, arena, event, explore, lock, queue, registry};
+use crate::sim;
+
+type Model = fn();
+type Deaths = fn(u32) -> bool;
+
+/// What must fail: a model, or one with a death at one of the first so many steps.
+enum Catcher {
+    Model(Model),
+    Deaths(Deaths, u32),
+}
+use Catcher::{Deaths as D, Model as M};
+
+const CAUGHT: &[(&str, Catcher)] = &[
+    ("unlock_stores_zero", M(lock::three_lock_once)),
+    ("unlock_is_relaxed", M(lock::three_lock_once)),
+    ("lock_is_relaxed", M(lock::three_lock_once)),
+    ("no_second_wake", M(lock::three_lock_once)),
+    ("no_look_before_sleep", D(lock::one_of_three_dies, 40)),
+    ("adoption_drops_waiters", D(lock::one_of_three_dies, 60)),
+    ("cleared_without_count", M(queue::two_putters)),
+    ("wake_does_not_count", M(queue::one_put_one_get)),
+    ("no_barrier_in_tell", M(queue::one_put_one_get)),
+    ("no_barrier_in_arm", M(queue::one_put_one_get)),
+    ("set_does_not_count", M(event::pulse_reaches_a_sleeper)),
+    ("set_is_relaxed", M(event::set_publishes)),
+    ("set_wakes_nobody", M(event::set_publishes)),
+    ("acknowledges_unpublished", M(alarm::keeper_then_thread)),
+    ("looks_before_publishing", M(alarm::keeper_then_thread)),
+    ("raises_relaxed_without_barrier", M(alarm::keeper_then_thread)),
+    ("rings_once", M(alarm::keeper_then_thread)),
+    ("no_second_alarm", M(alarm::keeper_then_thread)),
+    ("gone_with_its_keeper", M(registry::gone_writes_no_more)),
+    ("generation_ignored", M(registry::two_take)),
+    ("holder_seen_once", M(arena::a_getter_takes_it)),
+    ("holder_cleared_first", M(arena::a_putter_gives_it)),
+    ("tail_is_relaxed", M(queue::one_put_one_get)),
+    ("head_is_relaxed", M(queue::room_for_one)),
+];
+
+/// The message of the failure, if there was one.
+fn failure(f: impl FnOnce()) -> Option<String> {
+    let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).err()?;
+    let text = payload.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| payload.downcast_ref::<&str>().map(|text| text.to_string()));
+    Some(text.unwrap_or_else(|| "(no message)".into()))
+}
+
+#[test]
+fn every_weakened_variant_is_caught() {
+    let mut missed = Vec::new();
+    for (name, catcher) in CAUGHT {
+        let before = sim::executions();
+        let found = sim::with_mutant(name, || match *catcher {
+            M(model) => failure(|| explore(3, model)),
+            D(model, most) => (0..most).find_map(|steps| {
+                failure(|| explore(2, move || drop(model(steps)))).map(|text| format!("at step {steps}: {text}"))
+            }),
+        });
+        let executions = sim::executions() - before;
+        match found {
+            Some(text) => {
+                let line = text.lines().next().unwrap_or_default();
+                println!("{name}: caught after {executions} executions: {line}");
+            }
+            None => {
+                println!("{name}: NOT caught in {executions} executions");
+                missed.push(*name);
+            }
+        }
+    }
+    for name in sim::MUTANTS {
+        assert!(CAUGHT.iter().any(|(caught, _)| caught == name), "{name} is tried nowhere");
+    }
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}

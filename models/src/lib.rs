@@ -1,0 +1,51 @@
+//! Models of the protocols, checked with loom: all interleavings of two or three threads up to a number of preemptions, and
+//! what weak memory allows in each.
+//!
+//! The code under test is the package's own. `build.rs` copies it, and the seam is where it always was: `crate::sys` is this
+//! crate's here, with loom's atomics ([`sys::atomic`]), a table of sleepers for a futex ([`sys::futex`]) and a clock that
+//! stands still ([`sys::clock`]). What the copies need of their surroundings is in [`world`] and [`channel`].
+//!
+//! - A *death* is a thread that returns at a step given from outside, at each of its atomic accesses and system calls in
+//!   turn ([`sim::dying_at`]); then its words are marked as the kernel does it. Nothing of it runs afterwards.
+//! - A *weakened* variant is a line of code replaced by another ([`sim::with_mutant`]); `checks` shows for each that the
+//!   models catch it.
+//!
+//! ```sh
+//! cargo test --release -p multiproc-models -- --nocapture
+//! ```
+//!
+//! # What the models do not see
+//!
+//! `SeqCst` stores and read-modify-writes count as full barriers here, as on x86-64; loom knows no total order of `SeqCst`
+//! accesses. The ring is checked with empty records: that a record is there once the tail says so shows in its first word.
+//! Moves between chunks, large records and handles in messages are left to the kill harness.
+
+#![cfg_attr(not(test), allow(dead_code))]
+#![allow(unreachable_pub)]
+
+/// A module copied from the package.
+macro_rules! copied {
+    ($name:literal) => {
+        include!(concat!(env!("OUT_DIR"), "/", $name, ".rs"));
+    };
+}
+
+#[allow(unused, private_interfaces, clippy::all, reason = "a copy")]
+mod error {
+    copied!("error");
+}
+#[allow(unused, private_interfaces, clippy::all, reason = "a copy")]
+mod testing {
+    copied!("testing");
+}
+mod channel;
+mod sim;
+mod sync;
+mod sys;
+mod world;
+
+#[allow(unused_imports, reason = "the copies name them")]
+pub(crate) use error::{Error, Result};
+
+#[cfg(test)]
+mod checks;

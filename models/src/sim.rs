@@ -1,0 +1,271 @@
+//! What a model needs beside loom: which thread runs, who dies when, which weakened variant is on, and memory that is zero at
+//! first.
+//!
+//! Loom runs all threads of a model one at a time on the thread of the test, and switches only in its own calls. So this state
+//! needs no lock, and code between two such calls is one step.
+
+use loom::sync::atomic::AtomicU64 as Word;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+include!(concat!(env!("OUT_DIR"), "/mutants.rs"));
+
+/// Slots for threads in a model.
+pub(crate) const THREADS: usize = 5;
+
+/// What ends a thread that dies.
+struct Killed;
+
+#[derive(Default)]
+struct Sim {
+    /// Steps that each thread has left before it dies.
+    left: [Option<u32>; THREADS],
+    dead: [bool; THREADS],
+    over: bool,
+    regions: Vec<Box<[u64]>>,
+    used: usize,
+    /// Words made in this execution, and where their addresses stand.
+    words: Vec<*mut Word>,
+    created: Vec<*mut *mut Word>,
+    kept: Vec<Box<dyn Any>>,
+    locals: HashMap<(usize, usize), Box<dyn Any>>,
+}
+
+thread_local! {
+    static SIM: RefCell<Sim> = RefCell::default();
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+    static MUTANT: Cell<Option<&'static str>> = const { Cell::new(None) };
+    static CLOCK: Cell<u64> = const { Cell::new(0) };
+    static TICK: Cell<u64> = const { Cell::new(0) };
+    static TURNS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Begins an execution: nothing is left of the last one.
+pub(crate) fn begin() {
+    CURRENT.set(0);
+    CLOCK.set(0);
+    TURNS.set(TURNS.get() + 1);
+    SIM.with_borrow_mut(|sim| {
+        sim.left = Default::default();
+        sim.dead = Default::default();
+        sim.over = false;
+        sim.locals.clear();
+        sim.kept.clear();
+        for place in sim.created.drain(..) {
+            // SAFETY: a word of one of `regions`, which are never freed.
+            unsafe { *place = core::ptr::null_mut() };
+        }
+        for word in sim.words.drain(..) {
+            // SAFETY: made by `Box::into_raw` in `word`, once; the execution that used it is over.
+            drop(unsafe { Box::from_raw(word) });
+        }
+        sim.used = 0;
+    });
+    crate::sys::futex::begin();
+}
+
+/// A new atomic that lives as long as this execution.
+pub(crate) fn word(value: u64) -> *mut Word {
+    let word = Box::into_raw(Box::new(Word::new(value)));
+    SIM.with_borrow_mut(|sim| sim.words.push(word));
+    word
+}
+
+/// Zeroed memory of `words` words; atomics in it do not exist before [`create`].
+pub(crate) fn memory(words: usize) -> *mut u64 {
+    SIM.with_borrow_mut(|sim| {
+        let at = sim.used;
+        sim.used += 1;
+        // The same size in every execution, as they all begin alike.
+        if at == sim.regions.len() {
+            // One line more, to start on a line.
+            sim.regions.push(vec![0; words + 16].into_boxed_slice());
+        }
+        let region = &mut sim.regions[at];
+        assert!(region.len() >= words + 16);
+        let start = region.as_mut_ptr();
+        start.wrapping_add(start.align_offset(128))
+    })
+}
+
+/// Makes the atomic at this place, a word of [`memory`].
+pub(crate) fn create<T>(place: *const T, value: u64) {
+    const { assert!(size_of::<T>() == size_of::<*mut Word>()) };
+    let place = place.cast_mut().cast::<*mut Word>();
+    let word = word(value);
+    // SAFETY: an atomic of `sys::atomic` in memory of `memory`; it is an address in a cell.
+    unsafe { *place = word };
+    SIM.with_borrow_mut(|sim| sim.created.push(place));
+}
+
+/// A value that lives as long as this execution.
+pub(crate) fn keep<T: 'static>(value: T) -> &'static T {
+    let value = Box::new(value);
+    let address = core::ptr::from_ref(&*value);
+    SIM.with_borrow_mut(|sim| sim.kept.push(value));
+    // SAFETY: in a box that lives until the next execution begins; nothing of this one is used after that.
+    unsafe { &*address }
+}
+
+/// One step of the running thread: `f` unless it is dead, and its death if that is now.
+pub(crate) fn step<R: Default>(f: impl FnOnce() -> R) -> R {
+    let me = CURRENT.get();
+    if std::thread::panicking() {
+        return R::default();
+    }
+    let dies = SIM.with_borrow_mut(|sim| {
+        if sim.dead[me] {
+            return None;
+        }
+        let dies = sim.left[me] == Some(0);
+        sim.dead[me] = dies;
+        sim.left[me] = sim.left[me].map(|left| left.saturating_sub(1));
+        Some(dies)
+    });
+    match dies {
+        None => return R::default(),
+        Some(true) => std::panic::resume_unwind(Box::new(Killed)),
+        Some(false) => {}
+    }
+    let result = f();
+    CURRENT.set(me);
+    result
+}
+
+/// Runs `f` in a new thread of the model with this number.
+pub(crate) fn spawn(number: usize, f: impl FnOnce() + 'static) -> loom::thread::JoinHandle<()> {
+    let me = CURRENT.get();
+    let handle = loom::thread::spawn(move || {
+        CURRENT.set(number);
+        f();
+    });
+    CURRENT.set(me);
+    handle
+}
+
+/// Waits for the end of a thread.
+pub(crate) fn join(handle: loom::thread::JoinHandle<()>) {
+    let me = CURRENT.get();
+    handle.join().expect("threads of a model return");
+    CURRENT.set(me);
+}
+
+/// Runs `f`, which dies before its step number `steps`; whether it did. Counts from 0.
+pub(crate) fn dying_at(steps: u32, f: impl FnOnce()) -> bool {
+    let me = CURRENT.get();
+    SIM.with_borrow_mut(|sim| sim.left[me] = Some(steps));
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+    SIM.with_borrow_mut(|sim| {
+        sim.left[me] = None;
+        // What comes now is done by the kernel and by other processes.
+        sim.dead[me] = false;
+    });
+    crate::sys::futex::forget(me);
+    match result {
+        Ok(()) => false,
+        Err(payload) if payload.is::<Killed>() => true,
+        Err(payload) => std::panic::resume_unwind(payload),
+    }
+}
+
+/// Prepares something on behalf of another thread.
+pub(crate) fn as_thread<R>(number: usize, f: impl FnOnce() -> R) -> R {
+    let me = CURRENT.replace(number);
+    let result = f();
+    CURRENT.set(me);
+    result
+}
+
+/// Whether what the running thread does still happens.
+pub(crate) fn is_alive() -> bool {
+    !std::thread::panicking() && !SIM.with_borrow(|sim| sim.dead[CURRENT.get()])
+}
+
+pub(crate) fn current() -> usize {
+    CURRENT.get()
+}
+
+/// The model needs its keepers no more.
+pub(crate) fn set_over() {
+    SIM.with_borrow_mut(|sim| sim.over = true);
+}
+
+pub(crate) fn is_over() -> bool {
+    SIM.with_borrow(|sim| sim.over)
+}
+
+/// How many executions there were on this thread.
+pub(crate) fn executions() -> u64 {
+    TURNS.get()
+}
+
+pub(crate) fn clock() -> u64 {
+    CLOCK.replace(CLOCK.get() + TICK.get())
+}
+
+/// The clock moves to `at`.
+pub(crate) fn wait_until(at: u64) {
+    CLOCK.set(CLOCK.get().max(at));
+}
+
+/// From now on each look at the clock moves it.
+pub(crate) fn set_tick(nanoseconds: u64) {
+    TICK.set(nanoseconds);
+}
+
+/// Whether this weakened variant is on.
+pub(crate) fn mutant(name: &str) -> bool {
+    MUTANT.get() == Some(name)
+}
+
+/// Runs `f` with a weakened variant.
+pub(crate) fn with_mutant<R>(name: &'static str, f: impl FnOnce() -> R) -> R {
+    assert!(MUTANTS.contains(&name), "no weakened variant {name} in build.rs");
+    MUTANT.set(Some(name));
+    let result = f();
+    MUTANT.set(None);
+    result
+}
+
+/// A thread-local variable of a model's threads.
+pub(crate) struct Local<T> {
+    new: fn() -> T,
+}
+
+impl<T: 'static> Local<T> {
+    pub(crate) const fn new(new: fn() -> T) -> Local<T> {
+        Local { new }
+    }
+
+    pub(crate) fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
+        let key = (core::ptr::from_ref(self) as usize, CURRENT.get());
+        let value = SIM.with_borrow_mut(|sim| {
+            let value = sim.locals.entry(key).or_insert_with(|| Box::new((self.new)()));
+            core::ptr::from_ref(value.downcast_ref::<T>().expect("one type for one variable"))
+        });
+        // SAFETY: in a box of its own that lives until the next execution begins, on this same thread.
+        f(unsafe { &*value })
+    }
+}
+
+impl<T: 'static> Local<Cell<T>> {
+    pub(crate) fn get(&'static self) -> T
+    where
+        T: Copy,
+    {
+        self.with(Cell::get)
+    }
+
+    pub(crate) fn set(&'static self, value: T) {
+        self.with(|cell| cell.set(value));
+    }
+}
+
+/// `thread_local!` for the copies.
+macro_rules! model_local {
+    ($(static $name:ident: $type:ty = const $init:block;)*) => {
+        $(static $name: crate::sim::Local<$type> = crate::sim::Local::new(|| $init);)*
+    };
+}
+pub(crate) use model_local;
