@@ -143,7 +143,7 @@ fn recovery(
     waiter.join()??;
 
     times.sort_unstable_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     let shares = [at(0.5), at(0.99), at(1.0)];
     let notes = format!("p99 {:.0} us, worst {:.0} us, {kills} kills", shares[1], shares[2]);
     bench.single(name, Unit::Microseconds, &times, &notes);

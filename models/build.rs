@@ -57,6 +57,8 @@ const MODULES: &[Module] = &[
                 "            self.sleep(expected);",
                 "            if crate::sim::is_over() {\n                return;\n            }\n            self.sleep(expected);",
             ),
+            // A model's world has few processes, and all from the start.
+            ("(0..PROCESSES)", "(0..registry.processes())"),
             ("\nstruct Keeper {", "\npub(super) struct Keeper {"),
             ("    fn new(\n", "    pub(super) fn new(\n"),
         ],

@@ -27,11 +27,11 @@
 //! and the exit status is 1 if any of the zeroes is none. Where `ptrace` is refused, and on other
 //! machines than x86-64, the steps are skipped, and a line says so.
 //!
-//! The files: `ptrace.rs` one thread under steps; `board.rs` and `actor.rs` how processes are told
-//! what to do, and do it; `director.rs` and `books.rs` the words that scripts are written in;
-//! `lock_scripts.rs`, `queue_scripts.rs` and `scenarios.rs` the scripts; `stepper.rs` one point, and
-//! which points; `run.rs` the order of events; `soak.rs`; `watch.rs` the watchdog over the harness
-//! itself; `symbols.rs` names for addresses.
+//! The files: `ptrace.rs` one thread under steps; `board.rs`, `actor.rs` and `sync_verbs.rs` how
+//! processes are told what to do, and do it; `director.rs` and `books.rs` the words that scripts are
+//! written in; `lock_scripts.rs`, `semaphore_scripts.rs`, `queue_scripts.rs` and `scenarios.rs` the
+//! scripts; `stepper.rs` one point, and which points; `run.rs` the order of events; `soak.rs`;
+//! `watch.rs` the watchdog over the harness itself; `symbols.rs` names for addresses.
 
 // ptrace, a shared mapping and int3 cannot be had without.
 #![allow(unsafe_code)]
@@ -48,9 +48,11 @@ mod harness {
     pub(crate) mod queue_scripts;
     pub(crate) mod run;
     pub(crate) mod scenarios;
+    pub(crate) mod semaphore_scripts;
     pub(crate) mod soak;
     pub(crate) mod stepper;
     pub(crate) mod symbols;
+    pub(crate) mod sync_verbs;
     pub(crate) mod watch;
 }
 

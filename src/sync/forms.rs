@@ -21,7 +21,7 @@ macro_rules! forms {
         ///
         #[doc = concat!("[`is_busy`](crate::Error::is_busy) if ", $busy, ";")]
         #[doc = concat!("else as [`", stringify!($plain), "`](Self::", stringify!($plain), ").")]
-        pub fn $try(&self) -> $crate::Result<$guard> {
+        pub fn $try(&self) -> $crate::error::Result<$guard> {
             $crate::sync::forms::busy(self.$until($crate::sys::clock::Deadline::NOW))
         }
 
@@ -31,7 +31,7 @@ macro_rules! forms {
         ///
         /// [`is_timeout`](crate::Error::is_timeout) if it was not to be had in time;
         #[doc = concat!("else as [`", stringify!($plain), "`](Self::", stringify!($plain), ").")]
-        pub fn $timeout(&self, timeout: ::std::time::Duration) -> $crate::Result<$guard> {
+        pub fn $timeout(&self, timeout: ::std::time::Duration) -> $crate::error::Result<$guard> {
             self.$until($crate::sys::clock::Deadline::after(timeout))
         }
 
@@ -40,7 +40,7 @@ macro_rules! forms {
         /// # Errors
         ///
         #[doc = concat!("As [`", stringify!($timeout), "`](Self::", stringify!($timeout), ").")]
-        pub fn $deadline(&self, deadline: ::std::time::Instant) -> $crate::Result<$guard> {
+        pub fn $deadline(&self, deadline: ::std::time::Instant) -> $crate::error::Result<$guard> {
             self.$until($crate::sys::clock::Deadline::at(deadline))
         }
     };
@@ -53,7 +53,7 @@ macro_rules! travels {
             fn serialize<S: ::serde::Serializer>(
                 &self,
                 serializer: S,
-            ) -> $crate::Result<S::Ok, S::Error> {
+            ) -> $crate::error::Result<S::Ok, S::Error> {
                 $crate::world::handle::serialize(self.reference(), 0, serializer)
             }
         }
@@ -61,7 +61,7 @@ macro_rules! travels {
         impl<'de> ::serde::Deserialize<'de> for $handle {
             fn deserialize<D: ::serde::Deserializer<'de>>(
                 deserializer: D,
-            ) -> $crate::Result<$handle, D::Error> {
+            ) -> $crate::error::Result<$handle, D::Error> {
                 let kind = $crate::world::handle::Kind::$handle;
                 let (reference, _) = $crate::world::handle::deserialize(deserializer, kind)?;
                 $handle::from_reference(reference).map_err($crate::message::refuse_to_deserialize)
@@ -74,7 +74,7 @@ macro_rules! travels {
 macro_rules! in_cell {
     ($handle:ident) => {
         impl $handle {
-            fn create() -> $crate::Result<$handle> {
+            fn create() -> $crate::error::Result<$handle> {
                 let world = $crate::world::world()?;
                 let kind = $crate::world::handle::Kind::$handle;
                 $handle::from_reference($crate::world::handle::CellRef::create(world, kind, 0)?)
@@ -82,7 +82,7 @@ macro_rules! in_cell {
 
             fn from_reference(
                 reference: ::std::sync::Arc<$crate::world::handle::CellRef>,
-            ) -> $crate::Result<$handle> {
+            ) -> $crate::error::Result<$handle> {
                 let cell = reference.cell.view();
                 Ok($handle { reference, cell })
             }

@@ -257,39 +257,26 @@ impl Permits {
         available
     }
 
-    /// Gives a permit back. In a forked child, copies of its parent's permits count for nothing.
+    /// Gives a permit back.
     #[inline]
     fn give_back(&self) {
-        if !self.world.is_current() {
-            return;
-        }
-        match me_at_hand() {
-            Some(me) if self.cell.lock.try_lock(me) => {
-                self.give_back_one();
-                self.cell.lock.unlock(me);
+        let is_done = self.end(|| {
+            let own = self.own.load(Ordering::Relaxed).wrapping_sub(1);
+            if own >> 32 == self.process {
+                self.own.store(own, Ordering::Relaxed);
+                let available = self.cell.available.load(Ordering::Relaxed);
+                self.cell.available.store(available.wrapping_add(1), Ordering::Relaxed);
             }
-            _ => self.end_slowly(|| self.give_back_one()),
-        }
-        self.cell.news.tell();
-    }
-
-    /// Under the lock.
-    #[inline]
-    fn give_back_one(&self) {
-        let own = self.own.load(Ordering::Relaxed).wrapping_sub(1);
-        if own >> 32 == self.process {
-            self.own.store(own, Ordering::Relaxed);
-            let available = self.cell.available.load(Ordering::Relaxed);
-            self.cell.available.store(available.wrapping_add(1), Ordering::Relaxed);
+        });
+        if is_done {
+            self.cell.news.tell();
         }
     }
 
     /// Makes a permit one that nobody gives back.
+    #[inline]
     fn forget(&self) {
-        if !self.world.is_current() {
-            return;
-        }
-        self.end_slowly(|| {
+        self.end(|| {
             let own = self.own.load(Ordering::Relaxed).wrapping_sub(1);
             if own >> 32 == self.process {
                 let total = self.cell.total.load(Ordering::Relaxed);
@@ -300,21 +287,38 @@ impl Permits {
         });
     }
 
-    /// Does away with a permit under the lock, waiting for it.
+    /// Does away with a permit by `end`, under the lock, waiting for it; whether it did. In a forked child, copies of its
+    /// parent's permits count for nothing.
+    #[inline]
+    fn end(&self, end: impl Fn()) -> bool {
+        if !self.world.is_current() {
+            return false;
+        }
+        match me_at_hand() {
+            Some(me) if self.cell.lock.try_lock(me) => {
+                end();
+                self.cell.lock.unlock(me);
+                true
+            }
+            _ => self.end_slowly(end),
+        }
+    }
+
     #[cold]
-    fn end_slowly(&self, end: impl FnOnce()) {
+    fn end_slowly(&self, end: impl Fn()) -> bool {
         // A thread for which there is no place any more does it in the name of its process.
         let process = self.world.this_process();
         let me = me().unwrap_or(process);
         while let Err(error) = self.lock(me, Deadline::NEVER) {
             if !error.is_deadlock() || me != process {
                 // A signal handler that interrupted its own thread in here: the permit comes back with the process's end.
-                return;
+                return false;
             }
             thread::yield_now();
         }
         end();
         self.cell.lock.unlock(me);
+        true
     }
 
     fn release(&self, permits: u32) -> Result<()> {

@@ -441,7 +441,11 @@ fn signals_are_as_main_would_find_them() {
     let here = look();
     let (blocked, ignored) = Process::spawn(look, ()).unwrap().join().unwrap();
     assert_eq!(blocked & OURS, 0);
-    assert_eq!(ignored & OURS, here.1 & OURS, "SIGPIPE ignored as in main, the rest as in the parent");
+    assert_eq!(
+        ignored & OURS,
+        here.1 & OURS,
+        "SIGPIPE ignored as in main, the rest as in the parent"
+    );
     assert_ne!(ignored & 1 << 12, 0);
 }
 

@@ -141,7 +141,8 @@ fn pass(play: Play, lock: Lock, ready: Event, through: Queue<()>) {
 /// What `/proc` says of the states of all threads: one letter for each.
 fn states(pid: u32) -> String {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let stats = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+    let stats =
+        tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
     stats.filter_map(|stat| stat.rsplit(')').next()?.trim_start().chars().next()).collect()
 }
 
@@ -155,7 +156,8 @@ fn pid_of<R>(process: &Process<R>) -> Pid {
 
 /// Ends this process's keeper at its next sleep, and returns when it is dead.
 fn lose_keeper() {
-    let statement = |code: u32, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+    let statement =
+        |code: u32, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf, k };
     let mut filter = [
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
         statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, libc::SYS_futex_waitv as u32),
@@ -401,12 +403,19 @@ impl Traced {
 }
 
 /// The lock is held here; the first of the waiters will stop as it is woken.
-fn queue_up(play: Play, lock: &Lock, others: usize) -> Option<(Vec<Process<()>>, Traced, Queue<()>)> {
+fn queue_up(
+    play: Play,
+    lock: &Lock,
+    others: usize,
+) -> Option<(Vec<Process<()>>, Traced, Queue<()>)> {
     let through = Queue::new().unwrap();
     // Its own slices would end its sleep.
     let victim = Play { on: play.on && play.cure != Cure::Slices, ..play };
     let mut waiters = vec![victim.waiter(lock, &through)];
-    let traced = Traced::asleep(&waiters[0])?;
+    let Some(traced) = Traced::asleep(&waiters[0]) else {
+        waiters.into_iter().for_each(end);
+        return None;
+    };
     waiters.extend((0..others).map(|_| play.waiter(lock, &through)));
     Some((waiters, traced, through))
 }
@@ -470,7 +479,10 @@ fn woken_getter_is_stopped(play: Play) -> bool {
         asleep(&ready, Process::spawn(get_one, (play, &queue, &ready, &through)).unwrap())
     };
     let first = getter();
-    let Some(woken) = Traced::asleep(&first) else { return play.on };
+    let Some(woken) = Traced::asleep(&first) else {
+        end(first);
+        return play.on;
+    };
     let second = getter();
     queue.put(1).unwrap();
     woken.stops();

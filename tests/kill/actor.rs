@@ -3,21 +3,24 @@
 //! `int3` before and one after it, for the director that steps it.
 
 use std::arch::asm;
-use std::hint::black_box;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{Ordering, compiler_fence};
 
 use multiproc::testing::{self, Broken};
-use multiproc::{Error, Event, Lock, LockGuard, Queue};
+use multiproc::{BoundedSemaphore, Error, Event, Lock, Queue, RLock, Semaphore};
 use serde::{Deserialize, Serialize};
 
-use super::board::{AFTER, BEFORE, HOLDING, LEAVING, RESULTS, Seat, Shared, WITHIN};
+use super::board::{AFTER, BEFORE, RESULTS, Seat, Shared, WITHIN};
+use super::sync_verbs::{self, Hands};
 use super::soak;
 
 /// What the actors act with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Props {
     pub(crate) lock: Lock,
+    pub(crate) rlock: RLock,
+    pub(crate) semaphore: Semaphore,
+    pub(crate) bounded_semaphore: BoundedSemaphore,
     pub(crate) event: Event,
     /// The queue of each [`Kind`].
     pub(crate) small: Queue<(u64, u64)>,
@@ -29,6 +32,8 @@ pub(crate) struct Props {
     pub(crate) pages: Queue<u64>,
 }
 
+/// Permits of the semaphores at the start of every point.
+pub(crate) const PERMITS: u32 = 2;
 /// Items in the bounded queues.
 pub(crate) const BOUND: usize = 2;
 /// Items in the queue for traffic.
@@ -46,6 +51,9 @@ impl Props {
     pub(crate) fn new() -> multiproc::Result<Self> {
         Ok(Self {
             lock: Lock::new()?,
+            rlock: RLock::new()?,
+            semaphore: Semaphore::new(PERMITS)?,
+            bounded_semaphore: BoundedSemaphore::new(PERMITS)?,
             event: Event::new()?,
             small: Queue::new()?,
             bounded: Queue::bounded(BOUND)?,
@@ -136,11 +144,13 @@ verbs! {
     Quit,
     /// Touch everything once, so that nothing is first in what follows.
     Warm,
-    /// Take the lock and keep it.
+    /// Of a lock; arguments: which, and in which form (`sync_verbs`). Take it and keep it.
     Hold,
+    /// Recover it and keep it.
+    RecoverHold,
     /// Try to take the lock, again and again, at most this many times; keep it.
     Barge,
-    /// Let go of it.
+    /// Let go of it, once.
     Unlock,
     /// Let go of it and try to have it back at once, ahead of whom that woke.
     UnlockBarge,
@@ -150,10 +160,33 @@ verbs! {
     Recover,
     /// Try to lock; unlock.
     TryCycle,
+    /// Of the re-entrant lock: lock twice, recover if the owner had died, unlock. Result: whether it
+    /// had.
+    Nested,
+    /// The same lock, which is held: lock once more and unlock.
+    Relock,
+    /// Lock it three times, unlock. Result: the depths.
+    Depths,
     Set,
     Clear,
     IsSet,
+    /// Second argument: in which form. Result: whether it was set.
     Wait,
+    /// Of a semaphore; arguments: which, and in which form. Take a permit and keep it. Result:
+    /// whether there was one.
+    Acquire,
+    /// Drop a permit.
+    GiveBack,
+    /// Drop a permit and try to have it back at once. Result: whether it has.
+    GiveBarge,
+    /// Drop all permits.
+    GiveAll,
+    /// Forget a permit.
+    Forget,
+    /// Arguments: which, how many. Result: whether so many were not too many.
+    Release,
+    /// Result: how many permits are available.
+    Available,
     /// Arguments: kind, id.
     Put,
     TryPut,
@@ -201,6 +234,7 @@ pub(crate) fn broken(number: u32) -> Option<Broken> {
         2 => Some(Broken::NoAlarm),
         3 => Some(Broken::NoWakeOnPut),
         4 => Some(Broken::NoSecondAlarm),
+        10 => Some(Broken::NoNewsLook),
         _ => None,
     }
 }
@@ -232,7 +266,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
     let mut last = seat.finished.load(Relaxed);
     seat.report(last.wrapping_add(1));
     last = last.wrapping_add(1);
-    let mut held = None;
+    let mut hands = Hands::new();
     loop {
         last = seat.await_order(last);
         let verb = Verb::of(seat.verb.load(Relaxed));
@@ -241,7 +275,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
             Verb::Quit => return seat.report(last),
             Verb::Soak => soak::play(&board, index, &props),
             _ => {
-                let code = match perform(seat, verb, &props, &mut held) {
+                let code = match perform(seat, verb, &props, &mut hands) {
                     Ok(()) => Code::Fine,
                     Err(error) => coded(seat, &error),
                 };
@@ -269,11 +303,11 @@ fn coded(seat: &Seat, error: &Error) -> Code {
 
 /// The two ends of the operation under test.
 #[derive(Clone, Copy)]
-struct Mark<'a>(&'a Seat);
+pub(super) struct Mark<'a>(&'a Seat);
 
 impl Mark<'_> {
     #[inline(always)]
-    fn begin(self) {
+    pub(super) fn begin(self) {
         if self.0.marked.load(Relaxed) != 0 {
             trap();
             self.0.stage.store(WITHIN, Release);
@@ -281,7 +315,7 @@ impl Mark<'_> {
     }
 
     #[inline(always)]
-    fn at(self, stage: u32) {
+    pub(super) fn at(self, stage: u32) {
         // The compiler may not move the operation across: it reads and writes shared memory.
         compiler_fence(Ordering::SeqCst);
         self.0.stage.store(stage, Release);
@@ -289,7 +323,7 @@ impl Mark<'_> {
     }
 
     #[inline(always)]
-    fn end(self) {
+    pub(super) fn end(self) {
         self.at(AFTER);
         // A stopped victim is let go untraced, and then nobody would take the trap.
         if self.0.marked.load(Relaxed) != 0 {
@@ -310,99 +344,14 @@ fn perform<'a>(
     seat: &Seat,
     verb: Verb,
     props: &'a Props,
-    held: &mut Option<LockGuard<'a>>,
+    hands: &mut Hands<'a>,
 ) -> multiproc::Result<()> {
     let mark = Mark(seat);
     seat.stage.store(BEFORE, Relaxed);
-    let lock = &props.lock;
     let queue = || Kind::of(seat.argument(0));
     match verb {
         Verb::Quit | Verb::Soak => {}
         Verb::Warm => warm(props)?,
-        Verb::Hold => *held = Some(lock.lock()?),
-        Verb::Barge => {
-            for _ in 0..seat.argument(0) {
-                *held = lock.try_lock().ok();
-                if held.is_some() {
-                    return Ok(());
-                }
-                std::hint::spin_loop();
-            }
-            answer(seat, 0);
-        }
-        Verb::Unlock => {
-            let guard = held.take();
-            mark.begin();
-            drop(guard);
-            mark.end();
-        }
-        Verb::UnlockBarge => {
-            drop(held.take());
-            *held = lock.try_lock().ok();
-        }
-        Verb::Cycle => {
-            mark.begin();
-            match lock.lock() {
-                Ok(guard) => {
-                    mark.at(HOLDING);
-                    black_box(&guard);
-                    mark.at(LEAVING);
-                    drop(guard);
-                    mark.end();
-                    answer(seat, 0);
-                }
-                Err(error) if error.is_owner_died() => {
-                    let guard = lock.recover()?;
-                    mark.at(HOLDING);
-                    black_box(&guard);
-                    mark.at(LEAVING);
-                    drop(guard);
-                    mark.end();
-                    answer(seat, 1);
-                }
-                Err(error) => {
-                    mark.end();
-                    return Err(error);
-                }
-            }
-        }
-        Verb::Recover => {
-            mark.begin();
-            let guard = lock.recover()?;
-            mark.at(HOLDING);
-            let named = guard.dead_owner().is_some();
-            mark.at(LEAVING);
-            drop(guard);
-            mark.end();
-            answer(seat, u64::from(named));
-        }
-        Verb::TryCycle => {
-            mark.begin();
-            let guard = lock.try_lock();
-            mark.at(HOLDING);
-            black_box(&guard);
-            mark.at(LEAVING);
-            let guard = guard.map(drop);
-            mark.end();
-            return guard;
-        }
-        Verb::Set => {
-            mark.begin();
-            props.event.set();
-            mark.end();
-        }
-        Verb::Clear => {
-            mark.begin();
-            props.event.clear();
-            mark.end();
-        }
-        Verb::IsSet => answer(seat, u64::from(props.event.is_set())),
-        Verb::Wait => {
-            mark.begin();
-            let done = props.event.wait();
-            mark.end();
-            return done;
-        }
         Verb::Put => return put(mark, props, queue(), seat.argument(1), true),
         Verb::TryPut => return put(mark, props, queue(), seat.argument(1), false),
         Verb::PutMany => {
@@ -431,11 +380,12 @@ fn perform<'a>(
             }
         },
         Verb::Len => answer(seat, queue().len(props) as u64),
+        _ => return sync_verbs::perform(seat, mark, verb, props, hands),
     }
     Ok(())
 }
 
-fn answer(seat: &Seat, result: u64) {
+pub(super) fn answer(seat: &Seat, result: u64) {
     let index = seat.count.load(Relaxed) as usize;
     if index < RESULTS {
         seat.results[index].store(result, Relaxed);
@@ -445,11 +395,7 @@ fn answer(seat: &Seat, result: u64) {
 
 /// Everything used once, while nobody else uses it.
 fn warm(props: &Props) -> multiproc::Result<()> {
-    drop(props.lock.lock()?);
-    drop(props.lock.recover()?);
-    props.event.set();
-    props.event.wait()?;
-    props.event.clear();
+    sync_verbs::warm(props)?;
     // Not the pages: they are counted.
     for kind in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Page) {
         for block in [true, false] {

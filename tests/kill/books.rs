@@ -23,6 +23,8 @@ pub(crate) struct Books {
     pub(crate) started: bool,
     /// Whether the barger holds the lock.
     pub(crate) barger_holds: bool,
+    /// Permits that were forgotten before the victim began.
+    pub(crate) forgotten: u32,
 }
 
 impl Director {

@@ -489,10 +489,9 @@ impl Director {
     /// Whether a stopped victim may hold what others wait for.
     fn is_excused(&self) -> bool {
         let Some(seat) = self.victim else { return false };
-        match self.props.lock.owner() {
-            Some(owner) if i64::from(owner.pid) == i64::from(self.pid(seat)) => true,
-            _ => !self.strict,
-        }
+        let pid = i64::from(self.pid(seat));
+        let owners = [self.props.lock.owner(), self.props.rlock.owner()];
+        !self.strict || owners.into_iter().flatten().any(|owner| i64::from(owner.pid) == pid)
     }
 
     /// Lets a stopped victim go on.

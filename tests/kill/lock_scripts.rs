@@ -1,18 +1,27 @@
 //! The scripts about locks and events; see `scenarios`.
 
+use multiproc::Owner;
+
 use super::actor::Verb;
 use super::board::{AFTER, BEFORE, HOLDING};
 use super::director::{BARGER, Director, FIRST, Fate, Outcome, SECOND, Trouble};
 use super::scenarios::Scenario;
 
 const NOTHING: [u64; 2] = [0; 2];
+/// Which lock is the re-entrant one.
+const RLOCK: u64 = 1;
 
 // Lock.
 
 /// Everybody locks, recovers if need be, and unlocks; then the lock is as new.
 pub(super) fn lock_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     for seat in [FIRST, SECOND, BARGER] {
-        d.order(seat, Verb::Cycle, NOTHING);
+        d.order(seat, Verb::Cycle, s.object());
+    }
+    if s.holds_on && d.fate == Fate::Stop {
+        // Whoever is done with its operation and still holds the lock is waited for, rightly.
+        d.conclude(victim, |_| Ok(()))?;
+        d.must(victim, Verb::Unlock, s.object())?;
     }
     lock_settle(d, s, victim)
 }
@@ -23,43 +32,71 @@ fn lock_settle(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     for seat in [BARGER, FIRST, SECOND] {
         deaths += d.finish_well(seat)?.iter().sum::<u64>();
     }
-    // With `lock_recover` the death of somebody else before the victim is reported as well.
-    let earlier = s.name == "lock_recover";
+    let held = s.earlier || s.holds_on || s.verb == Verb::Unlock;
+    // The sleepers, too, were told of the death before.
+    let told = s.earlier && d.books.started;
     let reached = d.reached(victim);
     match (d.fate, reached) {
-        (Fate::Stop, _) if deaths > 0 && !earlier => {
+        (Fate::Stop, _) if deaths > 0 && !s.earlier => {
             return Err(Trouble::Violation(format!(
                 "{deaths} reported the death of an owner that only stood still"
             )));
         }
         (Fate::Stop, _) => {}
+        _ if s.holds_on && deaths == 0 => {
+            return Err(Trouble::Violation("the owner died and nobody was told".into()));
+        }
+        _ if s.holds_on => {}
         (_, HOLDING) if deaths == 0 => {
             return Err(Trouble::Violation("the owner died and nobody was told".into()));
         }
-        (_, AFTER) if deaths > 0 => {
+        (_, AFTER) if deaths > 0 && !told => {
             return Err(Trouble::Violation("a death was reported for a lock that was free".into()));
         }
-        (_, BEFORE) if (deaths > 0) != (earlier || s.verb == Verb::Unlock) => {
+        (_, BEFORE) if (deaths > 0) != held => {
             return Err(Trouble::Violation(format!("{deaths} deaths were reported at the start")));
         }
         _ => {}
     }
     d.conclude(victim, |_| Ok(()))?;
     for seat in [FIRST, BARGER, SECOND] {
-        if d.must(seat, Verb::Cycle, NOTHING)? != [0] {
+        if d.must(seat, Verb::Cycle, s.object())? != [0] {
             return Err(Trouble::Violation("a recovered lock is still marked".into()));
         }
-        d.must(seat, Verb::TryCycle, NOTHING)?;
+        d.must(seat, Verb::TryCycle, s.object())?;
+        if s.which == RLOCK {
+            let depths = d.must(seat, Verb::Depths, NOTHING)?;
+            if depths != [0, 1, 2, 3, 2, 1, 0] {
+                return Err(Trouble::Violation(format!("the depths are {depths:?}")));
+            }
+        }
     }
-    match d.props.lock.owner() {
+    match owner(d, s) {
         None => Ok(()),
         Some(owner) => Err(Trouble::Violation(format!("a free lock names its owner: {owner:?}"))),
     }
 }
 
+fn owner(d: &Director, s: &Scenario) -> Option<Owner> {
+    if s.which == RLOCK { d.props.rlock.owner() } else { d.props.lock.owner() }
+}
+
+/// `seat` takes the lock, the re-entrant one twice.
+fn hold(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
+    d.must(seat, Verb::Hold, s.object())?;
+    if s.which == RLOCK {
+        d.must(seat, Verb::Hold, s.object())?;
+        let depth = d.props.rlock.depth();
+        if depth != 2 {
+            return Err(Trouble::Violation(format!("the depth is {depth}, it was locked twice")));
+        }
+    }
+    Ok(())
+}
+
 /// The barger holds the lock.
-pub(super) fn contended_arrange(d: &mut Director, _: &Scenario, _: usize) -> Outcome {
-    d.must(BARGER, Verb::Hold, NOTHING)?;
+pub(super) fn contended_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
+    hold(d, s, BARGER)?;
     d.books.barger_holds = true;
     Ok(())
 }
@@ -68,74 +105,90 @@ pub(super) fn contended_arrange(d: &mut Director, _: &Scenario, _: usize) -> Out
 pub(super) fn contended_asleep(d: &mut Director, s: &Scenario, turn: usize) -> Outcome {
     match turn {
         1 => {
-            contended_sleepers(d)?;
+            contended_sleepers(d, s)?;
             contended_release(d, s)
         }
-        _ => contended_let_go(d),
+        _ => contended_let_go(d, s),
     }
 }
 
-fn contended_sleepers(d: &mut Director) -> Outcome {
+fn contended_sleepers(d: &mut Director, s: &Scenario) -> Outcome {
     d.books.started = true;
-    d.lull(FIRST, Verb::Cycle, NOTHING)?;
-    d.lull(SECOND, Verb::Cycle, NOTHING)?;
+    d.lull(FIRST, Verb::Cycle, s.object())?;
+    d.lull(SECOND, Verb::Cycle, s.object())?;
     Ok(())
 }
 
 /// The barger lets go, and in the `barge` scripts tries to have the lock back at once.
 fn contended_release(d: &mut Director, s: &Scenario) -> Outcome {
     if !s.barge {
-        return contended_let_go(d);
+        return contended_let_go(d, s);
     }
-    d.must(BARGER, Verb::UnlockBarge, NOTHING)?;
+    d.must(BARGER, Verb::UnlockBarge, s.object())?;
     Ok(())
 }
 
-fn contended_let_go(d: &mut Director) -> Outcome {
+fn contended_let_go(d: &mut Director, s: &Scenario) -> Outcome {
     if d.books.barger_holds {
         d.books.barger_holds = false;
-        d.must(BARGER, Verb::Unlock, NOTHING)?;
+        d.must(BARGER, Verb::Unlock, s.object())?;
+        if s.which == RLOCK {
+            d.must(BARGER, Verb::Unlock, s.object())?;
+        }
     }
     Ok(())
 }
 
 pub(super) fn contended_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     if !d.books.started {
-        contended_sleepers(d)?;
+        contended_sleepers(d, s)?;
         contended_release(d, s)?;
     }
-    contended_let_go(d)?;
+    contended_let_go(d, s)?;
     if s.barge && s.verb == Verb::Unlock {
         // It takes what the dead one freed, ahead of whom that woke or did not wake.
-        d.must(BARGER, Verb::Barge, [200, 0])?;
-        d.must(BARGER, Verb::Unlock, NOTHING)?;
+        d.must(BARGER, Verb::Barge, [s.which, 200])?;
+        d.must(BARGER, Verb::Unlock, s.object())?;
     }
     if !s.barge {
         // Nobody else comes by: what the victim left undone is done without.
         d.finish(FIRST)?;
         d.finish(SECOND)?;
     }
-    d.order(BARGER, Verb::Cycle, NOTHING);
+    d.order(BARGER, Verb::Cycle, s.object());
     lock_settle(d, s, victim)
 }
 
 /// The victim holds the lock and will let go of it.
-pub(super) fn unlock_arrange(d: &mut Director, _: &Scenario, victim: usize) -> Outcome {
-    d.must(victim, Verb::Hold, NOTHING).map(drop)
+pub(super) fn unlock_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    d.must(victim, Verb::Hold, s.object()).map(drop)
 }
 
 pub(super) fn unlock_sleepers_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     unlock_arrange(d, s, victim)?;
-    contended_sleepers(d)
+    contended_sleepers(d, s)
+}
+
+/// The victim holds the lock twice.
+pub(super) fn twice_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    hold(d, s, victim)
 }
 
 /// Somebody died with the lock; the victim will recover it.
-pub(super) fn marked_arrange(d: &mut Director, _: &Scenario, _: usize) -> Outcome {
-    d.must(FIRST, Verb::Hold, NOTHING)?;
+pub(super) fn marked_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
+    hold(d, s, FIRST)?;
     d.bury(FIRST)?;
     d.reap(0)?;
     d.spawn(FIRST)?;
     d.ready(FIRST)
+}
+
+/// Somebody died with the lock; the victim has recovered it and will let go of it, while the
+/// sleepers wait to recover it, too.
+pub(super) fn recovered_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    marked_arrange(d, s, victim)?;
+    d.must(victim, Verb::RecoverHold, s.object())?;
+    contended_sleepers(d, s)
 }
 
 // Event.
@@ -153,6 +206,11 @@ pub(super) fn event_was_set(d: &mut Director, _: &Scenario, _: usize) -> Outcome
 
 pub(super) fn event_asleep(d: &mut Director, _: &Scenario, _: usize) -> Outcome {
     d.must(BARGER, Verb::Set, NOTHING).map(drop)
+}
+
+/// The victim's time runs out.
+pub(super) fn nothing(_: &mut Director, _: &Scenario, _: usize) -> Outcome {
+    Ok(())
 }
 
 /// If the event is set, who waits for it comes back, without another `set`.

@@ -23,13 +23,14 @@ const WHOLE: [(Fate, usize); 3] = [(Fate::Kill, usize::MAX), (Fate::Late, 60), (
 const ENOUGH: usize = 5;
 
 /// The broken variants: their number for the actors, their name, the scenarios that show them.
-const BROKEN: [(u32, &str, &[&str], Fate); 5] = [
+const BROKEN: [(u32, &str, &[&str], Fate); 6] = [
     (1, "unlock-stores-zero", &["lock_contended", "unlock_sleepers"], Fate::Kill),
     (2, "no-alarm", &["lock_contended", "unlock_sleepers"], Fate::Kill),
     (3, "no-wake-on-put", &["get_empty", "put_wakes"], Fate::Kill),
     (4, "no-second-alarm", &["unlock_sleepers", "lock_contended", "put_full"], Fate::Late),
     // Nothing is broken but that bounded slices are off, as under the other fates.
     (0, "no-slices", &["lock_contended"], Fate::Stop),
+    (10, "no-news-look", &["event_set"], Fate::Stop),
 ];
 
 /// The sums.

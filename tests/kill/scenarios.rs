@@ -1,5 +1,6 @@
 //! The scenarios: what is set up, what the victim does, what the survivors must then be able to do.
-//! The scripts they are made of are in `lock_scripts` and `queue_scripts`.
+//! The scripts they are made of are in `lock_scripts`, `semaphore_scripts` and
+//! `queue_scripts`.
 //!
 //! Every script is written for a victim that came any part of the way, nothing and everything
 //! included, and was killed or stopped there. In every script in which somebody is woken, two
@@ -11,19 +12,27 @@
 
 use super::actor::{Kind, Verb};
 use super::director::{Director, Outcome};
-use super::{lock_scripts, queue_scripts};
+use super::sync_verbs::{BRIEF, OWNED, PLAIN, TIMEOUT, TRY};
+use super::{lock_scripts, queue_scripts, semaphore_scripts};
 
 /// One script.
 #[derive(Clone, Copy)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
+    /// Which of the two locks, or semaphores; and in which form the victim uses it (`sync_verbs`).
+    pub(crate) which: u64,
+    pub(crate) form: u64,
     /// What the victim does: the operation under test.
     pub(crate) verb: Verb,
     /// The victim does it as the first thing in its life.
     pub(crate) cold: bool,
     /// The barger takes part before the sleepers come to it.
     pub(crate) barge: bool,
+    /// Somebody died with the lock before the victim began.
+    pub(crate) earlier: bool,
+    /// The victim holds the lock all the time.
+    pub(crate) holds_on: bool,
     /// Brings everybody into place; the victim's seat is given.
     arrange: fn(&mut Director, &Scenario, usize) -> Outcome,
     /// The victim sleeps in its operation; called again while it sleeps on.
@@ -45,29 +54,92 @@ impl Scenario {
         (self.after)(d, self, victim)
     }
 
-    /// Whether the victim may be inside a queue.
-    pub(crate) fn is_of_queue(&self) -> bool {
+    fn is_of_queue(&self) -> bool {
         matches!(self.verb, Verb::Put | Verb::PutMany | Verb::Get | Verb::GetMany)
+    }
+
+    /// Whether the victim may be inside a queue or a semaphore, where others have to wait for it.
+    pub(crate) fn may_be_inside(&self) -> bool {
+        use Verb::{Acquire, Available, Forget, GiveBack, Release};
+        self.is_of_queue()
+            || matches!(self.verb, Acquire | GiveBack | Forget | Release | Available)
     }
 
     /// What the victim's order says.
     pub(crate) fn arguments(&self, d: &Director) -> [u64; 2] {
-        [self.kind as u64, d.books.own.first().copied().unwrap_or(0)]
+        if self.is_of_queue() {
+            [self.kind as u64, d.books.own.first().copied().unwrap_or(0)]
+        } else {
+            [self.which, self.form]
+        }
+    }
+
+    /// The lock or semaphore, in the usual form.
+    pub(crate) fn object(&self) -> [u64; 2] {
+        [self.which, PLAIN]
     }
 }
 
 const LOCK: Scenario = Scenario {
     name: "",
     kind: Kind::Small,
+    which: 0,
+    form: PLAIN,
     verb: Verb::Cycle,
     cold: false,
     barge: false,
+    earlier: false,
+    holds_on: false,
     arrange: |_, _, _| Ok(()),
     asleep: |_, _, _| Ok(()),
     after: lock_scripts::lock_after,
 };
 const EVENT: Scenario =
     Scenario { asleep: lock_scripts::event_asleep, after: lock_scripts::event_after, ..LOCK };
+const RLOCK: Scenario = Scenario { which: 1, ..LOCK };
+const CONTENDED: Scenario = Scenario {
+    arrange: lock_scripts::contended_arrange,
+    asleep: lock_scripts::contended_asleep,
+    after: lock_scripts::contended_after,
+    ..LOCK
+};
+const RUNLOCK: Scenario = Scenario {
+    verb: Verb::Unlock,
+    arrange: lock_scripts::unlock_sleepers_arrange,
+    after: lock_scripts::contended_after,
+    ..RLOCK
+};
+/// The second death: of who recovered the lock, and lets go of it.
+const RECOVERED: Scenario = Scenario {
+    verb: Verb::Unlock,
+    earlier: true,
+    arrange: lock_scripts::recovered_arrange,
+    after: lock_scripts::contended_after,
+    ..LOCK
+};
+const ACQUIRE: Scenario =
+    Scenario { verb: Verb::Acquire, after: semaphore_scripts::acquire_after, ..LOCK };
+const ACQUIRE_NONE: Scenario = Scenario {
+    arrange: semaphore_scripts::none_arrange,
+    asleep: semaphore_scripts::none_asleep,
+    ..ACQUIRE
+};
+const GIVE: Scenario = Scenario {
+    verb: Verb::GiveBack,
+    arrange: semaphore_scripts::held_arrange,
+    after: semaphore_scripts::given_after,
+    ..LOCK
+};
+const GIVE_SLEEPERS: Scenario =
+    Scenario { arrange: semaphore_scripts::held_sleepers_arrange, ..GIVE };
+const RELEASE: Scenario = Scenario {
+    verb: Verb::Release,
+    form: 1,
+    after: semaphore_scripts::given_after,
+    ..LOCK
+};
+const RELEASE_SLEEPERS: Scenario =
+    Scenario { arrange: semaphore_scripts::release_sleepers_arrange, ..RELEASE };
 const PUT: Scenario = Scenario {
     verb: Verb::Put,
     arrange: queue_scripts::put_arrange,
@@ -106,7 +178,19 @@ const GET_WAKES: Scenario = Scenario {
 };
 
 /// All scripts.
-pub(crate) const ALL: &[Scenario] = &[
+pub(crate) const ALL: &[Scenario] = &{
+    const SYNC: usize = FAMILY.len();
+    let mut all = [LOCK; SYNC + QUEUE.len()];
+    let mut index = 0;
+    while index < all.len() {
+        all[index] = if index < SYNC { FAMILY[index] } else { QUEUE[index - SYNC] };
+        index += 1;
+    }
+    all
+};
+
+/// Those of locks, semaphores and events.
+const FAMILY: &[Scenario] = &[
     Scenario { name: "lock_free", ..LOCK },
     Scenario { name: "lock_first_use", cold: true, ..LOCK },
     Scenario { name: "lock_try", verb: Verb::TryCycle, ..LOCK },
@@ -125,7 +209,12 @@ pub(crate) const ALL: &[Scenario] = &[
         after: lock_scripts::contended_after,
         ..LOCK
     },
-    Scenario { name: "lock_recover", arrange: lock_scripts::marked_arrange, ..LOCK },
+    Scenario {
+        name: "lock_recover",
+        earlier: true,
+        arrange: lock_scripts::marked_arrange,
+        ..LOCK
+    },
     Scenario {
         name: "unlock_free",
         verb: Verb::Unlock,
@@ -166,6 +255,140 @@ pub(crate) const ALL: &[Scenario] = &[
         arrange: lock_scripts::event_was_set,
         ..EVENT
     },
+    Scenario {
+        name: "event_wait_timeout",
+        verb: Verb::Wait,
+        form: TIMEOUT,
+        arrange: lock_scripts::event_sleepers,
+        ..EVENT
+    },
+    Scenario {
+        name: "event_wait_timeout_over",
+        verb: Verb::Wait,
+        form: BRIEF,
+        arrange: lock_scripts::event_sleepers,
+        asleep: lock_scripts::nothing,
+        ..EVENT
+    },
+    Scenario { name: "lock_owned", form: OWNED, ..LOCK },
+    Scenario { name: "lock_timeout", form: TIMEOUT, ..LOCK },
+    Scenario { name: "lock_owned_contended", form: OWNED, ..CONTENDED },
+    Scenario { name: "lock_timeout_contended", form: TIMEOUT, ..CONTENDED },
+    Scenario {
+        name: "lock_timeout_over",
+        form: BRIEF,
+        asleep: lock_scripts::nothing,
+        ..CONTENDED
+    },
+    Scenario { name: "lock_recover_unmarked", verb: Verb::Recover, ..LOCK },
+    Scenario { name: "unlock_recovered_sleepers", ..RECOVERED },
+    Scenario { name: "unlock_recovered_sleepers_barger", barge: true, ..RECOVERED },
+    Scenario { name: "rlock_free", ..RLOCK },
+    Scenario { name: "rlock_first_use", cold: true, ..RLOCK },
+    Scenario { name: "rlock_try", verb: Verb::TryCycle, ..RLOCK },
+    Scenario { name: "rlock_owned", form: OWNED, ..RLOCK },
+    Scenario { name: "rlock_nested", verb: Verb::Nested, ..RLOCK },
+    Scenario {
+        name: "rlock_relock",
+        verb: Verb::Relock,
+        holds_on: true,
+        arrange: lock_scripts::unlock_arrange,
+        ..RLOCK
+    },
+    Scenario { name: "rlock_contended", which: 1, ..CONTENDED },
+    Scenario { name: "rlock_contended_barger", which: 1, barge: true, ..CONTENDED },
+    Scenario { name: "rlock_nested_contended", which: 1, verb: Verb::Nested, ..CONTENDED },
+    Scenario { name: "rlock_timeout_contended", which: 1, form: TIMEOUT, ..CONTENDED },
+    Scenario {
+        name: "rlock_timeout_over",
+        which: 1,
+        form: BRIEF,
+        asleep: lock_scripts::nothing,
+        ..CONTENDED
+    },
+    Scenario {
+        name: "rlock_recover",
+        verb: Verb::Nested,
+        earlier: true,
+        arrange: lock_scripts::marked_arrange,
+        ..RLOCK
+    },
+    Scenario {
+        name: "rlock_unlock_free",
+        verb: Verb::Unlock,
+        arrange: lock_scripts::unlock_arrange,
+        ..RLOCK
+    },
+    Scenario {
+        name: "rlock_unlock_inner",
+        verb: Verb::Unlock,
+        holds_on: true,
+        arrange: lock_scripts::twice_arrange,
+        ..RLOCK
+    },
+    Scenario { name: "rlock_unlock_sleepers", ..RUNLOCK },
+    Scenario { name: "rlock_unlock_sleepers_barger", barge: true, ..RUNLOCK },
+    Scenario { name: "rlock_unlock_recovered_sleepers", which: 1, ..RECOVERED },
+    Scenario { name: "semaphore_acquire", ..ACQUIRE },
+    Scenario { name: "semaphore_first_use", cold: true, ..ACQUIRE },
+    Scenario { name: "semaphore_acquire_timeout", form: TIMEOUT, ..ACQUIRE },
+    Scenario { name: "semaphore_acquire_owned", form: OWNED, ..ACQUIRE },
+    Scenario { name: "semaphore_try_acquire", form: TRY, ..ACQUIRE },
+    Scenario { name: "semaphore_acquire_none", ..ACQUIRE_NONE },
+    Scenario { name: "semaphore_acquire_none_barger", barge: true, ..ACQUIRE_NONE },
+    Scenario { name: "semaphore_acquire_timeout_none", form: TIMEOUT, ..ACQUIRE_NONE },
+    Scenario {
+        name: "semaphore_acquire_timeout_over",
+        form: BRIEF,
+        asleep: lock_scripts::nothing,
+        ..ACQUIRE_NONE
+    },
+    Scenario { name: "semaphore_try_acquire_none", form: TRY, ..ACQUIRE_NONE },
+    Scenario {
+        name: "semaphore_acquire_from_dead",
+        earlier: true,
+        arrange: semaphore_scripts::dead_arrange,
+        ..ACQUIRE
+    },
+    Scenario {
+        name: "semaphore_acquire_adopts",
+        earlier: true,
+        arrange: semaphore_scripts::adopt_arrange,
+        ..ACQUIRE
+    },
+    Scenario {
+        name: "semaphore_release_adopts",
+        earlier: true,
+        arrange: semaphore_scripts::adopt_arrange,
+        ..RELEASE
+    },
+    Scenario { name: "semaphore_drop", ..GIVE },
+    Scenario { name: "semaphore_drop_sleepers", ..GIVE_SLEEPERS },
+    Scenario { name: "semaphore_drop_sleepers_barger", barge: true, ..GIVE_SLEEPERS },
+    Scenario { name: "semaphore_forget", verb: Verb::Forget, ..GIVE },
+    Scenario { name: "semaphore_forget_sleepers", verb: Verb::Forget, ..GIVE_SLEEPERS },
+    Scenario { name: "semaphore_release", ..RELEASE },
+    Scenario { name: "semaphore_release_sleepers", ..RELEASE_SLEEPERS },
+    Scenario { name: "semaphore_release_sleepers_barger", barge: true, ..RELEASE_SLEEPERS },
+    Scenario { name: "semaphore_release_two", form: 2, ..RELEASE_SLEEPERS },
+    Scenario { name: "semaphore_release_two_barger", form: 2, barge: true, ..RELEASE_SLEEPERS },
+    Scenario { name: "semaphore_available", verb: Verb::Available, ..RELEASE },
+    Scenario { name: "bounded_acquire", which: 1, ..ACQUIRE },
+    Scenario { name: "bounded_acquire_none", which: 1, ..ACQUIRE_NONE },
+    Scenario { name: "bounded_drop_sleepers", which: 1, ..GIVE_SLEEPERS },
+    Scenario { name: "bounded_forget", which: 1, verb: Verb::Forget, ..GIVE },
+    Scenario {
+        name: "bounded_release",
+        which: 1,
+        arrange: semaphore_scripts::forgotten_arrange,
+        ..RELEASE
+    },
+    Scenario { name: "bounded_release_over", which: 1, ..RELEASE },
+    Scenario { name: "bounded_release_sleepers", which: 1, ..RELEASE_SLEEPERS },
+];
+
+/// Those of queues.
+const QUEUE: &[Scenario] = &[
     Scenario { name: "put_free", ..PUT },
     Scenario { name: "put_first_use", cold: true, ..PUT },
     Scenario { name: "put_bytes", kind: Kind::Raw, ..PUT },

@@ -171,10 +171,10 @@ pub(crate) fn play(
     }
     // Nobody may wait for a victim that has not begun, that sleeps, that has just been woken (a
     // sleeper holds nothing), or that has finished. Whether it has the lock, the lock tells; an event
-    // is never held. Elsewhere it may be inside a queue.
+    // is never held. Elsewhere it may be inside a queue or a semaphore.
     let woken = trace.is_some_and(|trace| trace.sleeps.iter().any(|&nap| step == nap + 1));
     let outside = slept || step == 0 || woken || director.reached(victim) == AFTER;
-    let strict = outside || !scenario.is_of_queue();
+    let strict = outside || !scenario.may_be_inside();
     director.strike(tracee, slept, strict)?;
     scenario.after(director, victim)
 }

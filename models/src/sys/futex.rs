@@ -8,7 +8,7 @@
 //! Sleepers are woken in the order in which they came. A sleep ends by time only if nothing else can run.
 
 use crate::sim;
-use crate::sys::atomic::AtomicU32;
+use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::Deadline;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -49,7 +49,7 @@ pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], until: Deadline) {
     // Entered before the check, word by word; between the last check and the sleep nothing can come.
     let mut entered = Vec::new();
     for (word, expected) in words {
-        if word.peek() != *expected || awake.get() {
+        if peek(word) != *expected || awake.get() {
             leave(&awake);
             return;
         }
@@ -69,13 +69,19 @@ pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], until: Deadline) {
     }
 }
 
+/// What the word holds now. It may be the low half of one of 64 bits.
+fn peek(word: &AtomicU32) -> u32 {
+    // SAFETY: all atomics have one form.
+    unsafe { AtomicU64::from_ptr(word.as_ptr().cast()) }.peek() as u32
+}
+
 /// No longer asleep.
 fn leave(awake: &Rc<Cell<bool>>) {
     TABLE.with_borrow_mut(|table| table.retain(|sleeper| !Rc::ptr_eq(&sleeper.awake, awake)));
 }
 
 pub(crate) fn wake(word: &AtomicU32, count: u32) -> u32 {
-    word.peek();
+    peek(word);
     if !sim::is_alive() {
         return 0;
     }

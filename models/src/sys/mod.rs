@@ -38,6 +38,8 @@ pub(crate) mod thread {
         false
     }
 
+    pub(crate) fn sleep_exactly() {}
+
     pub(crate) fn yield_now() {
         crate::sim::step(loom::thread::yield_now);
     }

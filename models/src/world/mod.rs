@@ -30,11 +30,11 @@ pub(crate) mod news {
 pub(crate) mod keeper {
     copied!("keeper");
 
-    /// Lets `world`'s keeper, a thread of its own, do its work until the model is over.
-    pub(crate) fn keep(world: &'static World, ready: impl FnOnce()) {
+    /// The keeper of `world`, which has looked at all slots, as it has before its process uses anything shared. What it
+    /// gives back is its work, for a thread of its own, until the model is over.
+    pub(crate) fn keep(world: &'static World) -> impl FnOnce() {
         let mut keeper = Keeper::new(world, world.this_process(), Vec::new(), Vec::with_capacity(8));
-        ready();
-        keeper.run();
+        move || keeper.run()
     }
 }
 pub(crate) mod arena;
@@ -123,6 +123,7 @@ fn create_slot(slot: &Slot, state: u64) {
     sim::create(&slot.process, 0);
     sim::create(&slot.pid, 0);
     sim::create(&slot.control, 0);
+    sim::create(&slot.gone, 0);
 }
 
 impl World {
