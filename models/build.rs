@@ -29,14 +29,20 @@ const MODULES: &[Module] = &[
         from: "src/world/header.rs",
         functions: &[],
         // Loom's atomics have a size of their own.
-        changes: &[("const _: () = {\n    assert!(size_of", "#[cfg(any())]\nconst _: () = {\n    assert!(size_of")],
+        changes: &[(
+            "const _: () = {\n    assert!(size_of",
+            "#[cfg(any())]\nconst _: () = {\n    assert!(size_of",
+        )],
     },
     Module {
         name: "registry",
         from: "src/world/registry.rs",
         functions: &[],
         // 3,072 loads for each question are too many for a model.
-        changes: &[("(PROCESSES..SLOTS).map(", "(PROCESSES..PROCESSES + crate::sim::THREADS).map(")],
+        changes: &[(
+            "(PROCESSES..SLOTS).map(",
+            "(PROCESSES..PROCESSES + crate::sim::THREADS).map(",
+        )],
     },
     Module { name: "word_lock", from: "src/world/word_lock.rs", functions: &[], changes: &[] },
     Module {
@@ -44,7 +50,10 @@ const MODULES: &[Module] = &[
         from: "src/world/news.rs",
         functions: &[],
         // Loom does not know that a locked instruction is a barrier.
-        changes: &[("core::sync::atomic::compiler_fence(Ordering::SeqCst)", "crate::sys::atomic::fence(Ordering::SeqCst)")],
+        changes: &[(
+            "core::sync::atomic::compiler_fence(Ordering::SeqCst)",
+            "crate::sys::atomic::fence(Ordering::SeqCst)",
+        )],
     },
     Module { name: "wait", from: "src/world/wait.rs", functions: &[], changes: &[] },
     Module {
@@ -66,10 +75,21 @@ const MODULES: &[Module] = &[
     Module {
         name: "world",
         from: "src/world/mod.rs",
-        functions: &[(
-            "World",
-            &["fn is_current", "fn this_process", "fn raise_alarm", "fn alarms", "fn tell_other_keepers", "fn bump", "fn epoch"],
-        ), ("Slot", &["fn robust_word"])],
+        functions: &[
+            (
+                "World",
+                &[
+                    "fn is_current",
+                    "fn this_process",
+                    "fn raise_alarm",
+                    "fn alarms",
+                    "fn tell_other_keepers",
+                    "fn bump",
+                    "fn epoch",
+                ],
+            ),
+            ("Slot", &["fn robust_word"]),
+        ],
         changes: &[],
     },
     Module {
@@ -91,11 +111,29 @@ const MODULES: &[Module] = &[
         changes: &[],
     },
     Module {
-        name: "chunk",
-        from: "src/channel/ring/chunk.rs",
-        functions: &[],
+        name: "semaphore",
+        from: "src/sync/semaphore.rs",
+        functions: &[
+            ("", &["const LOOKS", "const PATIENCE", "const LINE"]),
+            ("Holders", &["fn of"]),
+            (
+                "Permits",
+                &[
+                    "fn acquire",
+                    "fn take_at_hand",
+                    "fn acquire_slowly",
+                    "fn lock",
+                    "fn derive",
+                    "fn give_back",
+                    "fn end",
+                    "fn end_slowly",
+                    "fn release",
+                ],
+            ),
+        ],
         changes: &[],
     },
+    Module { name: "chunk", from: "src/channel/ring/chunk.rs", functions: &[], changes: &[] },
     Module {
         name: "ring",
         from: "src/channel/ring",
@@ -104,10 +142,27 @@ const MODULES: &[Module] = &[
             (
                 "Ring",
                 &[
-                    "fn load_head", "fn load_tail", "fn load_both", "fn is_closed", "fn lock", "fn tell_of_message", "fn push_at_hand",
-                    "fn push_with", "fn push_locked", "fn store_tail", "fn fits", "fn has_room", "fn place", "fn pop_at_hand",
-                    "fn pop_slowly", "fn pop_locked", "fn first_record", "fn wait_for_messages", "fn wait_for_room",
-                    "fn bytes", "fn has_room_for",
+                    "fn load_head",
+                    "fn load_tail",
+                    "fn load_both",
+                    "fn is_closed",
+                    "fn lock",
+                    "fn tell_of_message",
+                    "fn push_at_hand",
+                    "fn push_with",
+                    "fn push_locked",
+                    "fn store_tail",
+                    "fn fits",
+                    "fn has_room",
+                    "fn place",
+                    "fn pop_at_hand",
+                    "fn pop_slowly",
+                    "fn pop_locked",
+                    "fn first_record",
+                    "fn wait_for_messages",
+                    "fn wait_for_room",
+                    "fn bytes",
+                    "fn has_room_for",
                 ],
             ),
         ],
@@ -117,8 +172,18 @@ const MODULES: &[Module] = &[
 
 /// A weakened variant: the module, its name, and what stands there instead.
 const MUTANTS: &[(&str, &str, &str, &str)] = &[
-    ("word_lock", "unlock_stores_zero", "self.word.fetch_sub(me.to_bits(), Ordering::Release)", "self.word.swap(0, Ordering::Release)"),
-    ("word_lock", "unlock_is_relaxed", "self.word.fetch_sub(me.to_bits(), Ordering::Release)", "self.word.fetch_sub(me.to_bits(), Ordering::Relaxed)"),
+    (
+        "word_lock",
+        "unlock_stores_zero",
+        "self.word.fetch_sub(me.to_bits(), Ordering::Release)",
+        "self.word.swap(0, Ordering::Release)",
+    ),
+    (
+        "word_lock",
+        "unlock_is_relaxed",
+        "self.word.fetch_sub(me.to_bits(), Ordering::Release)",
+        "self.word.fetch_sub(me.to_bits(), Ordering::Relaxed)",
+    ),
     (
         "word_lock",
         "lock_is_relaxed",
@@ -127,25 +192,64 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
     ),
     ("word_lock", "no_second_wake", "futex::wake_all(&self.word)", "0"),
     ("word_lock", "no_look_before_sleep", "!world.registry.is_dead(owner)", "true"),
-    ("word_lock", "adoption_drops_waiters", "now & WAITERS | mark | me.to_bits()", "mark | me.to_bits()"),
     ("news", "cleared_without_count", "now.wrapping_add(step)", "now"),
-    ("news", "wake_does_not_count", "self.0.fetch_add(ONE, Ordering::Relaxed).wrapping_add(ONE)", "self.0.load(Ordering::Relaxed)"),
     ("news", "no_barrier_in_tell", "crate::sys::atomic::fence(Ordering::SeqCst)", "()"),
-    ("news", "no_barrier_in_arm", "self.0.fetch_or(SLEEPERS, Ordering::SeqCst)", "return self.0.fetch_or(SLEEPERS, Ordering::Relaxed) | SLEEPERS"),
+    (
+        "news",
+        "no_barrier_in_arm",
+        "self.0.fetch_or(SLEEPERS, Ordering::SeqCst)",
+        "return self.0.fetch_or(SLEEPERS, Ordering::Relaxed) | SLEEPERS",
+    ),
     ("event", "set_does_not_count", "(now & COUNT).wrapping_add(ONE) | SET", "(now & COUNT) | SET"),
-    ("event", "set_is_relaxed", "word.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed)", "word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed)"),
+    (
+        "event",
+        "set_is_relaxed",
+        "word.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed)",
+        "word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed)",
+    ),
     ("event", "set_wakes_nobody", "now & SLEEPERS != 0", "false"),
-    ("wait", "acknowledges_unpublished", "record.address.store(core::ptr::from_ref(word).cast_mut(), Ordering::SeqCst)", "()"),
-    ("wait", "looks_before_publishing", "look()", "{ record.address.store(core::ptr::null_mut(), Ordering::SeqCst); let sleeps = look(); record.address.store(core::ptr::from_ref(word).cast_mut(), Ordering::SeqCst); sleeps }"),
-    ("wait", "raises_relaxed_without_barrier", "self.epoch.fetch_add(1, Ordering::SeqCst)", "self.epoch.fetch_add(1, Ordering::Relaxed)"),
+    (
+        "wait",
+        "acknowledges_unpublished",
+        "record.address.store(core::ptr::from_ref(word).cast_mut(), Ordering::SeqCst)",
+        "()",
+    ),
+    (
+        "wait",
+        "looks_before_publishing",
+        "look()",
+        "{ record.address.store(core::ptr::null_mut(), Ordering::SeqCst); let sleeps = look(); record.address.store(core::ptr::from_ref(word).cast_mut(), Ordering::SeqCst); sleeps }",
+    ),
+    (
+        "wait",
+        "raises_relaxed_without_barrier",
+        "self.epoch.fetch_add(1, Ordering::SeqCst)",
+        "self.epoch.fetch_add(1, Ordering::Relaxed)",
+    ),
     ("keeper", "rings_once", "self.world.records.ring()", "{ self.world.records.ring(); false }"),
     ("keeper", "no_second_alarm", "self.dying.len() < before", "false"),
     ("registry", "gone_with_its_keeper", "self.threads_of(process).next().is_none()", "true"),
-    ("registry", "generation_ignored", "state.generation() != id.generation() || !state.is_alive()", "!state.is_alive()"),
+    (
+        "registry",
+        "generation_ignored",
+        "state.generation() != id.generation() || !state.is_alive()",
+        "!state.is_alive()",
+    ),
+    ("semaphore", "gives_back_silently", "self.cell.news.tell()", "()"),
+    ("semaphore", "the_dead_keep_theirs", "!registry.is_gone(process)", "true"),
     ("arena", "holder_seen_once", "block.head.holder.load(Ordering::Acquire) != holder", "false"),
-    ("arena", "holder_cleared_first", "self.head.until.store(until, Ordering::Relaxed)", "{ self.head.holder.store(0, Ordering::Release); self.head.until.store(until, Ordering::Relaxed) }"),
-    ("ring", "tail_is_relaxed", "self.tail.tail.store(next.0, Ordering::Release)", "self.tail.tail.store(next.0, Ordering::Relaxed)"),
-    ("ring", "head_is_relaxed", "self.head.head.store(next.0, Ordering::Release)", "self.head.head.store(next.0, Ordering::Relaxed)"),
+    (
+        "arena",
+        "holder_cleared_first",
+        "self.head.until.store(until, Ordering::Relaxed)",
+        "{ self.head.holder.store(0, Ordering::Release); self.head.until.store(until, Ordering::Relaxed) }",
+    ),
+    (
+        "ring",
+        "tail_is_relaxed",
+        "self.tail.tail.store(next.0, Ordering::Release)",
+        "self.tail.tail.store(next.0, Ordering::Relaxed)",
+    ),
 ];
 
 fn main() {
@@ -175,7 +279,8 @@ fn main() {
 }
 
 fn mutants(module: &str) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    let mut all: Vec<_> = MUTANTS.iter().filter(|m| m.0 == module).map(|m| (m.1, m.2, m.3)).collect();
+    let mut all: Vec<_> =
+        MUTANTS.iter().filter(|m| m.0 == module).map(|m| (m.1, m.2, m.3)).collect();
     // Several of one text: the first is wrapped last and stands outermost.
     all.sort_by_key(|m| m.1);
     all.into_iter()
@@ -192,10 +297,15 @@ fn read(path: &Path) -> String {
     }
     let mut text = String::new();
     for file in files {
-        let source = std::fs::read_to_string(&file)
-            .unwrap_or_else(|e| panic!("{}: {e}: the models copy it, tell models/build.rs where it went", file.display()));
+        let source = std::fs::read_to_string(&file).unwrap_or_else(|e| {
+            panic!(
+                "{}: {e}: the models copy it, tell models/build.rs where it went",
+                file.display()
+            )
+        });
         let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-        for line in code.lines().filter(|line| !line.starts_with("//!") && !line.starts_with("#![")) {
+        for line in code.lines().filter(|line| !line.starts_with("//!") && !line.starts_with("#!["))
+        {
             text.push_str(line);
             text.push('\n');
         }
@@ -210,7 +320,8 @@ fn functions(text: &str, module: &Module) -> String {
         if owner.is_empty() {
             for name in *names {
                 let line = text.lines().find(|line| {
-                    line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')) && line.ends_with(';')
+                    line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'))
+                        && line.ends_with(';')
                 });
                 out.push_str(line.unwrap_or_else(|| panic!("{}: no `{name}`", module.from)));
                 out.push('\n');
@@ -237,7 +348,12 @@ fn functions(text: &str, module: &Module) -> String {
             let start = (0..lines.len())
                 .filter(|&at| starts(lines[at]))
                 .find(in_owner)
-                .unwrap_or_else(|| panic!("{}: no `{name}` of {owner}: tell models/build.rs where it went", module.from));
+                .unwrap_or_else(|| {
+                    panic!(
+                        "{}: no `{name}` of {owner}: tell models/build.rs where it went",
+                        module.from
+                    )
+                });
             let end = (start..lines.len())
                 .find(|&at| lines[at] == "    }" || (at == start && lines[at].ends_with('}')))
                 .expect("a function that ends");
@@ -256,7 +372,11 @@ fn functions(text: &str, module: &Module) -> String {
 }
 
 fn replace(text: &str, from: &str, to: &str, module: &Module) -> String {
-    assert!(text.contains(from), "{}: no longer has the text that models/build.rs changes:\n{from}", module.from);
+    assert!(
+        text.contains(from),
+        "{}: no longer has the text that models/build.rs changes:\n{from}",
+        module.from
+    );
     text.replace(from, to)
 }
 

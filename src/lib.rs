@@ -74,8 +74,8 @@ pub use message::Message;
 pub use process::*;
 pub use std::process::ExitStatus;
 pub use sync::{
-    BoundedSemaphore, Event, Lock, LockBuilder, LockGuard, OwnedLockGuard, OwnedPermit, OwnedRLockGuard,
-    Owner, Permit, RLock, RLockBuilder, RLockGuard, Semaphore,
+    BoundedSemaphore, Event, Lock, LockBuilder, LockGuard, OwnedLockGuard, OwnedPermit,
+    OwnedRLockGuard, Owner, Permit, RLock, RLockBuilder, RLockGuard, Semaphore,
 };
 
 #[cfg(doctest)]

@@ -45,6 +45,7 @@ thread_local! {
 pub(crate) fn begin() {
     CURRENT.set(0);
     CLOCK.set(0);
+    TICK.set(0);
     TURNS.set(TURNS.get() + 1);
     SIM.with_borrow_mut(|sim| {
         sim.left = Default::default();

@@ -60,7 +60,7 @@ use crate::sys::thread;
 use crate::world::handle::{CellRef, Kind};
 use crate::world::news::News;
 use crate::world::registry::Id;
-use crate::world::wait::{Wait, me, me_at_hand};
+use crate::world::wait::{Wait, me};
 use crate::world::word_lock::{Outcome, Policy, WordLock};
 use crate::world::{PROCESSES, Shared, World};
 use std::sync::Arc;
@@ -291,10 +291,7 @@ impl Permits {
     /// parent's permits count for nothing.
     #[inline]
     fn end(&self, end: impl Fn()) -> bool {
-        if !self.world.is_current() {
-            return false;
-        }
-        match me_at_hand() {
+        match self.world.me_at_hand() {
             Some(me) if self.cell.lock.try_lock(me) => {
                 end();
                 self.cell.lock.unlock(me);
@@ -306,6 +303,9 @@ impl Permits {
 
     #[cold]
     fn end_slowly(&self, end: impl Fn()) -> bool {
+        if !self.world.is_current() {
+            return false;
+        }
         // A thread for which there is no place any more does it in the name of its process.
         let process = self.world.this_process();
         let me = me().unwrap_or(process);

@@ -66,6 +66,8 @@ struct Record {
     /// What the news are about, and what it was when the thread looked.
     truth: AtomicPtr<AtomicU64>,
     seen: AtomicU64,
+    /// This process's view of the world; null after a fork, like everything here.
+    world: AtomicPtr<World>,
 }
 
 /// The private table of one process's threads, wiped by fork.
@@ -214,6 +216,7 @@ fn join() -> Result<Id> {
     let world = crate::world::world()?;
     let id = world.take_thread()?;
     let record = world.records.take(id, &world.registry)?;
+    record.world.store(core::ptr::from_ref(world).cast_mut(), Ordering::Relaxed);
     RECORD.set(Some(record));
     if !world.is_robust() {
         LEAVER.with(|leaver| leaver.set(Some(id)));
@@ -250,7 +253,20 @@ impl World {
     /// The calling thread's id, for an operation on an object of this world.
     #[inline]
     pub(crate) fn me(&self) -> Result<Id> {
-        if self.is_current() { me() } else { Err(inherited()) }
+        match self.me_at_hand() {
+            Some(id) => Ok(id),
+            None if self.is_current() => me(),
+            None => Err(inherited()),
+        }
+    }
+
+    /// The calling thread's id in this view of the world, if it has one; so the process has not forked since.
+    #[inline]
+    pub(crate) fn me_at_hand(&self) -> Option<Id> {
+        let record = RECORD.get()?;
+        // One line for both: a record of this process names this process's view, and one that fork wiped names none.
+        let same = core::ptr::eq(record.world.load(Ordering::Relaxed), self);
+        Id::from_private(record.id.load(Ordering::Relaxed)).filter(|_| same)
     }
 
     /// Sleeps while `*word == expected`; see the module's protocol. `look` says whether sleeping still makes sense.

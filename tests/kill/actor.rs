@@ -11,8 +11,8 @@ use multiproc::{BoundedSemaphore, Error, Event, Lock, Queue, RLock, Semaphore};
 use serde::{Deserialize, Serialize};
 
 use super::board::{AFTER, BEFORE, RESULTS, Seat, Shared, WITHIN};
-use super::sync_verbs::{self, Hands};
 use super::soak;
+use super::sync_verbs::{self, Hands};
 
 /// What the actors act with.
 #[derive(Clone, Debug, Serialize, Deserialize)]

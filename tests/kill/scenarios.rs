@@ -61,8 +61,7 @@ impl Scenario {
     /// Whether the victim may be inside a queue or a semaphore, where others have to wait for it.
     pub(crate) fn may_be_inside(&self) -> bool {
         use Verb::{Acquire, Available, Forget, GiveBack, Release};
-        self.is_of_queue()
-            || matches!(self.verb, Acquire | GiveBack | Forget | Release | Available)
+        self.is_of_queue() || matches!(self.verb, Acquire | GiveBack | Forget | Release | Available)
     }
 
     /// What the victim's order says.
@@ -132,12 +131,8 @@ const GIVE: Scenario = Scenario {
 };
 const GIVE_SLEEPERS: Scenario =
     Scenario { arrange: semaphore_scripts::held_sleepers_arrange, ..GIVE };
-const RELEASE: Scenario = Scenario {
-    verb: Verb::Release,
-    form: 1,
-    after: semaphore_scripts::given_after,
-    ..LOCK
-};
+const RELEASE: Scenario =
+    Scenario { verb: Verb::Release, form: 1, after: semaphore_scripts::given_after, ..LOCK };
 const RELEASE_SLEEPERS: Scenario =
     Scenario { arrange: semaphore_scripts::release_sleepers_arrange, ..RELEASE };
 const PUT: Scenario = Scenario {
@@ -209,12 +204,7 @@ const FAMILY: &[Scenario] = &[
         after: lock_scripts::contended_after,
         ..LOCK
     },
-    Scenario {
-        name: "lock_recover",
-        earlier: true,
-        arrange: lock_scripts::marked_arrange,
-        ..LOCK
-    },
+    Scenario { name: "lock_recover", earlier: true, arrange: lock_scripts::marked_arrange, ..LOCK },
     Scenario {
         name: "unlock_free",
         verb: Verb::Unlock,
@@ -274,12 +264,7 @@ const FAMILY: &[Scenario] = &[
     Scenario { name: "lock_timeout", form: TIMEOUT, ..LOCK },
     Scenario { name: "lock_owned_contended", form: OWNED, ..CONTENDED },
     Scenario { name: "lock_timeout_contended", form: TIMEOUT, ..CONTENDED },
-    Scenario {
-        name: "lock_timeout_over",
-        form: BRIEF,
-        asleep: lock_scripts::nothing,
-        ..CONTENDED
-    },
+    Scenario { name: "lock_timeout_over", form: BRIEF, asleep: lock_scripts::nothing, ..CONTENDED },
     Scenario { name: "lock_recover_unmarked", verb: Verb::Recover, ..LOCK },
     Scenario { name: "unlock_recovered_sleepers", ..RECOVERED },
     Scenario { name: "unlock_recovered_sleepers_barger", barge: true, ..RECOVERED },

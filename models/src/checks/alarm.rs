@@ -39,8 +39,7 @@ fn thread_dies(keeper_first: bool) {
     let thread = id_of(other, 2);
     let keeper = sim::spawn(1, keep(world));
     let kernel = sim::spawn(3, move || {
-        let (one, two) =
-            if keeper_first { (first(1), thread) } else { (thread, first(1)) };
+        let (one, two) = if keeper_first { (first(1), thread) } else { (thread, first(1)) };
         other.kernel_marks(one);
         other.kernel_marks(two);
     });

@@ -63,7 +63,8 @@ pub(super) fn a_getter_takes_it() {
     let me = world.me().expect("an id");
     let shared = shared(me);
     shared.block.give_to(CellId::ONLY, POSITION);
-    let sweeper = sim::spawn(1, move || assert!(!shared.sweep(world), "free in a living getter's hands"));
+    let sweeper =
+        sim::spawn(1, move || assert!(!shared.sweep(world), "free in a living getter's hands"));
     shared.get(me);
     sim::join(sweeper);
 }
@@ -78,7 +79,8 @@ pub(super) fn a_putter_gives_it() {
     let world = worlds[0];
     let me = world.me().expect("an id");
     let shared = shared(me);
-    let sweeper = sim::spawn(1, move || assert!(!shared.sweep(world), "free on its way to the queue"));
+    let sweeper =
+        sim::spawn(1, move || assert!(!shared.sweep(world), "free on its way to the queue"));
     shared.block.give_to(CellId::ONLY, POSITION);
     shared.copy();
     sim::join(sweeper);

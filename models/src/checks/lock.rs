@@ -54,6 +54,29 @@ fn three_exclude_each_other_and_all_come_through() {
     check("lock, three once each", 2, three_lock_once);
 }
 
+/// With four, a waker that finds nobody can clear WAITERS under two who came meanwhile.
+pub(super) fn four_lock_once() {
+    let worlds = world::make(&[&[0, 1, 2, 3]]);
+    let (world, guarded) = (worlds[0], guarded());
+    let others = [1, 2, 3].map(|number| sim::spawn(number, move || guarded.use_once(world)));
+    guarded.use_once(world);
+    others.into_iter().for_each(sim::join);
+}
+
+#[test]
+fn four_exclude_each_other_and_all_come_through() {
+    check("lock, four once each", 2, four_lock_once);
+}
+
+/// Waiters that have waited long ask for restraint, and newcomers leave them the free lock.
+#[test]
+fn restraint_stops_nobody() {
+    check("lock, with restraint", 2, || {
+        sim::set_tick(600_000);
+        three_lock_once();
+    });
+}
+
 /// Two survivors of one process and one of another that dies at its step number `steps`.
 pub(super) fn one_of_three_dies(steps: u32) -> bool {
     let worlds = world::make(&[&[0, 1], &[2]]);

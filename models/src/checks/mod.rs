@@ -7,8 +7,10 @@ mod alarm;
 mod arena;
 mod event;
 mod lock;
+mod news;
 mod queue;
 mod registry;
+mod semaphore;
 mod weakened;
 
 /// Checks `model` in all executions with at most so many preemptions, and says how many there were.
@@ -32,7 +34,11 @@ fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 
 /// Checks `model(steps)`, in which someone dies before step `steps`, for every number of steps until nobody does any more.
 /// `model` tells by its answer whether someone died.
-fn check_deaths(name: &str, preemptions: usize, model: impl Fn(u32) -> bool + Sync + Send + Copy + 'static) {
+fn check_deaths(
+    name: &str,
+    preemptions: usize,
+    model: impl Fn(u32) -> bool + Sync + Send + Copy + 'static,
+) {
     let before = sim::executions();
     let start = Instant::now();
     let mut steps = 0;

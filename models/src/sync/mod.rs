@@ -1,4 +1,4 @@
-//! What is built on the world: an event with its four operations. Its handles do not travel.
+//! What is built on the world: an event and a semaphore with their operations. Their handles do not travel.
 
 pub(crate) mod event {
     use crate::error::Result;
@@ -45,6 +45,99 @@ pub(crate) mod event {
 
         pub(crate) fn wait(&self) {
             assert!(self.wait_until(Deadline::NEVER).expect("a thread of the model"));
+        }
+    }
+}
+
+pub(crate) mod semaphore {
+    use crate::error::{Error, ErrorKind, Result};
+    use crate::sim;
+    use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+    use crate::sys::clock::Deadline;
+    use crate::sys::thread;
+    use crate::world::header::PROCESSES;
+    use crate::world::news::News;
+    use crate::world::registry::Id;
+    use crate::world::wait::{Wait, me, me_at_hand};
+    use crate::world::word_lock::{Outcome, Policy, WordLock};
+    use crate::world::{ProcessId, World};
+    use std::time::Duration;
+
+    #[repr(C)]
+    pub(crate) struct SemaphoreCell {
+        lock: WordLock,
+        total: AtomicU32,
+        available: AtomicU32,
+        news: News,
+        most: AtomicU32,
+    }
+
+    struct Holders([AtomicU64; PROCESSES]);
+
+    /// One process's view of a semaphore.
+    pub(crate) struct Permits {
+        world: &'static World,
+        cell: &'static SemaphoreCell,
+        holders: &'static Holders,
+        own: &'static AtomicU64,
+        process: u64,
+    }
+
+    #[allow(unused, private_interfaces, clippy::all, reason = "a copy")]
+    mod copy {
+        use super::*;
+        copied!("semaphore");
+    }
+
+    fn split(word: u64) -> (u32, u32) {
+        ((word >> 32) as u32, word as u32)
+    }
+
+    fn too_many(_: u32, _: u32, _: u32) -> Error {
+        Error::simple(ErrorKind::Limit)
+    }
+
+    impl Permits {
+        /// A semaphore with so many permits, as each of `worlds` sees it.
+        pub(crate) fn make(worlds: &[&'static World], permits: u32) -> Vec<Permits> {
+            let words = size_of::<SemaphoreCell>() / 8;
+            let memory = sim::memory(words);
+            for word in 0..words {
+                sim::create(memory.wrapping_add(word), 0);
+            }
+            // SAFETY: a structure of atomics in memory of atomics.
+            let cell: &'static SemaphoreCell = unsafe { &*memory.cast::<SemaphoreCell>() };
+            for word in [&cell.total, &cell.available, &cell.most] {
+                sim::create(word, u64::from(permits));
+            }
+            // SAFETY: zeroed memory, as large as the structure.
+            let holders = unsafe { &*sim::memory(PROCESSES).cast::<Holders>() };
+            for slot in 0..worlds.len() {
+                sim::create(holders.of(slot), 0);
+            }
+            let permits = |world: &&'static World| {
+                let process: ProcessId = world.this_process();
+                let own = holders.of(process.slot());
+                Permits { world, cell, holders, own, process: u64::from(process.to_bits()) }
+            };
+            worlds.iter().map(permits).collect()
+        }
+
+        pub(crate) fn take(&self) {
+            self.acquire(Deadline::NEVER).expect("a permit");
+        }
+
+        pub(crate) fn set_most(&self, most: u32) {
+            self.cell.most.store(most, Ordering::Relaxed);
+        }
+
+        /// Total, and how many are available.
+        pub(crate) fn counts(&self) -> (u32, u32) {
+            let me = self.world.me().expect("an id");
+            self.lock(me, Deadline::NEVER).expect("the lock");
+            let available = self.derive();
+            self.cell.lock.unlock(me);
+            (self.cell.total.load(Ordering::SeqCst), available)
         }
     }
 }

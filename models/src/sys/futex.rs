@@ -88,7 +88,9 @@ pub(crate) fn wake(word: &AtomicU32, count: u32) -> u32 {
     let mut woken = 0;
     TABLE.with_borrow_mut(|table| {
         while woken < count {
-            let at = table.iter().position(|sleeper| sleeper.words.iter().any(|&w| w == core::ptr::from_ref(word)));
+            let at = table
+                .iter()
+                .position(|sleeper| sleeper.words.iter().any(|&w| w == core::ptr::from_ref(word)));
             let Some(at) = at else { break };
             let sleeper = table.remove(at);
             sleeper.awake.set(true);

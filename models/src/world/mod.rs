@@ -33,7 +33,8 @@ pub(crate) mod keeper {
     /// The keeper of `world`, which has looked at all slots, as it has before its process uses anything shared. What it
     /// gives back is its work, for a thread of its own, until the model is over.
     pub(crate) fn keep(world: &'static World) -> impl FnOnce() {
-        let mut keeper = Keeper::new(world, world.this_process(), Vec::new(), Vec::with_capacity(8));
+        let mut keeper =
+            Keeper::new(world, world.this_process(), Vec::new(), Vec::with_capacity(8));
         move || keeper.run()
     }
 }
