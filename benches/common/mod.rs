@@ -72,7 +72,7 @@ impl Bench {
     }
 
     /// Before the first rows.
-    fn print_head(&mut self) {
+    fn print_head(&mut self, how: &str) {
         if mem::replace(&mut self.has_head, true) {
             return;
         }
@@ -81,10 +81,8 @@ impl Bench {
             _ => "too few to pin anything".to_owned(),
         };
         print(&format!(
-            "\n{}: medians of {} interleaved rounds, ratios to the row marked = in the same round\n\
-             processors: {}, {pinned}\n\n{}\n",
+            "\n{}: {how}\nprocessors: {}, {pinned}\n\n{}\n",
             self.name,
-            self.rounds,
             os::processors().len(),
             row(["", "median", "unit", "min..max", "ratio", "notes"]),
         ));
@@ -111,7 +109,7 @@ impl Bench {
         if self.quick {
             return print(&format!("bench {name} ... ok\n"));
         }
-        self.print_head();
+        self.print_head("medians of all that were measured");
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
         let most = values.iter().copied().fold(0.0, f64::max);
         let range = format!("{}..{}", short(least), short(most));
@@ -326,7 +324,10 @@ impl<'a> Cell<'a> {
             }
             return print(&format!("bench {} ... ok\n", self.name));
         }
-        self.bench.print_head();
+        let rounds = self.bench.rounds;
+        self.bench.print_head(&format!(
+            "medians of {rounds} interleaved rounds, ratios to the row marked = in the same round"
+        ));
         for side in &mut self.sides {
             side.amount = match self.work {
                 Work::Calibrated { most } => calibrate(&mut side.run, most),

@@ -97,7 +97,11 @@ pub(crate) fn create<T>(place: *const T, value: u64) {
     let word = word(value);
     // SAFETY: an atomic of `sys::atomic` in memory of `memory`; it is an address in a cell.
     unsafe { *place = word };
-    SIM.with_borrow_mut(|sim| sim.created.push(place));
+    SIM.with_borrow_mut(|sim| {
+        let in_region = sim.regions.iter().any(|region| region.as_ptr_range().contains(&place.cast_const().cast()));
+        assert!(in_region, "a word outside of the model's memory");
+        sim.created.push(place);
+    });
 }
 
 /// A value that lives as long as this execution.

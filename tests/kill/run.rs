@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The same where a hang is what is looked for.
 const SHORT: Duration = Duration::from_millis(250);
 /// Points of one scenario in a sample, for each fate.
-const SAMPLE: [(Fate, usize); 3] = [(Fate::Kill, 60), (Fate::Late, 5), (Fate::Stop, 8)];
+const SAMPLE: [(Fate, usize); 3] = [(Fate::Kill, 30), (Fate::Late, 4), (Fate::Stop, 6)];
 /// The same with `KILL=all`; every point is killed there.
 const WHOLE: [(Fate, usize); 3] = [(Fate::Kill, usize::MAX), (Fate::Late, 60), (Fate::Stop, 60)];
 /// A scenario with more findings than this is given up: each may have cost the whole patience.

@@ -163,9 +163,20 @@ fn close(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     if !d.lull(SECOND, Verb::Acquire, s.object())? {
         return Err(Trouble::Violation("there is one permit too many".into()));
     }
-    give_all(d, s, FIRST)?;
-    d.finish_well(SECOND)?;
-    give_all(d, s, SECOND)?;
+    if s.verb == Verb::Release && s.form == 2 {
+        // One release for two.
+        d.lull(BARGER, Verb::Acquire, s.object())?;
+        d.must(FIRST, Verb::Release, [s.which, 2])?;
+        for seat in [SECOND, BARGER] {
+            d.finish_well(seat)?;
+            d.must(seat, Verb::Forget, s.object())?;
+        }
+        give_all(d, s, FIRST)?;
+    } else {
+        give_all(d, s, FIRST)?;
+        d.finish_well(SECOND)?;
+        give_all(d, s, SECOND)?;
+    }
     expect(d, s, PERMITS, PERMITS)
 }
 

@@ -64,8 +64,25 @@ pub(super) fn three_items() {
     sim::join(one);
 }
 
+/// One gets two items while another arms the word and goes its way, having found what it wanted elsewhere.
+pub(super) fn two_items_and_a_passer_by() {
+    let items = items();
+    let putter = sim::spawn(1, move || {
+        items.put();
+        items.put();
+    });
+    let passer_by = sim::spawn(2, move || {
+        items.news().arm();
+    });
+    items.get();
+    items.get();
+    sim::join(putter);
+    sim::join(passer_by);
+}
+
 #[test]
 fn nobody_sleeps_while_there_is_one() {
     check("news, one item", 5, one_and_one);
-    check("news, three items for two", 3, three_items);
+    check("news, two items and a passer-by", 5, two_items_and_a_passer_by);
+    check("news, three items for two", 2, three_items);
 }

@@ -17,9 +17,9 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("unlock_stores_zero", M(lock::three_lock_once)),
     ("unlock_is_relaxed", M(lock::three_lock_once)),
     ("lock_is_relaxed", M(lock::three_lock_once)),
-    ("no_second_wake", M(lock::four_lock_once)),
+    ("no_second_wake", M(lock::left_with_waiters)),
     ("no_look_before_sleep", D(lock::one_of_three_dies, 40)),
-    ("cleared_without_count", M(news::three_items)),
+    ("cleared_without_count", M(news::two_items_and_a_passer_by)),
     ("no_barrier_in_tell", M(queue::one_put_one_get)),
     ("no_barrier_in_arm", M(news::one_and_one)),
     ("set_does_not_count", M(event::pulse_reaches_a_sleeper)),
@@ -53,7 +53,7 @@ fn every_weakened_variant_is_caught() {
     for (name, catcher) in CAUGHT {
         let before = sim::executions();
         let found = sim::with_mutant(name, || match *catcher {
-            M(model) => failure(|| explore(3, model)),
+            M(model) => failure(|| explore(5, model)),
             D(model, most) => (0..most).find_map(|steps| {
                 failure(|| explore(2, move || drop(model(steps))))
                     .map(|text| format!("at step {steps}: {text}"))
