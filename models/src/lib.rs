@@ -20,8 +20,7 @@
 //! accesses. The ring is checked with empty records: that a record is there once the tail says so shows in its first word.
 //! Moves between chunks, large records and handles in messages are left to the kill harness.
 
-#![cfg_attr(not(test), allow(dead_code))]
-#![allow(unreachable_pub)]
+#![cfg_attr(not(test), allow(dead_code, unused))]
 
 /// A module copied from the package.
 macro_rules! copied {
@@ -41,6 +40,7 @@ mod testing {
 mod channel;
 mod sim;
 mod sync;
+#[allow(dead_code, reason = "the copies use more or less of it as they change")]
 mod sys;
 mod world;
 

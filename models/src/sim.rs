@@ -98,7 +98,10 @@ pub(crate) fn create<T>(place: *const T, value: u64) {
     // SAFETY: an atomic of `sys::atomic` in memory of `memory`; it is an address in a cell.
     unsafe { *place = word };
     SIM.with_borrow_mut(|sim| {
-        let in_region = sim.regions.iter().any(|region| region.as_ptr_range().contains(&place.cast_const().cast()));
+        let in_region = sim
+            .regions
+            .iter()
+            .any(|region| region.as_ptr_range().contains(&place.cast_const().cast()));
         assert!(in_region, "a word outside of the model's memory");
         sim.created.push(place);
     });

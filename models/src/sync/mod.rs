@@ -58,6 +58,7 @@ pub(crate) mod semaphore {
     use crate::world::header::PROCESSES;
     use crate::world::news::News;
     use crate::world::registry::Id;
+    #[allow(unused_imports, reason = "by version of the copy")]
     use crate::world::wait::{Wait, me, me_at_hand};
     use crate::world::word_lock::{Outcome, Policy, WordLock};
     use crate::world::{ProcessId, World};

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::sim;
 use crate::sys::atomic::AtomicU64;
-use crate::world::{Shared, World};
+use crate::world::World;
 
 /// The payload of a cell; a structure with more than 6 words finds room too, since loom's atomics are all 8 bytes.
 pub(crate) struct Cell {
@@ -20,12 +20,6 @@ impl Cell {
             sim::create(word, 0);
         }
         cell
-    }
-
-    pub(crate) fn view<T: Shared>(&'static self) -> &'static T {
-        const { assert!(size_of::<T>() <= size_of::<Cell>()) };
-        // SAFETY: within the payload; `T` is a structure of atomics, which all have one form here.
-        unsafe { &*core::ptr::from_ref(&self.payload).cast::<T>() }
     }
 }
 

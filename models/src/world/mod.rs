@@ -50,9 +50,6 @@ use header::{Header, PROCESSES, Slot};
 pub(crate) use registry::ProcessId;
 use registry::{Id, Registry};
 
-/// What may lie in shared memory.
-pub(crate) unsafe trait Shared {}
-
 /// One process's view of the world.
 pub(crate) struct World {
     pub(crate) header: &'static Header,
