@@ -44,6 +44,7 @@ fn check_deaths(
     let mut steps = 0;
     loop {
         let died = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        eprintln!("{name}: step {steps}, {} so far", sim::executions() - before);
         let some = died.clone();
         explore(preemptions, move || {
             if model(steps) {
