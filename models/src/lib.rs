@@ -14,11 +14,24 @@
 //! cargo test --release -p multiproc-models -- --nocapture
 //! ```
 //!
+//! # What is the package's and what is not
+//!
+//! Whole files: lock word, news, sleeping and its records, keeper, registry, header, chunks of a queue. Functions of them: the
+//! event, the semaphore, putting, getting and waiting of the queue, the hand-over of a block and what tells whether it is in
+//! use. Restated here: the structures that those functions are of, the first lines of `put` and `get`, the kernel (marks,
+//! futex), and a short alarm ([`world::World::alarm`]) for the models of other protocols than the alarm itself.
+//!
 //! # What the models do not see
 //!
-//! `SeqCst` stores and read-modify-writes count as full barriers here, as on x86-64; loom knows no total order of `SeqCst`
-//! accesses. The ring is checked with empty records: that a record is there once the tail says so shows in its first word.
-//! Moves between chunks, large records and handles in messages are left to the kill harness.
+//! - `SeqCst` stores and read-modify-writes count as full barriers here, as on x86-64; loom knows no total order of `SeqCst`
+//!   accesses. The locked instruction before `News::tell` counts as a barrier.
+//! - The ring is checked with empty records: that a record is there once the tail says so shows in its first word. Moves
+//!   between chunks, large records and handles in messages are left to the kill harness, as are allocation and the walk of a
+//!   sweep.
+//! - Nobody is stopped: who stops for ever here is dead, and marked. What a stopped process holds up is told by the looks
+//!   that keepers make by the clock, which does not run here.
+//! - With a bound on preemptions loom does not find every execution within that bound; the weakened variants show how far the
+//!   bounds that are used reach.
 
 #![cfg_attr(not(test), allow(dead_code, unused))]
 

@@ -21,15 +21,33 @@ fn check(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 'stati
     println!("{name}: {} executions, {:.1?}", sim::executions() - before, start.elapsed());
 }
 
-fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+fn builder(preemptions: usize) -> loom::model::Builder {
     let mut builder = loom::model::Builder::new();
     builder.max_threads = sim::THREADS;
     builder.max_branches = 20_000;
     builder.preemption_bound = Some(preemptions);
+    builder
+}
+
+fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    builder(preemptions).check(move || {
+        sim::begin();
+        model();
+    });
+}
+
+/// The same, but no more than about so many executions: the first in loom's order.
+fn check_some(name: &str, preemptions: usize, most: usize, model: fn()) {
+    let before = sim::executions();
+    let start = Instant::now();
+    let mut builder = builder(preemptions);
+    builder.checkpoint_interval = most;
+    builder.max_permutations = Some(most);
     builder.check(move || {
         sim::begin();
         model();
     });
+    println!("{name}: {} executions, {:.1?}", sim::executions() - before, start.elapsed());
 }
 
 /// Checks `model(steps)`, in which someone dies before step `steps`, for every number of steps until nobody does any more.
@@ -44,7 +62,6 @@ fn check_deaths(
     let mut steps = 0;
     loop {
         let died = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        eprintln!("{name}: step {steps}, {} so far", sim::executions() - before);
         let some = died.clone();
         explore(preemptions, move || {
             if model(steps) {

@@ -1,7 +1,7 @@
 //! Loom's atomics behind the interface of the standard ones, each access a step at which its thread can die.
 //!
 //! An atomic is an address, so that zeroed memory holds atomics that do not exist yet, and a word has one size whatever its
-//! type: the packages's structures can be laid over [`crate::sim::memory`].
+//! type: the package's structures can be laid over [`crate::sim::memory`].
 
 use crate::sim;
 use core::cell::UnsafeCell;
@@ -17,7 +17,8 @@ pub(crate) fn fence(order: Ordering) {
     sim::step(|| model::fence(order));
 }
 
-/// Before an access that is `SeqCst`, or after it: the barrier that it is on x86-64.
+/// What stands for the order of a store or read-modify-write; a `SeqCst` one is followed by the barrier that it is on
+/// x86-64.
 fn barrier(order: Ordering) -> Ordering {
     if order == Ordering::SeqCst { Ordering::AcqRel } else { order }
 }
