@@ -219,7 +219,8 @@ fn join() -> Result<Id> {
     record.world.store(core::ptr::from_ref(world).cast_mut(), Ordering::Relaxed);
     RECORD.set(Some(record));
     if !world.is_robust() {
-        LEAVER.with(|leaver| leaver.set(Some(id)));
+        // In another thread-local's destructor there may be no leaver any more: the slot then goes with the process.
+        let _ = LEAVER.try_with(|leaver| leaver.set(Some(id)));
     }
     Ok(id)
 }
