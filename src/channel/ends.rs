@@ -1,8 +1,8 @@
 //! The counted ends of a queue: see [`Queue::split`](super::Queue::split).
 //!
 //! The process has a role's presence bit while it has a handle with that role; a role is alive while any living process has
-//! the bit, or a handle is in flight. The last handle's drop clears the bit and raises the alarm, a death is an alarm: who
-//! waits for the other side looks again.
+//! the bit, or a message or the result of a process carries it ([`crate::world::cells`]). The last handle's drop clears the bit
+//! and raises the alarm, a death is an alarm: who waits for the other side looks again.
 
 use super::queue::{Iter, Port, getting, looking, putting, received, timed, travelling};
 use crate::error::Result;

@@ -43,6 +43,10 @@
 //! 6. Store the tail. *The record is put.*
 //! 7. Give the lock back; tell the news of messages.
 //!
+//! A record that carries shared objects ends with their list. Step 6 then happens under the arena lock, so that whoever asks
+//! there what messages refer to sees the record whole or not at all; so does step 5 of getting, after the getter has taken
+//! the objects over.
+//!
 //! # Getting
 //!
 //! 1. Take the head lock, adopting it from the dead.
