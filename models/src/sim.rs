@@ -246,6 +246,14 @@ impl<T: 'static> Local<T> {
         Local { new }
     }
 
+    /// Nothing ends here before its threads do: always there.
+    pub(crate) fn try_with<R>(
+        &'static self,
+        f: impl FnOnce(&T) -> R,
+    ) -> Result<R, std::thread::AccessError> {
+        Ok(self.with(f))
+    }
+
     pub(crate) fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
         let key = (core::ptr::from_ref(self) as usize, CURRENT.get());
         let value = SIM.with_borrow_mut(|sim| {
