@@ -38,11 +38,7 @@ const MODULES: &[Module] = &[
         name: "registry",
         from: "src/world/registry.rs",
         functions: &[],
-        // 3,072 loads for each question are too many for a model.
-        changes: &[(
-            "(PROCESSES..SLOTS).map(",
-            "(PROCESSES..PROCESSES + crate::sim::THREADS).map(",
-        )],
+        changes: &[],
     },
     Module { name: "word_lock", from: "src/world/word_lock.rs", functions: &[], changes: &[] },
     Module {

@@ -4,36 +4,45 @@
 //!
 //! ```text
 //! the semaphore's cell (one cache line)
-//! 0  8  lock       for all that follows; held for a few instructions, adopted from the dead
-//! 8  4  total      permits that exist: start + released - forgotten          THE TRUTH
-//! 12 4  available  total less what is held (cache)
-//! 16 4  news of permits
-//! 20 4  number of the semaphore's block
-//! 24 4  most       what total may become
+//! 0  4  lock       for all that follows; held for a few instructions, adopted from the dead
+//! 4  4  total      permits that exist: start + released - forgotten          THE TRUTH
+//! 8  4  available  total less what is held (cache)
+//! 12 4  news of permits
+//! 16 4  number of the semaphore's block, once it has one
+//! 20 4  most       what total may become
+//! 24 16 near       two entries                                               THE TRUTH
 //! the semaphore's block
-//! 0  8192  holders: a word for every process slot: the process (high half), how many it holds (low half)
-//!                                                                            THE TRUTH
+//! 0  8192  far     an entry for every process slot                           THE TRUTH
 //! ```
 //!
-//! A holder's word counts as long as the process that it names is not gone. Neighbouring slots stand on different cache
-//! lines: each process writes its own word at every turn.
+//! An *entry* says how many permits a process holds: the process in the high half, the count in the low half. It counts as
+//! long as that process is not gone; one that counts nothing is free. A process may have several. Most semaphores are held by
+//! one or two processes at a time; only where a third comes a block is made, and given to the semaphore for life. In it
+//! neighbouring slots stand on different cache lines: each process writes its own word at every turn.
 //!
 //! # Protocol
 //!
 //! Everything happens under the lock. Whoever adopts it from a dead thread *derives* `available` first: total less the sum of
-//! what processes that are not gone hold; words of those that are gone are cleared. So does whoever finds none available,
+//! what processes that are not gone hold; entries of those that are gone are cleared. So does whoever finds none available,
 //! before it gives up or sleeps: that is how a dead process's permits come back.
 //!
 //! - *Acquire*: none available: derive. Still none: give the lock back and sleep on the news, or give up. Else
-//!   1. own word + 1: *the permit is taken*; 2. available - 1; 3. give the lock back.
-//! - *Drop of a permit*: 1. own word - 1: *it is given back*; 2. available + 1; 3. give the lock back; 4. tell the news.
-//! - *Release of n*: 1. total + n, if it may be so many: *they exist*; 2. available + n; 3. give the lock back; 4. tell the
-//!   news, n times.
-//! - *Forget*: 1. total - 1; 2. own word - 1; 3. give the lock back. Available stays.
+//!   1. one more in an entry of one's own, which may have been a free one: *the permit is taken*; 2. available - 1; 3. give the
+//!      lock back.
+//! - *Drop of a permit*: 1. one less in an entry of one's own: *it is given back*; 2. available + 1; 3. look for sleepers;
+//!   4. give the lock back; 5. wake one.
+//! - *Release of n*: 1. total + n, if it may be so many: *they exist*; 2. available + n; 3. look for sleepers; 4. give the lock
+//!   back; 5. wake n.
+//! - *Forget*: 1. total - 1; 2. one less in an entry of one's own; 3. give the lock back. Available stays.
+//! - *A block*, which is made without the lock: 1. it is given to the cell; 2. under the lock, if there is none: its number is
+//!   stored. Who is late frees its own.
 //!
-//! A sleeper arms the news, and in the look of its sleep ([`crate::world::wait`]) derives: after it has acknowledged the
-//! alarm. It waits as for a baton: in slices, since the one who was woken for a permit may be stopped. It leaves without a
-//! permit only after it found none, or tells the news if it could not look; so no wake is lost with it.
+//! # Why no wake is lost
+//!
+//! A sleeper arms the news, and then, in the look of its sleep ([`crate::world::wait`]), takes the lock and derives. So either
+//! its look came first, and whoever gives back looks for sleepers later, under the same lock; or it finds the permit. It waits
+//! as for a baton: in slices, since the one who was woken for a permit may be stopped. It leaves without a permit only after
+//! it found none, or tells the news if it could not look; so no wake is lost with it.
 //!
 //! # If a process dies
 //!
@@ -44,10 +53,13 @@
 //! | | 3 | the same; the permit's holder died |
 //! | drop | 0 | the permit held by the dead |
 //! | | 1 | the permit is available, once somebody derives |
-//! | | 2, 3 | the permit is available; sleepers are woken by the alarm, and derive |
-//! | release | 1, 2, 3 | all n are available; sleepers are woken by the alarm |
+//! | | 2, 3, 4 | the permit is available; sleepers are woken by the alarm, and derive |
+//! | release | 1 to 4 | all n are available; sleepers are woken by the alarm |
 //! | forget | 1 | one permit less exists; what the dead held is no longer counted against it once it is gone |
 //! | | 2, 3 | one permit less exists |
+//! | block | 0 | nothing: what the dead held of memory is free |
+//! | | 1 | a block that nobody uses, until the semaphore is gone |
+//! | | 2 | the block; its entries are free |
 //!
 //! A sleeper that dies leaves nothing but an armed word of news. If it was woken for a permit, the alarm of its death wakes
 //! the others.
@@ -57,50 +69,53 @@ use crate::sync::forms::{forms, travels};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::thread;
+use crate::world::brief_lock::BriefLock;
 use crate::world::handle::{CellRef, Kind};
 use crate::world::news::News;
 use crate::world::registry::Id;
 use crate::world::wait::{Wait, me};
-use crate::world::word_lock::{Outcome, Policy, WordLock};
+use crate::world::word_lock::Outcome;
 use crate::world::{PROCESSES, Shared, World};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Looks before sleeping, 250 ns apart.
 const LOOKS: u32 = 20;
 /// How long a look without waiting waits for whoever has the lock: only a stopped one has it that long.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Words of holders on a cache line.
+/// Entries on a cache line.
 const LINE: usize = 8;
 
 #[repr(C)]
 struct SemaphoreCell {
-    lock: WordLock,
+    lock: BriefLock,
     total: AtomicU32,
     available: AtomicU32,
     news: News,
     block: AtomicU32,
     most: AtomicU32,
+    near: [AtomicU64; 2],
 }
 
 #[repr(transparent)]
-struct Holders([AtomicU64; PROCESSES]);
+struct Far([AtomicU64; PROCESSES]);
 
 #[allow(unsafe_code, reason = "lives in shared memory")]
 // SAFETY: a structure of atomics only.
 unsafe impl Shared for SemaphoreCell {}
 #[allow(unsafe_code, reason = "lives in shared memory")]
 // SAFETY: atomics only.
-unsafe impl Shared for Holders {}
+unsafe impl Shared for Far {}
 
 const _: () = {
-    assert!(core::mem::offset_of!(SemaphoreCell, block) == 20);
+    assert!(core::mem::offset_of!(SemaphoreCell, block) == 16);
+    assert!(core::mem::offset_of!(SemaphoreCell, near) == 24);
     assert!(size_of::<SemaphoreCell>() <= 40, "the last word of a cell is not ours");
     assert!(PROCESSES.is_multiple_of(LINE));
 };
 
-impl Holders {
-    /// The word of a process slot.
+impl Far {
+    /// The entry of a process slot.
     fn of(&self, slot: usize) -> &AtomicU64 {
         const LINES: usize = PROCESSES / LINE;
         &self.0[slot % LINES * LINE + slot / LINES % LINE]
@@ -113,34 +128,67 @@ struct Permits {
     reference: Arc<CellRef>,
     world: &'static World,
     cell: &'static SemaphoreCell,
-    holders: &'static Holders,
-    /// This process's word, and what stands in its high half.
-    own: &'static AtomicU64,
+    /// The semaphore's block, once it was needed here.
+    far: OnceLock<&'static Far>,
+    /// This process, as it stands in the high half of its entries.
     process: u64,
+}
+
+/// How an attempt to take a permit ended.
+#[derive(PartialEq)]
+enum Attempt {
+    Taken,
+    NoneLeft,
+    /// There is one, but no free entry.
+    NoEntry,
 }
 
 impl Permits {
     fn new(kind: Kind, permits: u32, most: u32) -> Result<Permits> {
-        let world = crate::world::world()?;
-        let me = world.me()?;
-        let reference = CellRef::create(world, kind, 0)?;
-        let block = world.alloc(size_of::<Holders>(), me)?;
-        block.write(0, &[0; size_of::<Holders>()])?;
+        let reference = CellRef::create(crate::world::world()?, kind, 0)?;
         let cell: &SemaphoreCell = reference.cell.view();
         cell.total.store(permits, Ordering::Relaxed);
         cell.available.store(permits, Ordering::Relaxed);
         cell.most.store(most, Ordering::Relaxed);
-        cell.block.store(block.id(), Ordering::Relaxed);
-        block.give_for_life(reference.id);
-        Permits::from_reference(reference)
+        Ok(Permits::from_reference(reference))
     }
 
-    fn from_reference(reference: Arc<CellRef>) -> Result<Permits> {
-        let (world, cell) = (reference.world, reference.cell.view::<SemaphoreCell>());
-        let holders: &Holders = world.extent(cell.block.load(Ordering::Relaxed))?.get(0)?;
-        let process = world.this_process();
-        let own = holders.of(process.slot());
-        Ok(Permits { reference, world, cell, holders, own, process: u64::from(process.to_bits()) })
+    fn from_reference(reference: Arc<CellRef>) -> Permits {
+        let (world, cell) = (reference.world, reference.cell.view());
+        let process = u64::from(world.this_process().to_bits());
+        Permits { reference, world, cell, far: OnceLock::new(), process }
+    }
+
+    /// The entries in the semaphore's block, if it has one.
+    fn far(&self) -> Result<Option<&'static Far>> {
+        if let Some(far) = self.far.get() {
+            return Ok(Some(far));
+        }
+        // ORDERING(lock): Relaxed, here and below, as all that is done under the lock.
+        let block = self.cell.block.load(Ordering::Relaxed);
+        if block == 0 {
+            return Ok(None);
+        }
+        let far = self.world.extent(block)?.get(0)?;
+        Ok(Some(self.far.get_or_init(|| far)))
+    }
+
+    /// Gives the semaphore a block. Not under the lock.
+    #[cold]
+    fn add_block(&self, me: Id, until: Deadline) -> Result<()> {
+        let block = self.world.alloc(size_of::<Far>(), me)?;
+        block.write(0, &[0; size_of::<Far>()])?;
+        self.lock(me, until)?;
+        let is_first = self.cell.block.load(Ordering::Relaxed) == 0;
+        if is_first {
+            block.give_for_life(self.reference.id);
+            self.cell.block.store(block.id(), Ordering::Release);
+        }
+        self.cell.lock.unlock();
+        if !is_first {
+            self.world.free(block);
+        }
+        Ok(())
     }
 
     /// Takes a permit, waiting until `until`.
@@ -150,7 +198,7 @@ impl Permits {
         // Looked at first, so that those who wait do not take the lock from those who give back.
         if self.cell.available.load(Ordering::Relaxed) != 0 && self.cell.lock.try_lock(me) {
             let taken = self.take_at_hand();
-            self.cell.lock.unlock(me);
+            self.cell.lock.unlock();
             if taken {
                 return Ok(());
             }
@@ -158,18 +206,59 @@ impl Permits {
         self.acquire_slowly(me, until)
     }
 
-    /// Takes a permit if one is available without deriving. Under the lock.
+    /// Takes a permit if one is available without deriving, and an entry at hand. Under the lock.
     #[inline]
     fn take_at_hand(&self) -> bool {
         let available = self.cell.available.load(Ordering::Relaxed);
-        let own = self.own.load(Ordering::Relaxed).wrapping_add(1);
-        if available == 0 || own >> 32 != self.process {
-            return false;
+        for entry in &self.cell.near {
+            let held = entry.load(Ordering::Relaxed);
+            if held >> 32 == self.process && available != 0 {
+                entry.store(held + 1, Ordering::Relaxed);
+                self.cell.available.store(available - 1, Ordering::Relaxed);
+                return true;
+            }
         }
-        // Relaxed, as all that is done under the lock.
-        self.own.store(own, Ordering::Relaxed);
+        false
+    }
+
+    /// Takes a permit if there is one. Under the lock.
+    fn take(&self) -> Result<Attempt> {
+        if self.take_at_hand() {
+            return Ok(Attempt::Taken);
+        }
+        let mut available = self.cell.available.load(Ordering::Relaxed);
+        if available == 0 {
+            available = self.derive()?;
+        }
+        if available == 0 {
+            return Ok(Attempt::NoneLeft);
+        }
+        let Some((entry, held)) = self.entry_to_take()? else { return Ok(Attempt::NoEntry) };
+        entry.store(self.process << 32 | u64::from(held.wrapping_add(1)), Ordering::Relaxed);
         self.cell.available.store(available - 1, Ordering::Relaxed);
-        true
+        Ok(Attempt::Taken)
+    }
+
+    /// An entry of this process, or a free one, and how many permits of this process it counts. Under the lock.
+    fn entry_to_take(&self) -> Result<Option<(&'static AtomicU64, u32)>> {
+        for entry in &self.cell.near {
+            let (process, count) = split(entry.load(Ordering::Relaxed));
+            let is_own = u64::from(process) == self.process;
+            if is_own || count == 0 || self.is_gone(process) {
+                return Ok(Some((entry, if is_own { count } else { 0 })));
+            }
+        }
+        let Some(far) = self.far()? else { return Ok(None) };
+        // What another process left there counts no longer: it is gone, as this one has its slot.
+        let entry = far.of(self.world.this_process().slot());
+        let (process, count) = split(entry.load(Ordering::Relaxed));
+        Ok(Some((entry, if u64::from(process) == self.process { count } else { 0 })))
+    }
+
+    /// Whether what the process holds counts no longer.
+    fn is_gone(&self, process: u32) -> bool {
+        // ORDERING(lock): what a holder did last comes before its mark, which `is_gone` loaded.
+        Id::from_bits(process).is_none_or(|process| self.world.registry.is_gone(process))
     }
 
     #[cold]
@@ -184,13 +273,15 @@ impl Permits {
             }
             // It may have been woken for a permit at which it cannot look: then somebody else is to.
             self.lock(me, until).inspect_err(|_| cell.news.tell())?;
-            let taken = self.take_at_hand() || {
-                self.derive();
-                self.take_at_hand()
-            };
-            cell.lock.unlock(me);
-            if taken {
-                return Ok(());
+            let attempt = self.take();
+            cell.lock.unlock();
+            match attempt.inspect_err(|_| cell.news.tell())? {
+                Attempt::Taken => return Ok(()),
+                Attempt::NoEntry => {
+                    self.add_block(me, until).inspect_err(|_| cell.news.tell())?;
+                    continue;
+                }
+                Attempt::NoneLeft => {}
             }
             if until.is_over() {
                 return Err(Error::simple(ErrorKind::Timeout));
@@ -199,8 +290,8 @@ impl Permits {
             world.sleep(cell.news.word(), armed, until, Wait::Baton, || {
                 self.lock(me, until).is_ok_and(|()| {
                     let available = self.derive();
-                    cell.lock.unlock(me);
-                    available == 0
+                    cell.lock.unlock();
+                    available.is_ok_and(|available| available == 0)
                 })
             });
         }
@@ -213,12 +304,9 @@ impl Permits {
         }
         let now = until == Deadline::NOW;
         let patience = if now { Deadline::after(PATIENCE) } else { until };
-        match self.cell.lock.lock(me, self.world, patience, Policy::Adopt) {
+        match self.cell.lock.lock(me, self.world, patience) {
             Outcome::Locked => Ok(()),
-            Outcome::Adopted(_) => {
-                self.derive();
-                Ok(())
-            }
+            Outcome::Adopted(_) => self.derive().map(drop).inspect_err(|_| self.cell.lock.unlock()),
             Outcome::TimedOut if now => Err(Error::new(
                 ErrorKind::Busy,
                 "a stopped process is in the middle of taking or giving back a permit: continue or kill it",
@@ -231,78 +319,92 @@ impl Permits {
 
     /// Derives from the truths how many are available. Under the lock.
     #[cold]
-    fn derive(&self) -> u32 {
-        let registry = self.world.registry;
+    fn derive(&self) -> Result<u32> {
+        let far = self.far()?.into_iter();
+        let far = far.flat_map(|far| (0..self.world.registry.processes()).map(|slot| far.of(slot)));
         let mut held = 0_u64;
-        for slot in 0..registry.processes() {
-            let word = self.holders.of(slot);
-            let (process, count) = split(word.load(Ordering::Relaxed));
+        for entry in self.cell.near.iter().chain(far) {
+            let (process, count) = split(entry.load(Ordering::Relaxed));
             if count == 0 {
                 continue;
             }
-            // ORDERING(lock): what a holder did last comes before its mark, which `is_gone` loaded.
-            if Id::from_bits(process).is_some_and(|process| !registry.is_gone(process)) {
-                held += u64::from(count);
+            if self.is_gone(process) {
+                entry.store(0, Ordering::Relaxed);
             } else {
-                word.store(0, Ordering::Relaxed);
+                held += u64::from(count);
             }
-        }
-        if self.own.load(Ordering::Relaxed) >> 32 != self.process {
-            // Its slot's last process is gone, as this one has the slot.
-            self.own.store(self.process << 32, Ordering::Relaxed);
         }
         let total = u64::from(self.cell.total.load(Ordering::Relaxed));
         let available = total.saturating_sub(held) as u32;
         self.cell.available.store(available, Ordering::Relaxed);
-        available
+        Ok(available)
     }
 
     /// Gives a permit back.
     #[inline]
     fn give_back(&self) {
-        let is_done = self.end(|| {
-            let own = self.own.load(Ordering::Relaxed).wrapping_sub(1);
-            if own >> 32 == self.process {
-                self.own.store(own, Ordering::Relaxed);
-                let available = self.cell.available.load(Ordering::Relaxed);
-                self.cell.available.store(available.wrapping_add(1), Ordering::Relaxed);
-            }
+        let has_sleepers = self.end(|entry, held| {
+            entry.store(held - 1, Ordering::Relaxed);
+            let available = self.cell.available.load(Ordering::Relaxed);
+            self.cell.available.store(available.wrapping_add(1), Ordering::Relaxed);
         });
-        if is_done {
-            self.cell.news.tell();
+        if has_sleepers {
+            self.cell.news.wake(1);
         }
     }
 
     /// Makes a permit one that nobody gives back.
     #[inline]
     fn forget(&self) {
-        self.end(|| {
-            let own = self.own.load(Ordering::Relaxed).wrapping_sub(1);
-            if own >> 32 == self.process {
-                let total = self.cell.total.load(Ordering::Relaxed);
-                self.cell.total.store(total.saturating_sub(1), Ordering::Relaxed);
-                // ORDERING(forget): Release: in this order also for whoever adopts the lock in between.
-                self.own.store(own, Ordering::Release);
-            }
+        self.end(|entry, held| {
+            let total = self.cell.total.load(Ordering::Relaxed);
+            self.cell.total.store(total.saturating_sub(1), Ordering::Relaxed);
+            // ORDERING(forget): Release: in this order also for whoever adopts the lock in between.
+            entry.store(held - 1, Ordering::Release);
         });
     }
 
-    /// Does away with a permit by `end`, under the lock, waiting for it; whether it did. In a forked child, copies of its
-    /// parent's permits count for nothing.
+    /// Does away with a permit by `end`, under the lock, waiting for it; whether it did and somebody sleeps. In a forked child,
+    /// copies of its parent's permits count for nothing.
     #[inline]
-    fn end(&self, end: impl Fn()) -> bool {
-        match self.world.me_at_hand() {
-            Some(me) if self.cell.lock.try_lock(me) => {
-                end();
-                self.cell.lock.unlock(me);
-                true
-            }
-            _ => self.end_slowly(end),
+    fn end(&self, end: impl Fn(&AtomicU64, u64)) -> bool {
+        let is_locked = match self.world.me_at_hand() {
+            Some(me) if self.cell.lock.try_lock(me) => true,
+            _ => self.lock_to_end(),
+        };
+        is_locked && self.end_locked(end)
+    }
+
+    /// The same, and gives the lock back, which is held.
+    #[inline]
+    fn end_locked(&self, end: impl Fn(&AtomicU64, u64)) -> bool {
+        let mut has_sleepers = false;
+        let near = self.cell.near.iter().map(|entry| (entry, entry.load(Ordering::Relaxed)));
+        let own = near.into_iter().find(|&(_, held)| self.is_own(held));
+        if let Some((entry, held)) = own.or_else(|| self.far_entry_to_end()) {
+            end(entry, held);
+            has_sleepers = self.cell.news.has_sleepers();
         }
+        self.cell.lock.unlock();
+        has_sleepers
+    }
+
+    /// Whether an entry counts permits of this process.
+    #[inline]
+    fn is_own(&self, entry: u64) -> bool {
+        entry >> 32 == self.process && entry as u32 != 0
     }
 
     #[cold]
-    fn end_slowly(&self, end: impl Fn()) -> bool {
+    fn far_entry_to_end(&self) -> Option<(&AtomicU64, u64)> {
+        let entry = self.far().ok()??.of(self.world.this_process().slot());
+        let held = entry.load(Ordering::Relaxed);
+        self.is_own(held).then_some((entry, held))
+    }
+
+    /// Takes the lock to do away with a permit; whether it has it.
+    #[cold]
+    fn lock_to_end(&self) -> bool {
         if !self.world.is_current() {
             return false;
         }
@@ -316,8 +418,6 @@ impl Permits {
             }
             thread::yield_now();
         }
-        end();
-        self.cell.lock.unlock(me);
         true
     }
 
@@ -333,25 +433,26 @@ impl Permits {
             let available = cell.available.load(Ordering::Relaxed);
             cell.available.store(available.wrapping_add(permits), Ordering::Relaxed);
         }
-        cell.lock.unlock(me);
+        let has_sleepers = cell.news.has_sleepers();
+        cell.lock.unlock();
         if new.is_none() {
             return Err(too_many(permits, total, most));
         }
-        cell.news.tell_some(permits);
+        if has_sleepers {
+            cell.news.wake(permits);
+        }
         Ok(())
     }
 
     /// How many are available; the cache where it is not to be had exactly.
     fn available(&self) -> u32 {
-        if let Ok(me) = self.world.me()
-            && self.lock(me, Deadline::NOW).is_ok()
-        {
+        let exact = || {
+            self.lock(self.world.me()?, Deadline::NOW)?;
             let available = self.derive();
-            self.cell.lock.unlock(me);
+            self.cell.lock.unlock();
             available
-        } else {
-            self.cell.available.load(Ordering::Relaxed)
-        }
+        };
+        exact().unwrap_or_else(|_: Error| self.cell.available.load(Ordering::Relaxed))
     }
 
     fn fmt(&self, name: &str, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -435,7 +536,7 @@ macro_rules! semaphore {
             }
 
             fn from_reference(reference: Arc<CellRef>) -> Result<$semaphore> {
-                Ok($semaphore { permits: Permits::from_reference(reference)? })
+                Ok($semaphore { permits: Permits::from_reference(reference) })
             }
 
             fn reference(&self) -> &Arc<CellRef> {

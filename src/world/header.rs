@@ -24,7 +24,7 @@ use crate::world::word_lock::WordLock;
 /// `mltiproc` in the byte order of the machine that made the file.
 const MAGIC: u64 = u64::from_be_bytes(*b"mltiproc");
 /// Raised with every change of the layout of anything shared.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// What this file is; named objects will have kinds of their own.
 const KIND_WORLD: u32 = 1;
 const WORD_BYTES: u32 = size_of::<usize>() as u32;
@@ -102,7 +102,8 @@ pub(crate) struct Header {
     pub(crate) thread_cursor: AtomicU32,
     /// Raised to make every keeper ring although nobody died.
     pub(crate) alarms: AtomicU32,
-    registry_pad: AtomicU32,
+    /// One more than the highest thread slot ever taken, counted from the first of them.
+    pub(crate) threads: AtomicU32,
     registry_rest: [AtomicU64; 6],
 
     pub(crate) free: [AtomicU32; CLASSES],

@@ -58,6 +58,7 @@ pub(crate) fn start(world: &'static World, reserved: Option<ProcessId>) -> Resul
     let seen = Vec::with_capacity(PROCESSES);
     let dying = Vec::with_capacity(PROCESSES);
     let body = move || {
+        thread::take_short_turns();
         let list = if world.is_robust() { List::of_this_thread() } else { None };
         match world.take_process(list.as_ref(), reserved) {
             Ok(process) => {
@@ -134,15 +135,16 @@ impl Keeper {
             // Before the look: a bump that comes during it ends the sleep at once.
             let expected = control.load(Ordering::SeqCst);
             let alarms = self.world.alarms();
-            if self.look() {
-                self.world.tell_other_keepers();
-                self.raise();
-            } else if alarms != self.alarms {
+            let death = self.look();
+            if death || alarms != self.alarms {
                 self.raise();
             }
             self.alarms = alarms;
             self.follow_the_dying();
             self.ring_if_due();
+            if death {
+                self.world.tell_other_keepers();
+            }
             self.look_for_old_news();
             self.sleep(expected);
         }

@@ -4,7 +4,7 @@
 //! - `registry`: slots of processes and threads, and what counts as dead;
 //! - `keeper`: the thread that sees deaths and rings;
 //! - `wait`: sleeping so that no death goes unseen;
-//! - `word_lock`: the lock word that everything else is built on;
+//! - `word_lock`: the lock word that everything else is built on; `brief_lock`: one for a few instructions;
 //! - `news`: the word that those sleep on who wait for something that another word tells;
 //! - `segments`: mapping the file;
 //! - `arena`: blocks of it;
@@ -20,6 +20,7 @@
 //! Private state stands behind one pointer and is never freed, since words in it are looked at until the process ends.
 
 pub(crate) mod arena;
+pub(crate) mod brief_lock;
 pub(crate) mod cells;
 pub(crate) mod handle;
 mod header;

@@ -50,20 +50,16 @@ impl News {
     /// Wakes a sleeper if there is one. The caller changed the truth, and then did a read-modify-write on another word.
     #[inline]
     pub(crate) fn tell(&self) {
-        self.tell_some(1);
-    }
-
-    /// Wakes as many sleepers, if there are so many; else as [`tell`](News::tell).
-    #[inline]
-    pub(crate) fn tell_some(&self, count: u32) {
         after_read_modify_write();
-        if self.0.load(Ordering::Relaxed) & SLEEPERS != 0 {
-            self.wake(count);
+        if self.has_sleepers() {
+            self.wake(1);
         }
     }
 
+    /// Wakes as many sleepers as there are, and `count` at most. The caller found SLEEPERS after it had changed the truth: with
+    /// a full barrier in between, or both under a lock under which sleepers look.
     #[cold]
-    fn wake(&self, count: u32) {
+    pub(crate) fn wake(&self, count: u32) {
         let now = self.count_up();
         let step = if testing::is_broken(Broken::NewsWithoutCount) { 0 } else { ONE };
         if futex::wake(&self.0, count) == 0 && self.clear(now, step) {
@@ -94,6 +90,7 @@ impl News {
     }
 
     /// Whether someone sleeps, or slept since the last wake that found nobody.
+    #[inline]
     pub(crate) fn has_sleepers(&self) -> bool {
         self.0.load(Ordering::Relaxed) & SLEEPERS != 0
     }

@@ -222,7 +222,8 @@ impl Registry {
     /// The slots of the live threads of a process, with their states.
     fn threads_of(&self, process: ProcessId) -> impl Iterator<Item = (usize, State)> {
         let registry = *self;
-        (PROCESSES..SLOTS).map(move |index| (index, registry.state(index))).filter(
+        let used = (self.header.threads.load(Ordering::SeqCst) as usize).min(SLOTS - PROCESSES);
+        (PROCESSES..PROCESSES + used).map(move |index| (index, registry.state(index))).filter(
             move |&(index, state)| {
                 let written = registry.slot(index).process.load(Ordering::SeqCst);
                 state.is_alive() && written == stamped(state.generation(), process.to_bits())
@@ -307,6 +308,8 @@ impl Registry {
             let index = PROCESSES + (first + step) % count;
             if let Some(id) = self.take(index, list, thread::id() | WAITERS) {
                 self.set_pid(id, pid);
+                // Before the process is named: whoever looks for its threads looks here, too.
+                self.header.threads.fetch_max((index - PROCESSES) as u32 + 1, Ordering::SeqCst);
                 let process = stamped(id.generation(), process.to_bits());
                 self.slot(index).process.store(process, Ordering::SeqCst);
                 self.header.thread_cursor.store((index - PROCESSES + 1) as u32, Ordering::Relaxed);

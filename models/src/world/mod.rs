@@ -88,6 +88,7 @@ pub(crate) fn make(processes: &[&[usize]]) -> Vec<&'static World> {
     sim::create(&header.processes, processes.len() as u64);
     sim::create(&header.thread_cursor, 0);
     sim::create(&header.alarms, 0);
+    sim::create(&header.threads, 0);
     let threads = processes.iter().map(|threads| threads.len()).sum::<usize>();
     assert!(threads <= sim::THREADS);
     for index in 0..processes.len() {
