@@ -69,12 +69,8 @@ impl BriefLock {
             if owner.is_none() || dead.is_some() {
                 // ORDERING(lock): Acquire, as in `try_lock`; a dead owner's stores come before its mark, which `is_dead`
                 // loaded.
-                let taken = word.compare_exchange(
-                    now,
-                    me.to_bits(),
-                    Ordering::Acquire,
-                    Ordering::Relaxed,
-                );
+                let taken =
+                    word.compare_exchange(now, me.to_bits(), Ordering::Acquire, Ordering::Relaxed);
                 match taken {
                     Ok(_) if dead.is_some() => return Outcome::Adopted(dead),
                     Ok(_) => return Outcome::Locked,

@@ -15,7 +15,7 @@ fn data() -> &'static UnsafeCell<u32> {
 
 /// Takes the permit, looks whether it is alone, gives it back.
 fn use_once(permits: &Permits, data: &UnsafeCell<u32>) {
-    permits.take();
+    permits.take_one();
     if sim::is_alive() {
         // SAFETY: loom finds out whether anybody else is here.
         data.with_mut(|data| unsafe { *data += 1 });
@@ -84,7 +84,7 @@ pub(super) fn releaser_dies(steps: u32) -> bool {
         }
     });
     let releaser = sim::spawn(1, move || ours[0].release(1).expect("not too many"));
-    permits[0].take();
+    permits[0].take_one();
     sim::join(victim);
     sim::join(releaser);
     let (total, available) = permits[0].counts();

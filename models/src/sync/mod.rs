@@ -55,32 +55,42 @@ pub(crate) mod semaphore {
     use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
     use crate::sys::clock::Deadline;
     use crate::sys::thread;
+    use crate::world::brief_lock::BriefLock;
     use crate::world::header::PROCESSES;
     use crate::world::news::News;
     use crate::world::registry::Id;
     #[allow(unused_imports, reason = "by version of the copy")]
     use crate::world::wait::{Wait, me, me_at_hand};
-    use crate::world::word_lock::{Outcome, Policy, WordLock};
+    use crate::world::word_lock::Outcome;
     use crate::world::{ProcessId, World};
     use std::time::Duration;
 
     #[repr(C)]
     pub(crate) struct SemaphoreCell {
-        lock: WordLock,
+        lock: BriefLock,
         total: AtomicU32,
         available: AtomicU32,
         news: News,
+        block: AtomicU32,
         most: AtomicU32,
+        near: [AtomicU64; 2],
     }
 
-    struct Holders([AtomicU64; PROCESSES]);
+    struct Far([AtomicU64; PROCESSES]);
+
+    #[derive(PartialEq)]
+    pub(crate) enum Attempt {
+        Taken,
+        NoneLeft,
+        NoEntry,
+    }
 
     /// One process's view of a semaphore.
     pub(crate) struct Permits {
         world: &'static World,
         cell: &'static SemaphoreCell,
-        holders: &'static Holders,
-        own: &'static AtomicU64,
+        /// What a block would hold; there is one as soon as the cell says so.
+        block: &'static Far,
         process: u64,
     }
 
@@ -112,19 +122,29 @@ pub(crate) mod semaphore {
                 sim::create(word, u64::from(permits));
             }
             // SAFETY: zeroed memory, as large as the structure.
-            let holders = unsafe { &*sim::memory(PROCESSES).cast::<Holders>() };
+            let block = unsafe { &*sim::memory(PROCESSES).cast::<Far>() };
             for slot in 0..worlds.len() {
-                sim::create(holders.of(slot), 0);
+                sim::create(block.of(slot), 0);
             }
             let permits = |world: &&'static World| {
                 let process: ProcessId = world.this_process();
-                let own = holders.of(process.slot());
-                Permits { world, cell, holders, own, process: u64::from(process.to_bits()) }
+                Permits { world, cell, block, process: u64::from(process.to_bits()) }
             };
             worlds.iter().map(permits).collect()
         }
 
-        pub(crate) fn take(&self) {
+        fn far(&self) -> Result<Option<&'static Far>> {
+            Ok((self.cell.block.load(Ordering::Relaxed) != 0).then_some(self.block))
+        }
+
+        fn add_block(&self, me: Id, until: Deadline) -> Result<()> {
+            self.lock(me, until)?;
+            self.cell.block.store(1, Ordering::Relaxed);
+            self.cell.lock.unlock();
+            Ok(())
+        }
+
+        pub(crate) fn take_one(&self) {
             self.acquire(Deadline::NEVER).expect("a permit");
         }
 
@@ -136,8 +156,8 @@ pub(crate) mod semaphore {
         pub(crate) fn counts(&self) -> (u32, u32) {
             let me = self.world.me().expect("an id");
             self.lock(me, Deadline::NEVER).expect("the lock");
-            let available = self.derive();
-            self.cell.lock.unlock(me);
+            let available = self.derive().expect("whole memory");
+            self.cell.lock.unlock();
             (self.cell.total.load(Ordering::SeqCst), available)
         }
     }

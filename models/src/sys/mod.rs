@@ -38,7 +38,7 @@ pub(crate) mod thread {
         false
     }
 
-    pub(crate) fn sleep_exactly() {}
+    pub(crate) fn take_short_turns() {}
 
     pub(crate) fn yield_now() {
         crate::sim::step(loom::thread::yield_now);
