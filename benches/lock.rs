@@ -1,23 +1,22 @@
 //! `Lock` beside the mutexes of std and parking_lot: alone on one thread, and contended by processes, where the others are
 //! contended by as many threads.
 //!
-//! Contended, each process or thread locks, adds one to a number in two steps, unlocks and begins again, for as long as
-//! the run lasts. The number must be the sum of what all say they did. They are not pinned. The longest wait is the longest
-//! time that one of them took for 16 locks.
+//! Contended, each process or thread locks, adds one to a number, unlocks and begins again, for a second. The longest wait is
+//! the longest time that one of them took for 16 locks.
 
 mod common;
 
 use std::hint::black_box;
 use std::os::fd::OwnedFd;
 
+use common::contest::{LEAST_SHARE, LONGEST_WAIT, Score, contend, result};
 use common::os::{self, Board, Line};
 use common::team::{self, Gate, Team};
-use common::{Bench, Fold, Goal, Sample, Unit};
+use common::{Bench, Goal, Sample, Unit};
 use multiproc::{Lock, Result};
-use serde::{Deserialize, Serialize};
 
 /// A contended run, in milliseconds.
-const RUN: u64 = 300;
+const RUN: u64 = 1000;
 
 fn main() -> Result<()> {
     let mut bench = Bench::start("lock");
@@ -84,37 +83,12 @@ fn contended(bench: &mut Bench, contenders: usize) {
                 drop(guard);
             })
         })
-        .side("Lock, processes", |ms| by_processes(contenders, ms).expect("all go well"))
+        .subject("Lock, processes", Goal::AtLeast(1.0), |ms| {
+            by_processes(contenders, ms).expect("all go well")
+        })
+        .bound(LEAST_SHARE, Goal::AtLeast(70.0))
+        .bound(LONGEST_WAIT, Goal::AtMost(20.0))
         .run();
-}
-
-/// What one contender did.
-#[derive(Serialize, Deserialize)]
-struct Score {
-    locks: u64,
-    from: u64,
-    to: u64,
-    /// The longest time for [`CLOCK_EVERY`] locks.
-    longest: u64,
-}
-
-/// Locks between two looks at the clock.
-const CLOCK_EVERY: u64 = 16;
-
-fn contend(ms: u64, mut once: impl FnMut() -> Result<()>) -> Result<Score> {
-    let from = os::now();
-    let until = from + ms * 1_000_000;
-    let mut score = Score { locks: 0, from, to: from, longest: 0 };
-    while score.to < until {
-        for _ in 0..CLOCK_EVERY {
-            once()?;
-        }
-        score.locks += CLOCK_EVERY;
-        let now = os::now();
-        score.longest = score.longest.max(now - score.to);
-        score.to = now;
-    }
-    Ok(score)
 }
 
 fn by_threads(contenders: usize, ms: u64, line: &Line, once: impl Fn() + Sync) -> Sample {
@@ -146,19 +120,4 @@ fn by_processes(contenders: usize, ms: u64) -> Result<Sample> {
         team.spawn_with(Some(OwnedFd::from(board.file())), None, child, (&gate, &lock, ms))?;
     }
     Ok(result(team.run()?, board.line(0)))
-}
-
-fn result(scores: Vec<Score>, line: &Line) -> Sample {
-    let locks: u64 = scores.iter().map(|score| score.locks).sum();
-    assert_eq!(locks, line.read(), "two were inside at once");
-    let from = scores.iter().map(|score| score.from).min().expect("a contender");
-    let to = scores.iter().map(|score| score.to).max().expect("a contender");
-    let fair = locks as f64 / scores.len() as f64 / 100.0;
-    let least = scores.iter().map(|score| score.locks).min().expect("a contender") as f64;
-    let most = scores.iter().map(|score| score.locks).max().expect("a contender") as f64;
-    let longest = scores.iter().map(|score| score.longest).max().expect("a contender");
-    Sample::new(locks, to - from)
-        .note("least share", least / fair, "% of fair", Fold::Least)
-        .note("most", most / fair, "%", Fold::Most)
-        .note("longest wait", longest as f64 / 1e6, "ms", Fold::Most)
 }

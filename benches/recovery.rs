@@ -19,7 +19,7 @@ use std::process::exit;
 use std::thread::{park, sleep};
 use std::time::Duration;
 
-use common::{Bench, Unit, os};
+use common::{Bench, Goal, Unit, os};
 use multiproc::{Event, Lock, Process, Queue, Result, Semaphore};
 use serde::{Deserialize, Serialize};
 
@@ -148,7 +148,7 @@ fn recovery(
     let notes = format!("p99 {:.0} us, worst {:.0} us, {kills} kills", shares[1], shares[2]);
     bench.single(name, Unit::Microseconds, &times, &notes);
     for ((what, value), most) in ["median", "p99", "worst"].iter().zip(shares).zip(GOALS) {
-        bench.limit(&format!("{name}, {what}"), value, "us", most);
+        bench.limit(&format!("{name}, {what}"), value, "us", Goal::AtMost(most));
     }
     Ok(())
 }
@@ -232,7 +232,7 @@ fn wake_ups(bench: &mut Bench) -> Result<()> {
             let rate = rate(after - before);
             if *tid == waiter.id() {
                 bench.single(&format!("{name} of {what}"), Unit::PerSecond, &[rate], "");
-                bench.limit(&format!("{name} of {what}"), rate, "a second", *most);
+                bench.limit(&format!("{name} of {what}"), rate, "a second", Goal::AtMost(*most));
             } else {
                 keepers.push(rate);
             }
@@ -240,7 +240,7 @@ fn wake_ups(bench: &mut Bench) -> Result<()> {
     }
     bench.single(&format!("{name} of idle keepers"), Unit::PerSecond, &keepers, "");
     let most = keepers.iter().copied().fold(0.0, f64::max);
-    bench.limit(&format!("{name} of an idle keeper"), most, "a second", 1.0);
+    bench.limit(&format!("{name} of an idle keeper"), most, "a second", Goal::AtMost(1.0));
 
     event.set();
     queue.put(())?;

@@ -2,17 +2,19 @@
 //! death.
 //!
 //! Alone: a permit is taken and given back on one thread. Handed over: two pinned processes give each other permits in turns.
+//! Contended: processes take the only permit, add one to a number, and give it back.
 
 mod common;
 
 use std::hint::black_box;
 use std::os::fd::OwnedFd;
 
+use common::contest::{Score, contend, result};
 use common::os::{self, Board};
 use common::team::{self, Gate, Team};
 use common::turns::{Job, Log, asleep, awake, play};
 use common::{Bench, Goal, Sample, Unit};
-use multiproc::{Permit, Result, Semaphore};
+use multiproc::{Function, Permit, Result, Semaphore};
 
 fn main() -> Result<()> {
     let mut bench = Bench::start("semaphore");
@@ -32,8 +34,57 @@ fn main() -> Result<()> {
         })
         .side("Semaphore, processes", |n| awake(n, semaphores).expect("all go well"))
         .run();
+    for contenders in [2, 4] {
+        bench
+            .cell(&format!("semaphore contended by {contenders}"), Unit::Millions)
+            .fixed(300, 5)
+            .side("bare futex semaphore that spins first, processes", |ms| {
+                contended(contenders, ms, contend_bare).expect("all go well")
+            })
+            .side("Semaphore, processes", |ms| {
+                contended(contenders, ms, contend_semaphore).expect("all go well")
+            })
+            .run();
+    }
     bench.finish();
     Ok(())
+}
+
+fn contend_bare(gate: Gate, _: Semaphore, ms: u64) -> Result<Score> {
+    let board = Board::from_stdin();
+    gate.pass(None)?;
+    contend(ms, || {
+        board.line(1).take(true);
+        board.line(0).count();
+        board.line(1).post();
+        Ok(())
+    })
+}
+
+fn contend_semaphore(gate: Gate, semaphore: Semaphore, ms: u64) -> Result<Score> {
+    let board = Board::from_stdin();
+    gate.pass(None)?;
+    contend(ms, || {
+        let permit = semaphore.acquire()?;
+        board.line(0).count();
+        drop(permit);
+        Ok(())
+    })
+}
+
+fn contended<F>(contenders: usize, ms: u64, contender: F) -> Result<Sample>
+where
+    F: Function<(Gate, Semaphore, u64), Output = Result<Score>> + Copy,
+{
+    let (board, semaphore) = (Board::new(), Semaphore::new(1)?);
+    board.line(1).post();
+    let mut team = Team::new()?;
+    for _ in 0..contenders {
+        let gate = team.gate().clone();
+        let input = Some(OwnedFd::from(board.file()));
+        team.spawn_with(input, None, contender, (&gate, &semaphore, ms))?;
+    }
+    Ok(result(team.run()?, board.line(0)))
 }
 
 fn alone(bench: &mut Bench) -> Result<()> {

@@ -13,6 +13,7 @@
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
+pub(crate) mod contest;
 pub(crate) mod os;
 pub(crate) mod team;
 pub(crate) mod turns;
@@ -118,10 +119,8 @@ impl Bench {
     }
 
     /// A goal for a value by itself.
-    pub(crate) fn limit(&mut self, what: &str, value: f64, unit: &str, most: f64) {
-        let missed = if value <= most { "" } else { ": missed" };
-        let text = format!("{what}: {} {unit} (goal: at most {most}){missed}", short(value));
-        self.goals.push(text);
+    pub(crate) fn limit(&mut self, what: &str, value: f64, unit: &str, goal: Goal) {
+        self.goals.push(format!("{what}: {} {unit} ({})", short(value), goal.verdict(value)));
     }
 
     /// Prints the goals.
@@ -237,6 +236,17 @@ pub(crate) enum Goal {
     AtLeast(f64),
 }
 
+impl Goal {
+    /// `goal: at most 1.5, missed`
+    fn verdict(self, value: f64) -> String {
+        let (wanted, reached) = match self {
+            Goal::AtMost(most) => (format!("at most {most}"), value <= most),
+            Goal::AtLeast(least) => (format!("at least {least}"), value >= least),
+        };
+        format!("goal: {wanted}{}", if reached { "" } else { ", missed" })
+    }
+}
+
 /// How much is done in a run.
 enum Work {
     /// What takes about [`TARGET`], found out by trying, but no more than this.
@@ -254,6 +264,8 @@ struct Side<'a> {
     amount: u64,
     values: Vec<f64>,
     notes: Vec<Vec<Note>>,
+    /// Goals for its notes.
+    bounds: Vec<(&'static str, Goal)>,
 }
 
 /// Some sides that do the same thing; the first one is the yardstick.
@@ -301,7 +313,14 @@ impl<'a> Cell<'a> {
             amount: 0,
             values: Vec::new(),
             notes: Vec::new(),
+            bounds: Vec::new(),
         });
+        self
+    }
+
+    /// A goal for a note of the last side.
+    pub(crate) fn bound(mut self, note: &'static str, goal: Goal) -> Cell<'a> {
+        self.sides.last_mut().expect("a side").bounds.push((note, goal));
         self
     }
 
@@ -365,8 +384,17 @@ impl<'a> Cell<'a> {
             text.push('\n');
             if let Some(goal) = side.goal {
                 let what = format!("{}, {}", self.name, side.name);
-                let goal = verdict(&what, ratio, &self.sides[0].name, goal);
-                self.bench.goals.push(goal);
+                let unit = format!("x {}", self.sides[0].name);
+                self.bench.limit(&what, ratio, &unit, goal);
+            }
+            for &(name, goal) in &side.bounds {
+                let (value, unit) = folded(&side.notes, name).expect("a note with this name");
+                self.bench.limit(
+                    &format!("{}, {}, {name}", self.name, side.name),
+                    value,
+                    unit,
+                    goal,
+                );
             }
         }
         print(&text);
@@ -389,29 +417,28 @@ fn calibrate(run: &mut Run<'_>, most: u64) -> u64 {
     }
 }
 
-/// `lock alone, Lock: 1.21 x std::sync::Mutex (goal: at most 1.5)`
-fn verdict(what: &str, ratio: f64, yardstick: &str, goal: Goal) -> String {
-    let (wanted, reached) = match goal {
-        Goal::AtMost(most) => (format!("at most {most}"), ratio <= most),
-        Goal::AtLeast(least) => (format!("at least {least}"), ratio >= least),
-    };
-    let missed = if reached { "" } else { ": missed" };
-    format!("{what}: {ratio:.2} x {yardstick} (goal: {wanted}){missed}")
-}
-
 /// The notes of all rounds in one line.
 fn notes(rounds: &[Vec<Note>]) -> String {
     let mut text = Vec::new();
-    for (index, first) in rounds[0].iter().enumerate() {
-        let values = rounds.iter().map(|notes| notes[index].value);
-        let value = match first.fold {
-            Fold::Least => values.fold(f64::INFINITY, f64::min),
-            Fold::Median => median(values.collect()),
-            Fold::Most => values.fold(0.0, f64::max),
-        };
-        text.push(format!("{} {} {}", first.name, short(value), first.unit).trim_end().to_owned());
+    for Note { name, .. } in &rounds[0] {
+        if let Some((value, unit)) = folded(rounds, name) {
+            text.push(format!("{name} {} {unit}", short(value)).trim_end().to_owned());
+        }
     }
     text.join(", ")
+}
+
+/// What all rounds' notes of this name come to, and its unit.
+fn folded(rounds: &[Vec<Note>], name: &str) -> Option<(f64, &'static str)> {
+    let notes = || rounds.iter().flatten().filter(|note| note.name == name);
+    let values = notes().map(|note| note.value);
+    let first = notes().next()?;
+    let value = match first.fold {
+        Fold::Least => values.fold(f64::INFINITY, f64::min),
+        Fold::Median => median(values.collect()),
+        Fold::Most => values.fold(0.0, f64::max),
+    };
+    Some((value, first.unit))
 }
 
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
