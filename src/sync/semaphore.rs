@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! the semaphore's cell (one cache line)
-//! 0  4  lock       for all that follows; held for a few instructions, adopted from the dead
-//! 4  4  total      permits that exist: start + released - forgotten          THE TRUTH
-//! 8  4  available  total less what is held (cache)
-//! 12 4  news of permits
-//! 16 4  number of the semaphore's block, once it has one
-//! 20 4  most       what total may become
-//! 24 16 near       two entries                                               THE TRUTH
+//! 0  8  lock       for all that follows; held for a few instructions, adopted from the dead
+//! 8  4  total      permits that exist: start + released - forgotten          THE TRUTH
+//! 12 4  available  total less what is held (cache)
+//! 16 4  news of permits
+//! 20 4  number of the semaphore's block, once it has one
+//! 24 4  most       what total may become
+//! 28 4  restraint  asked of newcomers ([`crate::world::restraint`])
+//! 32 16 near       two entries                                               THE TRUTH
 //! the semaphore's block
 //! 0  8192  far     an entry for every process slot                           THE TRUTH
 //! ```
@@ -73,6 +74,7 @@ use crate::world::brief_lock::BriefLock;
 use crate::world::handle::{CellRef, Kind};
 use crate::world::news::News;
 use crate::world::registry::Id;
+use crate::world::restraint::Restraint;
 use crate::world::wait::{Wait, me};
 use crate::world::word_lock::Outcome;
 use crate::world::{PROCESSES, Shared, World};
@@ -81,7 +83,7 @@ use std::time::Duration;
 
 /// Looks before sleeping, 250 ns apart.
 const LOOKS: u32 = 20;
-/// How long a look without waiting waits for whoever has the lock: only a stopped one has it that long.
+/// How long one waits for whoever has the lock when there is no time left: only a stopped one has it that long.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// Entries on a cache line.
 const LINE: usize = 8;
@@ -94,6 +96,7 @@ struct SemaphoreCell {
     news: News,
     block: AtomicU32,
     most: AtomicU32,
+    restraint: Restraint,
     near: [AtomicU64; 2],
 }
 
@@ -108,9 +111,8 @@ unsafe impl Shared for SemaphoreCell {}
 unsafe impl Shared for Far {}
 
 const _: () = {
-    assert!(core::mem::offset_of!(SemaphoreCell, block) == 16);
-    assert!(core::mem::offset_of!(SemaphoreCell, near) == 24);
-    assert!(size_of::<SemaphoreCell>() <= 40, "the last word of a cell is not ours");
+    assert!(core::mem::offset_of!(SemaphoreCell, block) == 20);
+    assert!(core::mem::offset_of!(SemaphoreCell, near) == 32);
     assert!(PROCESSES.is_multiple_of(LINE));
 };
 
@@ -195,15 +197,25 @@ impl Permits {
     #[inline]
     fn acquire(&self, until: Deadline) -> Result<()> {
         let me = self.world.me()?;
+        let cell = self.cell;
         // Looked at first, so that those who wait do not take the lock from those who give back.
-        if self.cell.available.load(Ordering::Relaxed) != 0 && self.cell.lock.try_lock(me) {
+        if cell.available.load(Ordering::Relaxed) != 0
+            && !self.is_left_to_sleepers()
+            && cell.lock.try_lock(me)
+        {
             let taken = self.take_at_hand();
-            self.cell.lock.unlock();
+            cell.lock.unlock();
             if taken {
                 return Ok(());
             }
         }
         self.acquire_slowly(me, until)
+    }
+
+    /// Whether newcomers should leave what is available to those who sleep.
+    #[inline]
+    fn is_left_to_sleepers(&self) -> bool {
+        self.cell.news.has_sleepers() && self.cell.restraint.is_asked_for()
     }
 
     /// Takes a permit if one is available without deriving, and an entry at hand. Under the lock.
@@ -265,27 +277,43 @@ impl Permits {
     fn acquire_slowly(&self, me: Id, until: Deadline) -> Result<()> {
         let (cell, world) = (self.cell, self.world);
         let mut looks = if world.spins() { 0 } else { LOOKS };
+        let mut since = None;
         loop {
+            if since.is_none() && !until.is_over() && self.is_left_to_sleepers() {
+                thread::yield_now();
+                continue;
+            }
             if looks < LOOKS && cell.available.load(Ordering::Relaxed) == 0 && !until.is_over() {
                 world.pause(0);
                 looks += 1;
                 continue;
             }
-            // It may have been woken for a permit at which it cannot look: then somebody else is to.
-            self.lock(me, until).inspect_err(|_| cell.news.tell())?;
-            let attempt = self.take();
-            cell.lock.unlock();
-            match attempt.inspect_err(|_| cell.news.tell())? {
-                Attempt::Taken => return Ok(()),
-                Attempt::NoEntry => {
-                    self.add_block(me, until).inspect_err(|_| cell.news.tell())?;
-                    continue;
+            // Only the look of a sleep finds out what the dead had; who does not sleep looks here.
+            if cell.available.load(Ordering::Relaxed) != 0 || until.is_over() {
+                // It may have been woken for a permit at which it cannot look: then somebody else is to.
+                let attempt = self.lock(me, until).and_then(|()| {
+                    let attempt = self.take();
+                    cell.lock.unlock();
+                    attempt
+                });
+                match attempt.inspect_err(|_| cell.news.tell())? {
+                    Attempt::Taken => {
+                        if since.is_some() {
+                            cell.restraint.end();
+                        }
+                        return Ok(());
+                    }
+                    Attempt::NoEntry => {
+                        self.add_block(me, until).inspect_err(|_| cell.news.tell())?;
+                        continue;
+                    }
+                    Attempt::NoneLeft if until.is_over() => {
+                        return Err(Error::simple(ErrorKind::Timeout));
+                    }
+                    Attempt::NoneLeft => {}
                 }
-                Attempt::NoneLeft => {}
             }
-            if until.is_over() {
-                return Err(Error::simple(ErrorKind::Timeout));
-            }
+            cell.restraint.ask(&mut since);
             let armed = cell.news.arm();
             world.sleep(cell.news.word(), armed, until, Wait::Baton, || {
                 self.lock(me, until).is_ok_and(|()| {
@@ -302,12 +330,12 @@ impl Permits {
         if self.cell.lock.try_lock(me) {
             return Ok(());
         }
-        let now = until == Deadline::NOW;
-        let patience = if now { Deadline::after(PATIENCE) } else { until };
+        // Others have it for a moment only: that much time is always left.
+        let patience = if until.is_over() { Deadline::after(PATIENCE) } else { until };
         match self.cell.lock.lock(me, self.world, patience) {
             Outcome::Locked => Ok(()),
             Outcome::Adopted(_) => self.derive().map(drop).inspect_err(|_| self.cell.lock.unlock()),
-            Outcome::TimedOut if now => Err(Error::new(
+            Outcome::TimedOut if until == Deadline::NOW => Err(Error::new(
                 ErrorKind::Busy,
                 "a stopped process is in the middle of taking or giving back a permit: continue or kill it",
             )),

@@ -179,8 +179,9 @@ impl Drop for CellRef {
             return;
         }
         table.remove(&self.id.index);
-        // The last word tells whether messages of this cell may carry handles; see `carries`.
-        let carrier = self.carries().load(Ordering::Relaxed) != 0;
+        // Whether there may be messages that carry handles; other objects than queues use the word as they like.
+        let is_queue = self.cell.kind.load(Ordering::Relaxed) == Kind::Queue as u32;
+        let carrier = is_queue && self.carries().load(Ordering::Relaxed) != 0;
         self.world.remove_presence(self.id.index, 0xf);
         drop(table);
         self.world.free_cell_if_unused(self.id, carrier);
@@ -192,7 +193,7 @@ impl Drop for CellRef {
 }
 
 impl CellRef {
-    /// The last word of the payload: not zero once a message with handles was put into this cell's queue.
+    /// The last word of a queue's payload: not zero once a message with handles was put into it.
     pub(crate) fn carries(&self) -> &'static AtomicU64 {
         &self.cell.payload[5]
     }

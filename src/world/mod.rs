@@ -5,6 +5,7 @@
 //! - `keeper`: the thread that sees deaths and rings;
 //! - `wait`: sleeping so that no death goes unseen;
 //! - `word_lock`: the lock word that everything else is built on; `brief_lock`: one for a few instructions;
+//! - `restraint`: how a waiter that is passed over gets its turn;
 //! - `news`: the word that those sleep on who wait for something that another word tells;
 //! - `segments`: mapping the file;
 //! - `arena`: blocks of it;
@@ -27,6 +28,7 @@ mod header;
 mod keeper;
 pub(crate) mod news;
 pub(crate) mod registry;
+pub(crate) mod restraint;
 mod segments;
 pub(crate) mod wait;
 pub(crate) mod word_lock;

@@ -1,6 +1,6 @@
 //! The lock word: mutual exclusion between processes that survives the death of whoever holds it or sleeps on it.
 //!
-//! One 32-bit word. It is the only truth; nothing is ever repaired. (A second word asks for restraint; see the end.)
+//! One 32-bit word. It is the only truth; nothing is ever repaired. (A second word is about fairness; see the end.)
 //!
 //! ```text
 //! bit 31      WAITERS  someone sleeps, or did: the unlocker must wake
@@ -33,20 +33,18 @@
 //! other case an unlocker sees WAITERS and wakes one, and the woken one either takes the lock (keeping WAITERS) or finds a
 //! new owner, who will see WAITERS too. A waiter that is woken and then gives up first looks whether the word is free.
 //!
-//! # Restraint
+//! # Fairness
 //!
-//! Whoever comes by may take a free lock before the sleeper that was woken for it (barging): that is what makes the lock
-//! fast. A waiter that has waited for 1 ms and was passed over asks for restraint: it stores a moment, 1 ms ahead, in the
-//! second word. Until then those who have not slept yet leave a free lock to the sleepers. They look at it only where
-//! WAITERS stands, so it costs nothing otherwise. It is a hint with an end: nothing hangs on it if the asker dies. Handing
-//! the lock over by name would lose it to an heir who just died.
+//! A newcomer may take a free lock before the sleeper that was woken for it, unless a waiter asks for
+//! [restraint](crate::world::restraint).
 
 use crate::sys::atomic::{AtomicU32, Ordering};
-use crate::sys::clock::{self, Deadline};
+use crate::sys::clock::Deadline;
 use crate::sys::{futex, thread};
 use crate::testing::{self, Broken};
 use crate::world::World;
 use crate::world::registry::Id;
+use crate::world::restraint::Restraint;
 use crate::world::wait::Wait;
 
 const WAITERS: u32 = 1 << 31;
@@ -87,16 +85,7 @@ pub(crate) enum Policy {
 #[repr(C)]
 pub(crate) struct WordLock {
     word: AtomicU32,
-    /// Until when newcomers are asked to leave the lock to sleepers, in microseconds modulo 2^32; 0: not.
-    restraint: AtomicU32,
-}
-
-/// How long a waiter goes without asking for restraint, and how long that lasts, in microseconds.
-const RESTRAINT: u32 = 1000;
-
-/// A moment for `restraint`.
-fn microseconds() -> u32 {
-    (clock::now() / 1000) as u32 | 1
+    restraint: Restraint,
 }
 
 impl WordLock {
@@ -144,7 +133,7 @@ impl WordLock {
                 if since.is_none()
                     && now & WAITERS != 0
                     && !until.is_over()
-                    && self.asks_for_restraint()
+                    && self.restraint.is_asked_for()
                 {
                     thread::yield_now();
                     continue;
@@ -156,7 +145,7 @@ impl WordLock {
                 // ORDERING(lock): Acquire, pairs with the Release in `unlock`.
                 if word.compare_exchange(now, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                     if since.is_some() {
-                        self.restraint.store(0, Ordering::Relaxed);
+                        self.restraint.end();
                     }
                     return if marked { Outcome::Adopted(None) } else { Outcome::Locked };
                 }
@@ -191,19 +180,9 @@ impl WordLock {
             {
                 continue;
             }
-            let first = *since.get_or_insert_with(microseconds);
-            let now = microseconds();
-            if now.wrapping_sub(first) > RESTRAINT {
-                self.restraint.store(now.wrapping_add(RESTRAINT) | 1, Ordering::Relaxed);
-            }
+            self.restraint.ask(&mut since);
             world.sleep(word, asleep, until, Wait::Baton, || !world.registry.is_dead(owner));
         }
-    }
-
-    /// Whether newcomers should leave the free lock to a sleeper.
-    fn asks_for_restraint(&self) -> bool {
-        let until = self.restraint.load(Ordering::Relaxed);
-        until != 0 && until.wrapping_sub(microseconds()).wrapping_sub(1) < 2 * RESTRAINT
     }
 
     /// Gives the lock back. The caller holds it, unmarked or to stay marked.

@@ -59,6 +59,7 @@ pub(crate) mod semaphore {
     use crate::world::header::PROCESSES;
     use crate::world::news::News;
     use crate::world::registry::Id;
+    use crate::world::restraint::Restraint;
     #[allow(unused_imports, reason = "by version of the copy")]
     use crate::world::wait::{Wait, me, me_at_hand};
     use crate::world::word_lock::Outcome;
@@ -73,6 +74,7 @@ pub(crate) mod semaphore {
         news: News,
         block: AtomicU32,
         most: AtomicU32,
+        restraint: Restraint,
         near: [AtomicU64; 2],
     }
 

@@ -23,6 +23,10 @@ pub(crate) mod word_lock {
     copied!("word_lock");
 }
 #[allow(unused, private_interfaces, clippy::all, reason = "a copy")]
+pub(crate) mod restraint {
+    copied!("restraint");
+}
+#[allow(unused, private_interfaces, clippy::all, reason = "a copy")]
 pub(crate) mod brief_lock {
     copied!("brief_lock");
 }
