@@ -41,10 +41,12 @@ const MODULES: &[Module] = &[
         name: "brief_lock",
         from: "src/world/brief_lock.rs",
         functions: &[],
-        // A nap has no end under a model checker, and the look at `waiters` is a hint alone: here who gives back wakes all. And
+        // A nap has no end under a model checker, and `waiters` is a hint alone: here who gives back wakes all. And
         // loom may order a plain store before the read-modify-write of a sleeper's look that came before it.
         changes: &[
             ("until.earlier(Deadline::after(nap))", "until"),
+            ("self.waiters.store(1, Ordering::Relaxed);", ""),
+            ("self.waiters.load(Ordering::Relaxed) != 0", "false"),
             (
                 "self.word.store(0, Ordering::Release);",
                 "self.word.swap(0, Ordering::Release);\n        crate::sys::futex::wake_all(&self.word);",
