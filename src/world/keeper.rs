@@ -7,16 +7,16 @@
 //!
 //! 1. looks at *all* process slots and compares with what it saw last; a generation that moved is a death too, since the
 //!    slot may have been taken again in between;
-//! 2. if there was a death, bumps the control words of all other keepers, which then look as well;
-//! 3. raises its process's alarm epoch and rings ([`crate::world::wait`]) at 0, 50, 150 and 450 us and then every 5 ms until
-//!    every sleeper has acknowledged;
+//! 2. if there was one, raises its process's alarm epoch and rings ([`crate::world::wait`]) at 0, 50, 150 and 450 us and then
+//!    every 5 ms until every sleeper has acknowledged;
+//! 3. bumps the control words of all other keepers, which then look as well;
 //! 4. follows the dead process until the words of all its threads are marked, and then raises the alarm again: a sleeper
 //!    that looked between the two marks saw a live owner. Threads not marked after 1 ms are looked up in the system.
 //!
 //! # Why no death is missed
 //!
 //! Every live process is in the watch of its two live predecessors, or one of these has been told to look (a process that
-//! joins bumps all control words after its slot is visible). If the keeper that the kernel woke is killed before step 2, its
+//! joins bumps all control words after its slot is visible). If the keeper that the kernel woke is killed before step 3, its
 //! own death wakes *its* predecessors, which look at all slots. So as long as one keeper lives, it is woken.
 //!
 //! Every second it also looks for news that came without a wake (a stopped sender). Otherwise an idle keeper sleeps.
@@ -24,7 +24,10 @@
 //! Where the kernel lacks `futex_waitv` it looks every 50 ms; where it lacks robust lists it asks after each process by
 //! descriptor and marks the words itself.
 //!
-//! The thread blocks all signals, and allocates nothing and locks nothing after its start.
+//! The thread blocks all signals, and allocates nothing and locks nothing after its start. It asks the scheduler for the
+//! shortest turns: it is often woken on the very processor on which the dead one's memory is torn down, and would have to
+//! wait there for the end of the teardown's turn. (50 kills of a process with 1 GiB, two processors: 20 were told of after
+//! 3.6 to 6.2 ms, and 7 with short turns; the others after 0.1 to 0.3 ms.)
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::Ordering;

@@ -113,6 +113,53 @@ fn never_more_at_a_time_between_processes_and_threads() {
     }
 }
 
+/// More than have their entries in the semaphore's own cell.
+#[test]
+fn many_processes_hold_permits_at_a_time() {
+    let _watch = watch();
+    let semaphore = Semaphore::new(6).unwrap();
+    for _ in 0..2 {
+        let own = semaphore.acquire().unwrap();
+        let mut holders: Vec<_> = (0..4).map(|_| holder(&semaphore, 1)).collect();
+        // One more, in a process whose first one stands elsewhere by now.
+        let second = semaphore.acquire().unwrap();
+        assert_eq!(semaphore.available(), 0);
+        assert_eq!(kind(semaphore.try_acquire()), ErrorKind::Busy);
+        for available in 1..=2 {
+            killed(holders.swap_remove(0));
+            until("the permit of the dead comes back", || semaphore.available() == available);
+        }
+        drop(own);
+        assert_eq!(semaphore.available(), 3);
+        // Places of the dead and of those who gave back are used again.
+        let others: Vec<_> = (0..2).map(|_| holder(&semaphore, 1)).collect();
+        assert_eq!(semaphore.available(), 1);
+        second.forget();
+        semaphore.release(1).unwrap();
+        assert_eq!(semaphore.available(), 2);
+        holders.into_iter().chain(others).for_each(killed);
+        until("all come back", || semaphore.available() == 6);
+    }
+    let give_back = |semaphore: Semaphore, all: Event, held: Queue<()>| {
+        let permit = semaphore.acquire().unwrap();
+        held.put(()).unwrap();
+        all.wait().unwrap();
+        drop(permit);
+    };
+    let (all, held) = (Event::new().unwrap(), Queue::new().unwrap());
+    let args = (&semaphore, &all, &held);
+    let children = [(); 6].map(|()| Process::spawn(give_back, args).unwrap());
+    for _ in &children {
+        held.get().unwrap();
+    }
+    assert_eq!(kind(semaphore.try_acquire()), ErrorKind::Busy);
+    all.set();
+    for child in children {
+        child.join().unwrap();
+    }
+    assert_eq!(semaphore.available(), 6);
+}
+
 #[test]
 fn release_from_elsewhere_and_forget_count_signals() {
     let _watch = watch();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use multiproc::{ErrorKind, Event, Lock, Process, Queue, Result};
+use multiproc::{ErrorKind, Event, Lock, Process, Queue, Result, Semaphore};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::common::{LONG, alone, descriptors, killed, kind, park, world_size};
@@ -89,6 +89,23 @@ fn what_the_killed_made_is_used_again() {
         let after = world_size();
         // As much again may wait for the next sweep.
         assert!(after.0 <= 2 * len && after.1 <= 2 * blocks, "{len} {blocks} -> {after:?}");
+    });
+}
+
+#[test]
+fn a_semaphore_takes_no_more_room_than_a_lock() {
+    let _watch = watch();
+    alone(|| {
+        let first = Semaphore::new(1).unwrap();
+        drop(first.acquire().unwrap());
+        let before = world_size();
+        let semaphores: Vec<_> = (0..10_000).map(|_| Semaphore::new(1).unwrap()).collect();
+        for semaphore in &semaphores {
+            drop(semaphore.acquire().unwrap());
+        }
+        let after = world_size();
+        // 64 bytes each, and a presence bit.
+        assert!(after.1 - before.1 < 10_000 * 80, "{before:?} -> {after:?}");
     });
 }
 
