@@ -14,6 +14,7 @@ mod fork;
 mod layers;
 mod lock;
 mod process;
+mod python;
 mod queue;
 mod rlock;
 mod rules;
