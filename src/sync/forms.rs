@@ -238,8 +238,8 @@ macro_rules! lock_methods {
 
         /// Whether the last holder died with the lock and nobody has finished recovering it.
         fn is_left_by_the_dead(&self) -> bool {
-            let word = &self.cell.word;
-            word.is_marked() || (word.owner().is_some() && self.live_owner().is_none())
+            let (word, registry) = (&self.cell.word, &self.reference.world.registry);
+            word.is_marked() || word.owner().is_some_and(|id| registry.is_dead(id))
         }
     };
 }
