@@ -161,6 +161,10 @@ impl WordLock {
             }
             if world.registry.is_dead(owner) {
                 if policy == Policy::Report {
+                    if word.load(Ordering::Relaxed) != now {
+                        // It let go, and died after that. No owner comes back, so else it died with the lock.
+                        continue;
+                    }
                     return Outcome::OwnerDied;
                 }
                 let mark = if policy == Policy::Recover { MARKED } else { 0 };
