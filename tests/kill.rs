@@ -5,7 +5,8 @@
 //! killed after the first, the second, the third … to its end, a new victim each time; then the
 //! **survivors** carry out a script in a given time (`kill/scenarios.rs`). Two variants run at a
 //! part of the points: the victim's thread dies some milliseconds after its process, and the victim
-//! is stopped by SIGSTOP instead. Bounded slices, by which waits for a lock heal themselves, are off
+//! is stopped by SIGSTOP instead. In other scenarios the victim is a **witness**: it lives, and while
+//! it stands after its first, second, third … instruction somebody else dies. Bounded slices, by which waits for a lock heal themselves, are off
 //! but for the stopped ones: with them nothing could fail. Then deliberately broken variants run,
 //! and must be caught. At last comes the **soak** (`kill/soak.rs`): kills at random moments among
 //! actors that run free.
@@ -27,11 +28,13 @@
 //! and the exit status is 1 if any of the zeroes is none. Where `ptrace` is refused, and on other
 //! machines than x86-64, the steps are skipped, and a line says so.
 //!
-//! The files: `ptrace.rs` one thread under steps; `board.rs`, `actor.rs` and `sync_verbs.rs` how
-//! processes are told what to do, and do it; `director.rs` and `books.rs` the words that scripts are
-//! written in; `lock_scripts.rs`, `semaphore_scripts.rs`, `queue_scripts.rs` and `scenarios.rs` the
-//! scripts; `stepper.rs` one point, and which points; `run.rs` the order of events; `soak.rs`;
-//! `watch.rs` the watchdog over the harness itself; `symbols.rs` names for addresses.
+//! The files: `ptrace.rs` one thread under steps; `board.rs`, `actor.rs`, `forms.rs`, `sync_verbs.rs`
+//! and `make_verbs.rs` how processes are told what to do, and do it; `director.rs` and `books.rs` the
+//! words that scripts are written in; `lock_scripts.rs`, `semaphore_scripts.rs`, `make_scripts.rs`,
+//! `witness_scripts.rs` and `queue_scripts.rs` the scripts; `family.rs` and `scenarios.rs` the lists
+//! of them; `stepper.rs` one point, and which points; `run.rs` the order of events; `soak.rs`;
+//! `watch.rs` the watchdog over the harness itself; `belongings.rs` and `symbols.rs` what it has, and
+//! names for addresses.
 
 // ptrace, a shared mapping and int3 cannot be had without.
 #![allow(unsafe_code)]
@@ -40,10 +43,15 @@
 #[path = "kill"]
 mod harness {
     pub(crate) mod actor;
+    pub(crate) mod belongings;
     pub(crate) mod board;
     pub(crate) mod books;
     pub(crate) mod director;
+    pub(crate) mod family;
+    pub(crate) mod forms;
     pub(crate) mod lock_scripts;
+    pub(crate) mod make_scripts;
+    pub(crate) mod make_verbs;
     pub(crate) mod ptrace;
     pub(crate) mod queue_scripts;
     pub(crate) mod run;
@@ -54,6 +62,7 @@ mod harness {
     pub(crate) mod symbols;
     pub(crate) mod sync_verbs;
     pub(crate) mod watch;
+    pub(crate) mod witness_scripts;
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -11,6 +11,7 @@ use multiproc::{BoundedSemaphore, Error, Event, Lock, Queue, RLock, Semaphore};
 use serde::{Deserialize, Serialize};
 
 use super::board::{AFTER, BEFORE, RESULTS, Seat, Shared, WITHIN};
+use super::make_verbs::{self, Made};
 use super::soak;
 use super::sync_verbs::{self, Hands};
 
@@ -19,6 +20,8 @@ use super::sync_verbs::{self, Hands};
 pub(crate) struct Props {
     pub(crate) lock: Lock,
     pub(crate) rlock: RLock,
+    pub(crate) ignoring_lock: Lock,
+    pub(crate) ignoring_rlock: RLock,
     pub(crate) semaphore: Semaphore,
     pub(crate) bounded_semaphore: BoundedSemaphore,
     pub(crate) event: Event,
@@ -52,6 +55,8 @@ impl Props {
         Ok(Self {
             lock: Lock::new()?,
             rlock: RLock::new()?,
+            ignoring_lock: Lock::builder().ignore_owner_death(true).build()?,
+            ignoring_rlock: RLock::builder().ignore_owner_death(true).build()?,
             semaphore: Semaphore::new(PERMITS)?,
             bounded_semaphore: BoundedSemaphore::new(PERMITS)?,
             event: Event::new()?,
@@ -156,20 +161,20 @@ verbs! {
     UnlockBarge,
     /// Lock, recover if the owner had died, unlock. Result: whether it had.
     Cycle,
-    /// Recover a lock that is marked, unlock. Result: whether a dead owner was named.
+    /// Recover, unlock. Result: the process of the dead owner.
     Recover,
-    /// Try to lock; unlock.
-    TryCycle,
     /// Of the re-entrant lock: lock twice, recover if the owner had died, unlock. Result: whether it
     /// had.
     Nested,
-    /// The same lock, which is held: lock once more and unlock.
+    /// A lock that is held: lock once more and unlock. Result: whether it was to be had.
     Relock,
-    /// Lock it three times, unlock. Result: the depths.
+    /// Of a re-entrant lock: lock it three times, unlock. Result: the depths.
     Depths,
+    /// Second argument, here and below: the question. Result: the answer.
+    AskLock,
     Set,
     Clear,
-    IsSet,
+    AskEvent,
     /// Second argument: in which form. Result: whether it was set.
     Wait,
     /// Of a semaphore; arguments: which, and in which form. Take a permit and keep it. Result:
@@ -187,6 +192,15 @@ verbs! {
     Release,
     /// Result: how many permits are available.
     Available,
+    AskSemaphore,
+    /// Arguments: the kind of object, what to do (`make_verbs`).
+    Make,
+    /// Arguments: the kind of object, how many to make. Keep them.
+    Hoard,
+    /// Drop what was made and kept.
+    DropAll,
+    /// Make and use and drop one of each kind.
+    MakeAll,
     /// Arguments: kind, id.
     Put,
     TryPut,
@@ -267,6 +281,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
     seat.report(last.wrapping_add(1));
     last = last.wrapping_add(1);
     let mut hands = Hands::new();
+    let mut made = make_verbs::room();
     loop {
         last = seat.await_order(last);
         let verb = Verb::of(seat.verb.load(Relaxed));
@@ -275,7 +290,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
             Verb::Quit => return seat.report(last),
             Verb::Soak => soak::play(&board, index, &props),
             _ => {
-                let code = match perform(seat, verb, &props, &mut hands) {
+                let code = match perform(seat, verb, &props, &mut hands, &mut made) {
                     Ok(()) => Code::Fine,
                     Err(error) => coded(seat, &error),
                 };
@@ -345,6 +360,7 @@ fn perform<'a>(
     verb: Verb,
     props: &'a Props,
     hands: &mut Hands<'a>,
+    made: &mut Vec<Made>,
 ) -> multiproc::Result<()> {
     let mark = Mark(seat);
     seat.stage.store(BEFORE, Relaxed);
@@ -380,6 +396,9 @@ fn perform<'a>(
             }
         },
         Verb::Len => answer(seat, queue().len(props) as u64),
+        Verb::Make | Verb::Hoard | Verb::DropAll | Verb::MakeAll => {
+            return make_verbs::perform(seat, mark, verb, made);
+        }
         _ => return sync_verbs::perform(seat, mark, verb, props, hands),
     }
     Ok(())
@@ -396,6 +415,7 @@ pub(super) fn answer(seat: &Seat, result: u64) {
 /// Everything used once, while nobody else uses it.
 fn warm(props: &Props) -> multiproc::Result<()> {
     sync_verbs::warm(props)?;
+    make_verbs::perform(&Seat::nowhere(), Mark(&Seat::nowhere()), Verb::MakeAll, &mut Vec::new())?;
     // Not the pages: they are counted.
     for kind in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Page) {
         for block in [true, false] {

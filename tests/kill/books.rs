@@ -21,8 +21,10 @@ pub(crate) struct Books {
     counted: usize,
     /// Whether the sleepers were given their part.
     pub(crate) started: bool,
-    /// Whether the barger holds the lock.
+    /// Whether the barger holds the lock, or permits.
     pub(crate) barger_holds: bool,
+    /// Whether the event was set before the victim began.
+    pub(crate) was_set: bool,
     /// Permits that were forgotten before the victim began.
     pub(crate) forgotten: u32,
 }

@@ -8,6 +8,9 @@
 //! **A stopped victim.** Under [`Fate::Stop`] a wait that takes long asks whether the stopped victim
 //! may legitimately hold what is waited for. If so it is let go, and the wait starts anew; if not,
 //! the wait must end while the victim stands.
+//!
+//! **A witness.** Under [`Fate::Witness`] the victim, which lives, stands at its point while the
+//! script kills somebody else; then it is let go as a stopped one is.
 
 use std::fs::File;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -16,9 +19,10 @@ use std::time::{Duration, Instant};
 use multiproc::Process;
 
 use super::actor::{Code, Props, Verb, act};
-use super::board::{BEFORE, RESULTS, SEATS, Seat, Shared};
+use super::board::{AFTER, BEFORE, RESULTS, SEATS, Seat, Shared, WITHIN};
 use super::books::Books;
-use super::ptrace::{self, Tracee};
+use super::ptrace::{self, Halt, Tracee};
+use super::sync_verbs::LOCKS;
 use super::watch;
 
 pub(crate) const FIRST: usize = 0;
@@ -63,6 +67,15 @@ pub(crate) enum Fate {
     Late,
     /// SIGSTOP, and SIGCONT when the others have done what they can.
     Stop,
+    /// None: it stands still, under the tracer's hand, while somebody else dies.
+    Witness,
+}
+
+impl Fate {
+    /// Whether the victim lives on.
+    pub(crate) fn is_mild(self) -> bool {
+        matches!(self, Self::Stop | Self::Witness)
+    }
 }
 
 /// How the actors are set up.
@@ -102,7 +115,7 @@ pub(crate) struct Director {
     next: Option<usize>,
     /// The victim, while it stands still.
     pub(super) stopped: Option<Tracee>,
-    /// Nobody may wait for the stopped victim.
+    /// Nobody may wait for the victim that stands.
     strict: bool,
     pub(crate) fate: Fate,
     /// Killed or stopped in its sleep.
@@ -113,6 +126,8 @@ pub(crate) struct Director {
     pub(super) pages: usize,
     /// Waits that ended only after the stopped victim was let go.
     pub(crate) excused: usize,
+    /// Shared memory that there was when the first victim had made its objects.
+    pub(super) memory: Option<u64>,
     pub(crate) books: Books,
 }
 
@@ -140,6 +155,7 @@ impl Director {
             next_id: 1,
             pages: 0,
             excused: 0,
+            memory: None,
             books: Books::default(),
         };
         match director.cast() {
@@ -234,7 +250,7 @@ impl Director {
 
     /// Starts the next victim, so that it comes up while this one is at work.
     pub(crate) fn prepare_next(&mut self) -> Outcome {
-        if self.next.is_none() && self.fate != Fate::Stop {
+        if self.next.is_none() && !self.fate.is_mild() {
             let seat = self.free_seat()?;
             self.spawn(seat)?;
             self.next = Some(seat);
@@ -275,6 +291,37 @@ impl Director {
             self.dead(seat);
         }
         Ok(())
+    }
+
+    /// Kills the actor of `seat` in the middle of an operation: behind its first locked instruction,
+    /// by which it has taken or let go of something, and has told nobody yet.
+    pub(crate) fn kill_halfway(&mut self, seat: usize, verb: Verb, arguments: [u64; 2]) -> Outcome {
+        let mut tracee = Tracee::seize(self.pid(seat), self.tid(seat))?;
+        self.mark(seat, verb, arguments);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut is_done = false;
+        loop {
+            match tracee.wait_awake(deadline)? {
+                Halt::Trap if is_done => break,
+                Halt::Trap if self.reached(seat) != AFTER => {}
+                halt => {
+                    return Err(Trouble::Fault(format!("no locked instruction: {halt:?}")));
+                }
+            }
+            // Not those before the operation.
+            is_done = self.reached(seat) == WITHIN && tracee.is_locked_next();
+            tracee.step()?;
+        }
+        tracee.kill()?;
+        self.dead(seat);
+        Ok(())
+    }
+
+    /// Puts another actor in the place of the one that died there.
+    pub(crate) fn recast(&mut self, seat: usize) -> Outcome {
+        self.reap(0)?;
+        self.spawn(seat)?;
+        self.ready(seat)
     }
 
     /// Waits for all but the `keep` last of the dead.
@@ -341,9 +388,14 @@ impl Director {
             },
             || format!("{} does not finish {}", name(seat), doing(place)),
         )?;
+        Ok(Answer { code: Code::of(place.code.load(Relaxed)), results: self.results(seat) })
+    }
+
+    /// What the actor has answered so far; it may have died since.
+    pub(crate) fn results(&self, seat: usize) -> Vec<u64> {
+        let place = self.seat(seat);
         let count = (place.count.load(Relaxed) as usize).min(RESULTS);
-        let results = place.results[..count].iter().map(|result| result.load(Relaxed)).collect();
-        Ok(Answer { code: Code::of(place.code.load(Relaxed)), results })
+        place.results[..count].iter().map(|result| result.load(Relaxed)).collect()
     }
 
     /// Gives an order and waits for its end.
@@ -481,25 +533,41 @@ impl Director {
                 self.stopped = Some(tracee);
                 return Ok(());
             }
+            Fate::Witness => {
+                self.seat(seat).marked.store(0, Relaxed);
+                self.stopped = Some(tracee);
+                return Ok(());
+            }
         }
         self.dead(seat);
         Ok(())
     }
 
-    /// Whether a stopped victim may hold what others wait for.
-    fn is_excused(&self) -> bool {
+    /// Whether a victim that stands may hold what others wait for.
+    pub(crate) fn is_excused(&self) -> bool {
         let Some(seat) = self.victim else { return false };
-        let pid = i64::from(self.pid(seat));
-        let owners = [self.props.lock.owner(), self.props.rlock.owner()];
-        !self.strict || owners.into_iter().flatten().any(|owner| i64::from(owner.pid) == pid)
+        !self.strict || (0..LOCKS).any(|which| self.has_lock(seat, which))
     }
 
-    /// Lets a stopped victim go on.
+    /// Whether the actor holds the lock with this number.
+    pub(crate) fn has_lock(&self, seat: usize, which: u64) -> bool {
+        let owner = self.props.owner(which);
+        owner.is_some_and(|owner| i64::from(owner.pid) == i64::from(self.pid(seat)))
+    }
+
+    /// Lets a victim that stands go on; one that sleeps under the tracer's hand has to wake up first.
     pub(super) fn let_go(&mut self) -> Outcome {
-        match self.stopped.take() {
-            Some(tracee) => Ok(tracee.release()?),
-            None => Ok(()),
+        let Some(mut tracee) = self.stopped.take() else { return Ok(()) };
+        if self.fate == Fate::Witness && self.slept {
+            match tracee.wait_awake(Instant::now() + self.settings.patience)? {
+                Halt::Trap => {}
+                Halt::Late => {
+                    return Err(Trouble::Hang("the witness sleeps, and nobody wakes it".into()));
+                }
+                halt => return Err(Trouble::Violation(format!("the witness ended: {halt:?}"))),
+            }
         }
+        Ok(tracee.release()?)
     }
 
     /// How far the victim came.
@@ -507,15 +575,16 @@ impl Director {
         self.seat(seat).stage.load(Acquire)
     }
 
-    /// Lets a stopped victim go on, and waits until it has done its operation; `help` is called
-    /// when that takes long. What it got goes into the books.
+    /// Lets a victim that stands go on, and waits until it has done its operation; `help` is called
+    /// when that takes long. What it got goes into the books. Gives what it answered; a dead one is
+    /// not asked.
     pub(crate) fn conclude(
         &mut self,
         seat: usize,
         mut help: impl FnMut(&mut Self) -> Outcome,
-    ) -> Outcome {
-        if self.fate != Fate::Stop {
-            return Ok(());
+    ) -> Outcome<Vec<u64>> {
+        if !self.fate.is_mild() {
+            return Ok(Vec::new());
         }
         self.let_go()?;
         let deadline = Instant::now() + self.settings.patience;
@@ -530,7 +599,7 @@ impl Director {
         if self.books.takes > 0 {
             self.saw(seat, &results);
         }
-        Ok(())
+        Ok(results)
     }
 }
 

@@ -1,15 +1,14 @@
 //! The scripts about locks and events; see `scenarios`.
 
-use multiproc::Owner;
-
 use super::actor::Verb;
 use super::board::{AFTER, BEFORE, HOLDING};
 use super::director::{BARGER, Director, FIRST, Fate, Outcome, SECOND, Trouble};
+use super::forms::{DEBUG, DEPTH, IS_LOCKED, IS_SET, OWNER, TRY};
 use super::scenarios::Scenario;
+use super::sync_verbs::IGNORING;
 
+const EVENT: [u64; 2] = [0, IS_SET];
 const NOTHING: [u64; 2] = [0; 2];
-/// Which lock is the re-entrant one.
-const RLOCK: u64 = 1;
 
 // Lock.
 
@@ -21,7 +20,7 @@ pub(super) fn lock_after(d: &mut Director, s: &Scenario, victim: usize) -> Outco
     if s.holds_on && d.fate == Fate::Stop {
         // Whoever is done with its operation and still holds the lock is waited for, rightly.
         d.conclude(victim, |_| Ok(()))?;
-        d.must(victim, Verb::Unlock, s.object())?;
+        d.must(victim, Verb::Unlock, s.holding())?;
     }
     lock_settle(d, s, victim)
 }
@@ -32,61 +31,68 @@ fn lock_settle(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     for seat in [BARGER, FIRST, SECOND] {
         deaths += d.finish_well(seat)?.iter().sum::<u64>();
     }
+    check_deaths(d, s, victim, deaths)?;
+    d.conclude(victim, |_| Ok(()))?;
+    lock_is_new(d, s)
+}
+
+fn check_deaths(d: &Director, s: &Scenario, victim: usize, deaths: u64) -> Outcome {
     let held = s.earlier || s.holds_on || s.verb == Verb::Unlock;
     // The sleepers, too, were told of the death before.
     let told = s.earlier && d.books.started;
-    let reached = d.reached(victim);
-    match (d.fate, reached) {
-        (Fate::Stop, _) if deaths > 0 && !s.earlier => {
-            return Err(Trouble::Violation(format!(
-                "{deaths} reported the death of an owner that only stood still"
-            )));
-        }
-        (Fate::Stop, _) => {}
-        _ if s.holds_on && deaths == 0 => {
-            return Err(Trouble::Violation("the owner died and nobody was told".into()));
-        }
-        _ if s.holds_on => {}
-        (_, HOLDING) if deaths == 0 => {
-            return Err(Trouble::Violation("the owner died and nobody was told".into()));
-        }
-        (_, AFTER) if deaths > 0 && !told => {
-            return Err(Trouble::Violation("a death was reported for a lock that was free".into()));
-        }
-        (_, BEFORE) if (deaths > 0) != held => {
-            return Err(Trouble::Violation(format!("{deaths} deaths were reported at the start")));
-        }
-        _ => {}
+    let wrong = |what: &str| Err(Trouble::Violation(what.into()));
+    if s.which & IGNORING != 0 {
+        return if deaths == 0 { Ok(()) } else { wrong("a death was reported that is ignored") };
     }
-    d.conclude(victim, |_| Ok(()))?;
+    match (d.fate, d.reached(victim)) {
+        (Fate::Stop, _) if deaths > 0 && !s.earlier => Err(Trouble::Violation(format!(
+            "{deaths} reported the death of an owner that only stood still"
+        ))),
+        (Fate::Stop, _) => Ok(()),
+        _ if s.holds_on && deaths == 0 => wrong("the owner died and nobody was told"),
+        _ if s.holds_on => Ok(()),
+        // Who asks neither takes the lock nor recovers it.
+        _ if s.verb == Verb::AskLock && (deaths > 0) != s.earlier => {
+            Err(Trouble::Violation(format!("{deaths} deaths were reported after a question")))
+        }
+        _ if s.verb == Verb::AskLock => Ok(()),
+        (_, HOLDING) if deaths == 0 => wrong("the owner died and nobody was told"),
+        (_, AFTER) if deaths > 0 && !told => wrong("a death was reported for a lock that was free"),
+        (_, BEFORE) if (deaths > 0) != held => {
+            Err(Trouble::Violation(format!("{deaths} deaths were reported at the start")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The lock is free and unmarked, and works.
+pub(super) fn lock_is_new(d: &mut Director, s: &Scenario) -> Outcome {
     for seat in [FIRST, BARGER, SECOND] {
         if d.must(seat, Verb::Cycle, s.object())? != [0] {
             return Err(Trouble::Violation("a recovered lock is still marked".into()));
         }
-        d.must(seat, Verb::TryCycle, s.object())?;
-        if s.which == RLOCK {
-            let depths = d.must(seat, Verb::Depths, NOTHING)?;
+        if d.must(seat, Verb::Cycle, [s.which, TRY])? != [0] {
+            return Err(Trouble::Violation("a free lock is not to be had".into()));
+        }
+        if s.is_reentrant() {
+            let depths = d.must(seat, Verb::Depths, s.object())?;
             if depths != [0, 1, 2, 3, 2, 1, 0] {
                 return Err(Trouble::Violation(format!("the depths are {depths:?}")));
             }
         }
     }
-    match owner(d, s) {
+    match d.props.owner(s.which) {
         None => Ok(()),
         Some(owner) => Err(Trouble::Violation(format!("a free lock names its owner: {owner:?}"))),
     }
 }
 
-fn owner(d: &Director, s: &Scenario) -> Option<Owner> {
-    if s.which == RLOCK { d.props.rlock.owner() } else { d.props.lock.owner() }
-}
-
 /// `seat` takes the lock, the re-entrant one twice.
-fn hold(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
+pub(super) fn hold(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
     d.must(seat, Verb::Hold, s.object())?;
-    if s.which == RLOCK {
+    if s.is_reentrant() {
         d.must(seat, Verb::Hold, s.object())?;
-        let depth = d.props.rlock.depth();
+        let depth = d.props.reentrant_lock(s.which).depth();
         if depth != 2 {
             return Err(Trouble::Violation(format!("the depth is {depth}, it was locked twice")));
         }
@@ -112,7 +118,7 @@ pub(super) fn contended_asleep(d: &mut Director, s: &Scenario, turn: usize) -> O
     }
 }
 
-fn contended_sleepers(d: &mut Director, s: &Scenario) -> Outcome {
+pub(super) fn contended_sleepers(d: &mut Director, s: &Scenario) -> Outcome {
     d.books.started = true;
     d.lull(FIRST, Verb::Cycle, s.object())?;
     d.lull(SECOND, Verb::Cycle, s.object())?;
@@ -128,11 +134,11 @@ fn contended_release(d: &mut Director, s: &Scenario) -> Outcome {
     Ok(())
 }
 
-fn contended_let_go(d: &mut Director, s: &Scenario) -> Outcome {
+pub(super) fn contended_let_go(d: &mut Director, s: &Scenario) -> Outcome {
     if d.books.barger_holds {
         d.books.barger_holds = false;
         d.must(BARGER, Verb::Unlock, s.object())?;
-        if s.which == RLOCK {
+        if s.is_reentrant() {
             d.must(BARGER, Verb::Unlock, s.object())?;
         }
     }
@@ -161,7 +167,7 @@ pub(super) fn contended_after(d: &mut Director, s: &Scenario, victim: usize) -> 
 
 /// The victim holds the lock and will let go of it.
 pub(super) fn unlock_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    d.must(victim, Verb::Hold, s.object()).map(drop)
+    d.must(victim, Verb::Hold, s.holding()).map(drop)
 }
 
 pub(super) fn unlock_sleepers_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
@@ -178,9 +184,7 @@ pub(super) fn twice_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Ou
 pub(super) fn marked_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
     hold(d, s, FIRST)?;
     d.bury(FIRST)?;
-    d.reap(0)?;
-    d.spawn(FIRST)?;
-    d.ready(FIRST)
+    d.recast(FIRST)
 }
 
 /// Somebody died with the lock; the victim has recovered it and will let go of it, while the
@@ -189,6 +193,45 @@ pub(super) fn recovered_arrange(d: &mut Director, s: &Scenario, victim: usize) -
     marked_arrange(d, s, victim)?;
     d.must(victim, Verb::RecoverHold, s.object())?;
     contended_sleepers(d, s)
+}
+
+// Questions.
+
+/// What was asked of a lock that nobody has touched since has the right answer.
+fn check_lock_answer(d: &Director, s: &Scenario, victim: usize) -> Outcome {
+    if d.reached(victim) != AFTER || s.holds_on {
+        return Ok(());
+    }
+    let held = d.books.barger_holds;
+    let right = match s.form {
+        IS_LOCKED => u64::from(held),
+        OWNER if held => d.pid(BARGER).unsigned_abs().into(),
+        // `hold` has locked it twice.
+        DEPTH if held => 2,
+        DEBUG => d.props.describe_lock(s.which).len() as u64,
+        _ => 0,
+    };
+    check_answer(d, victim, right)
+}
+
+/// The victim answered `right`.
+pub(super) fn check_answer(d: &Director, victim: usize, right: u64) -> Outcome {
+    match d.results(victim)[..] {
+        [told] if told == right => Ok(()),
+        ref told => Err(Trouble::Violation(format!("the answer is {told:?}, not {right}"))),
+    }
+}
+
+/// Nobody has the lock, or the dead or the victim have it.
+pub(super) fn ask_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    check_lock_answer(d, s, victim)?;
+    lock_after(d, s, victim)
+}
+
+/// The barger has it.
+pub(super) fn ask_held_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    check_lock_answer(d, s, victim)?;
+    contended_after(d, s, victim)
 }
 
 // Event.
@@ -201,10 +244,15 @@ pub(super) fn event_sleepers(d: &mut Director, _: &Scenario, _: usize) -> Outcom
 }
 
 pub(super) fn event_was_set(d: &mut Director, _: &Scenario, _: usize) -> Outcome {
-    d.must(BARGER, Verb::Set, NOTHING).map(drop)
+    d.books.was_set = true;
+    event_set(d)
 }
 
 pub(super) fn event_asleep(d: &mut Director, _: &Scenario, _: usize) -> Outcome {
+    event_set(d)
+}
+
+pub(super) fn event_set(d: &mut Director) -> Outcome {
     d.must(BARGER, Verb::Set, NOTHING).map(drop)
 }
 
@@ -213,12 +261,24 @@ pub(super) fn nothing(_: &mut Director, _: &Scenario, _: usize) -> Outcome {
     Ok(())
 }
 
+/// As [`event_after`], and the victim's question has the right answer.
+pub(super) fn ask_event_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    if d.reached(victim) == AFTER {
+        let right = match s.form {
+            IS_SET => d.props.event.is_set().into(),
+            _ => format!("{:?}", d.props.event).len() as u64,
+        };
+        check_answer(d, victim, right)?;
+    }
+    event_after(d, s, victim)
+}
+
 /// If the event is set, who waits for it comes back, without another `set`.
 pub(super) fn event_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    let is_set = d.must(BARGER, Verb::IsSet, NOTHING)? == [1];
+    let is_set = d.must(BARGER, Verb::AskEvent, EVENT)? == [1];
     let known = match (s.verb, d.reached(victim)) {
         (Verb::Set, AFTER) => Some(true),
-        (Verb::Set, BEFORE) => Some(false),
+        (Verb::Set, BEFORE) => Some(d.books.was_set),
         (Verb::Clear, AFTER) => Some(false),
         (Verb::Clear, BEFORE) => Some(true),
         _ => None,
@@ -242,7 +302,7 @@ pub(super) fn event_after(d: &mut Director, s: &Scenario, victim: usize) -> Outc
     d.finish_well(SECOND)?;
     d.conclude(victim, |_| Ok(()))?;
     d.must(BARGER, Verb::Clear, NOTHING)?;
-    if d.must(BARGER, Verb::IsSet, NOTHING)? != [0] {
+    if d.must(BARGER, Verb::AskEvent, EVENT)? != [0] {
         return Err(Trouble::Violation("a cleared event is set".into()));
     }
     Ok(())

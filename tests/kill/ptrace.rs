@@ -150,6 +150,12 @@ impl Tracee {
         request(libc::PTRACE_PEEKTEXT, self.tid, address, 0).ok().map(i64::to_le_bytes)
     }
 
+    /// Whether the next instruction is locked, by a prefix or as an exchange with memory: no other
+    /// takes a lock, or makes something known.
+    pub(crate) fn is_locked_next(&self) -> bool {
+        self.code(self.next()).is_some_and(|code| is_locked(&code))
+    }
+
     /// Runs until the instruction at `address` is the next one, by a debug register, which neither
     /// changes the text nor concerns the other threads. The caller waits, and then clears it.
     pub(crate) fn run_to(&mut self, address: usize) -> io::Result<()> {
@@ -252,6 +258,17 @@ impl Tracee {
 
     fn send(&self, signal: i32) -> io::Result<()> {
         signal_process(self.pid, signal)
+    }
+}
+
+/// Whether an instruction is locked, as far as that can be told by its first bytes.
+pub(crate) fn is_locked(code: &[u8]) -> bool {
+    // An exchange of two registers has both upper bits of its last byte set.
+    let exchanges = |mode: u8| mode < 0xc0;
+    match *code {
+        [0xf0, ..] => true,
+        [0x86 | 0x87, mode, ..] | [0x40..=0x4f, 0x86 | 0x87, mode, ..] => exchanges(mode),
+        _ => false,
     }
 }
 

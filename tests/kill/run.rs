@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::director::{Director, Fate, Outcome, Settings, Trouble};
 use super::ptrace;
-use super::scenarios::{self, Scenario};
+use super::scenarios::{ALL, Scenario};
 use super::stepper::{ENDLESS, Point, Reached, Trace, play};
 use super::{soak, symbols, watch};
 
@@ -16,14 +16,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The same where a hang is what is looked for.
 const SHORT: Duration = Duration::from_millis(250);
 /// Points of one scenario in a sample, for each fate.
-const SAMPLE: [(Fate, usize); 3] = [(Fate::Kill, 30), (Fate::Late, 4), (Fate::Stop, 6)];
+const SAMPLE: &[(Fate, usize)] = &[(Fate::Kill, 30), (Fate::Late, 4), (Fate::Stop, 6)];
+/// The same of what is hardly different from another scenario.
+const MINOR_SAMPLE: &[(Fate, usize)] = &[(Fate::Kill, 10), (Fate::Late, 2), (Fate::Stop, 3)];
 /// The same with `KILL=all`; every point is killed there.
-const WHOLE: [(Fate, usize); 3] = [(Fate::Kill, usize::MAX), (Fate::Late, 60), (Fate::Stop, 60)];
+const WHOLE: &[(Fate, usize)] = &[(Fate::Kill, usize::MAX), (Fate::Late, 60), (Fate::Stop, 60)];
+/// The same where the victim is a witness.
+const SEEN_SAMPLE: &[(Fate, usize)] = &[(Fate::Witness, 24)];
+const SEEN_WHOLE: &[(Fate, usize)] = &[(Fate::Witness, usize::MAX)];
+
 /// A scenario with more findings than this is given up: each may have cost the whole patience.
 const ENOUGH: usize = 5;
 
 /// The broken variants: their number for the actors, their name, the scenarios that show them.
-const BROKEN: [(u32, &str, &[&str], Fate); 6] = [
+const BROKEN: [(u32, &str, &[&str], Fate); 7] = [
     (1, "unlock-stores-zero", &["lock_contended", "unlock_sleepers"], Fate::Kill),
     (2, "no-alarm", &["lock_contended", "unlock_sleepers"], Fate::Kill),
     (3, "no-wake-on-put", &["get_empty", "put_wakes"], Fate::Kill),
@@ -31,6 +37,7 @@ const BROKEN: [(u32, &str, &[&str], Fate); 6] = [
     // Nothing is broken but that bounded slices are off, as under the other fates.
     (0, "no-slices", &["lock_contended"], Fate::Stop),
     (10, "no-news-look", &["event_set"], Fate::Stop),
+    (2, "no-alarm-seen", &["lock_witness_alone"], Fate::Witness),
 ];
 
 /// The sums.
@@ -65,7 +72,7 @@ pub(crate) fn main() {
     if let Err(why) = &traced {
         println!("kill: skipped ({why})");
     } else {
-        for scenario in scenarios::ALL.iter().filter(|scenario| names.contains(&scenario.name)) {
+        for scenario in ALL.iter().filter(|scenario| names.contains(&scenario.name)) {
             run_scenario(scenario, wishes.all, fixed && ptrace::has_registers(), &mut sums);
         }
         for (number, name, shows, fate) in BROKEN {
@@ -139,7 +146,7 @@ impl Wishes {
 
     /// The names of what is wanted, in order.
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        let scenarios = scenarios::ALL.iter().map(|scenario| scenario.name);
+        let scenarios = ALL.iter().map(|scenario| scenario.name);
         let all = scenarios.chain(BROKEN.iter().map(|broken| broken.1)).chain(["soak"]);
         all.filter(|name| {
             let matches = |filter: &String| {
@@ -236,10 +243,11 @@ impl<'a> Case<'a> {
     /// The first victim goes the whole way, and shows it. Another one may, if the first came into a
     /// sweep of all shared memory, which is too long to be stepped.
     fn trace(&mut self) -> Option<Trace> {
+        let fate = if self.scenario.is_witness { Fate::Witness } else { Fate::Kill };
         for _ in 0..3 {
             let mut trace = Trace::default();
             self.findings.clear();
-            self.play(Fate::Kill, Point::After(usize::MAX), None, Some(&mut trace));
+            self.play(fate, Point::After(usize::MAX), None, Some(&mut trace));
             if self.findings.is_empty() {
                 return Some(trace);
             }
@@ -309,7 +317,14 @@ fn run_scenario(scenario: &Scenario, all: bool, fixed: bool, sums: &mut Sums) {
     let mut case = Case::new(scenario, Stage { settings, director: None });
     let trace = case.trace().unwrap_or_default();
     let len = trace.len();
-    for (fate, count) in if all { WHOLE } else { SAMPLE } {
+    let fates = match (scenario.is_witness, all) {
+        (false, false) if scenario.is_minor => MINOR_SAMPLE,
+        (false, false) => SAMPLE,
+        (false, true) => WHOLE,
+        (true, false) => SEEN_SAMPLE,
+        (true, true) => SEEN_WHOLE,
+    };
+    for &(fate, count) in fates {
         // A victim that is stopped lives on: nothing is the first thing in its life.
         if len == 0 || fate == Fate::Stop && scenario.cold {
             continue;
@@ -387,7 +402,7 @@ impl Finding {
 fn run_broken(number: u32, name: &str, shows: &[&str], fate: Fate, sums: &mut Sums) {
     let settings = Settings { slices: false, spin: false, broken: number, patience: SHORT };
     let mut caught = None;
-    for scenario in scenarios::ALL.iter().filter(|one| shows.contains(&one.name)) {
+    for scenario in ALL.iter().filter(|one| shows.contains(&one.name)) {
         let mut case = Case::new(scenario, Stage { settings, director: None });
         if let Some(trace) = case.trace() {
             for point in trace.sample(30) {

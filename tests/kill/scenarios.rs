@@ -1,6 +1,7 @@
 //! The scenarios: what is set up, what the victim does, what the survivors must then be able to do.
-//! The scripts they are made of are in `lock_scripts`, `semaphore_scripts` and
-//! `queue_scripts`.
+//! The scripts they are made of are in `lock_scripts`, `semaphore_scripts`, `make_scripts`,
+//! `witness_scripts` and `queue_scripts`; those of the lock family are listed in `family`, object by
+//! form.
 //!
 //! Every script is written for a victim that came any part of the way, nothing and everything
 //! included, and was killed or stopped there. In every script in which somebody is woken, two
@@ -10,21 +11,31 @@
 //! be made good by the next operation's, and nobody would see it. So after the kill comes first what
 //! must happen by itself ([`Director::until`]), and only then the rest.
 
+use std::sync::LazyLock;
+
 use super::actor::{Kind, Verb};
-use super::director::{Director, Outcome};
-use super::sync_verbs::{BRIEF, OWNED, PLAIN, TIMEOUT, TRY};
-use super::{lock_scripts, queue_scripts, semaphore_scripts};
+use super::board::AFTER;
+use super::director::{BARGER, Director, Outcome, Trouble};
+use super::forms::{OWNED, PLAIN};
+use super::sync_verbs::REENTRANT;
+use super::witness_scripts::Death;
+use super::{family, lock_scripts, queue_scripts};
 
 /// One script.
 #[derive(Clone, Copy)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
-    /// Which of the two locks, or semaphores; and in which form the victim uses it (`sync_verbs`).
+    /// Which lock, semaphore or kind of object (`sync_verbs`, `make_verbs`), and in which form the
+    /// victim uses it (`forms`).
     pub(crate) which: u64,
     pub(crate) form: u64,
     /// What the victim does: the operation under test.
     pub(crate) verb: Verb,
+    /// It is hardly different from another one.
+    pub(crate) is_minor: bool,
+    /// What it may answer if nobody dies or stands before its end; empty if that is not told.
+    pub(crate) says: &'static [u64],
     /// The victim does it as the first thing in its life.
     pub(crate) cold: bool,
     /// The barger takes part before the sleepers come to it.
@@ -33,12 +44,18 @@ pub(crate) struct Scenario {
     pub(crate) earlier: bool,
     /// The victim holds the lock all the time.
     pub(crate) holds_on: bool,
+    /// The victim lives, and somebody else dies while it stands at its point.
+    pub(crate) is_witness: bool,
+    /// Who that is.
+    pub(crate) dies: Death,
+    /// There are no sleepers beside the witness.
+    pub(crate) alone: bool,
     /// Brings everybody into place; the victim's seat is given.
-    arrange: fn(&mut Director, &Scenario, usize) -> Outcome,
+    pub(super) arrange: fn(&mut Director, &Scenario, usize) -> Outcome,
     /// The victim sleeps in its operation; called again while it sleeps on.
-    asleep: fn(&mut Director, &Scenario, usize) -> Outcome,
+    pub(super) asleep: fn(&mut Director, &Scenario, usize) -> Outcome,
     /// The victim is dead or stands still.
-    after: fn(&mut Director, &Scenario, usize) -> Outcome,
+    pub(super) after: fn(&mut Director, &Scenario, usize) -> Outcome,
 }
 
 impl Scenario {
@@ -51,6 +68,13 @@ impl Scenario {
     }
 
     pub(crate) fn after(&self, d: &mut Director, victim: usize) -> Outcome {
+        if d.reached(victim) == AFTER && !self.says.is_empty() {
+            let told = d.results(victim);
+            if told.len() != 1 || !self.says.contains(&told[0]) {
+                let text = format!("the victim answered {told:?}, not one of {:?}", self.says);
+                return Err(Trouble::Violation(text));
+            }
+        }
         (self.after)(d, self, victim)
     }
 
@@ -58,10 +82,20 @@ impl Scenario {
         matches!(self.verb, Verb::Put | Verb::PutMany | Verb::Get | Verb::GetMany)
     }
 
-    /// Whether the victim may be inside a queue or a semaphore, where others have to wait for it.
+    /// Whether the victim may be inside a queue, a semaphore or the books of all objects, where
+    /// others have to wait for it.
     pub(crate) fn may_be_inside(&self) -> bool {
-        use Verb::{Acquire, Available, Forget, GiveBack, Release};
-        self.is_of_queue() || matches!(self.verb, Acquire | GiveBack | Forget | Release | Available)
+        use Verb::{Acquire, AskSemaphore, Available, Forget, GiveBack, Make, Release};
+        self.is_of_queue()
+            || matches!(
+                self.verb,
+                Acquire | GiveBack | Forget | Release | Available | AskSemaphore | Make
+            )
+    }
+
+    /// Whether it is about a lock that its holder can take again.
+    pub(crate) fn is_reentrant(&self) -> bool {
+        self.which & REENTRANT != 0
     }
 
     /// What the victim's order says.
@@ -77,64 +111,33 @@ impl Scenario {
     pub(crate) fn object(&self) -> [u64; 2] {
         [self.which, PLAIN]
     }
+
+    /// The same, in the form in which the victim has it before it begins.
+    pub(crate) fn holding(&self) -> [u64; 2] {
+        [self.which, self.form & OWNED]
+    }
 }
 
-const LOCK: Scenario = Scenario {
+/// What the others are variations of: a free lock is taken and given back.
+pub(super) const LOCK: Scenario = Scenario {
     name: "",
     kind: Kind::Small,
     which: 0,
     form: PLAIN,
     verb: Verb::Cycle,
+    is_minor: false,
+    says: &[],
     cold: false,
     barge: false,
     earlier: false,
     holds_on: false,
+    is_witness: false,
+    dies: Death { seat: BARGER, verb: None },
+    alone: false,
     arrange: |_, _, _| Ok(()),
     asleep: |_, _, _| Ok(()),
     after: lock_scripts::lock_after,
 };
-const EVENT: Scenario =
-    Scenario { asleep: lock_scripts::event_asleep, after: lock_scripts::event_after, ..LOCK };
-const RLOCK: Scenario = Scenario { which: 1, ..LOCK };
-const CONTENDED: Scenario = Scenario {
-    arrange: lock_scripts::contended_arrange,
-    asleep: lock_scripts::contended_asleep,
-    after: lock_scripts::contended_after,
-    ..LOCK
-};
-const RUNLOCK: Scenario = Scenario {
-    verb: Verb::Unlock,
-    arrange: lock_scripts::unlock_sleepers_arrange,
-    after: lock_scripts::contended_after,
-    ..RLOCK
-};
-/// The second death: of who recovered the lock, and lets go of it.
-const RECOVERED: Scenario = Scenario {
-    verb: Verb::Unlock,
-    earlier: true,
-    arrange: lock_scripts::recovered_arrange,
-    after: lock_scripts::contended_after,
-    ..LOCK
-};
-const ACQUIRE: Scenario =
-    Scenario { verb: Verb::Acquire, after: semaphore_scripts::acquire_after, ..LOCK };
-const ACQUIRE_NONE: Scenario = Scenario {
-    arrange: semaphore_scripts::none_arrange,
-    asleep: semaphore_scripts::none_asleep,
-    ..ACQUIRE
-};
-const GIVE: Scenario = Scenario {
-    verb: Verb::GiveBack,
-    arrange: semaphore_scripts::held_arrange,
-    after: semaphore_scripts::given_after,
-    ..LOCK
-};
-const GIVE_SLEEPERS: Scenario =
-    Scenario { arrange: semaphore_scripts::held_sleepers_arrange, ..GIVE };
-const RELEASE: Scenario =
-    Scenario { verb: Verb::Release, form: 1, after: semaphore_scripts::given_after, ..LOCK };
-const RELEASE_SLEEPERS: Scenario =
-    Scenario { arrange: semaphore_scripts::release_sleepers_arrange, ..RELEASE };
 const PUT: Scenario = Scenario {
     verb: Verb::Put,
     arrange: queue_scripts::put_arrange,
@@ -173,204 +176,11 @@ const GET_WAKES: Scenario = Scenario {
 };
 
 /// All scripts.
-pub(crate) const ALL: &[Scenario] = &{
-    const SYNC: usize = FAMILY.len();
-    let mut all = [LOCK; SYNC + QUEUE.len()];
-    let mut index = 0;
-    while index < all.len() {
-        all[index] = if index < SYNC { FAMILY[index] } else { QUEUE[index - SYNC] };
-        index += 1;
-    }
+pub(crate) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
+    let mut all = family::all();
+    all.extend(QUEUE);
     all
-};
-
-/// Those of locks, semaphores and events.
-const FAMILY: &[Scenario] = &[
-    Scenario { name: "lock_free", ..LOCK },
-    Scenario { name: "lock_first_use", cold: true, ..LOCK },
-    Scenario { name: "lock_try", verb: Verb::TryCycle, ..LOCK },
-    Scenario {
-        name: "lock_contended",
-        arrange: lock_scripts::contended_arrange,
-        asleep: lock_scripts::contended_asleep,
-        after: lock_scripts::contended_after,
-        ..LOCK
-    },
-    Scenario {
-        name: "lock_contended_barger",
-        barge: true,
-        arrange: lock_scripts::contended_arrange,
-        asleep: lock_scripts::contended_asleep,
-        after: lock_scripts::contended_after,
-        ..LOCK
-    },
-    Scenario { name: "lock_recover", earlier: true, arrange: lock_scripts::marked_arrange, ..LOCK },
-    Scenario {
-        name: "unlock_free",
-        verb: Verb::Unlock,
-        arrange: lock_scripts::unlock_arrange,
-        ..LOCK
-    },
-    Scenario {
-        name: "unlock_sleepers",
-        verb: Verb::Unlock,
-        arrange: lock_scripts::unlock_sleepers_arrange,
-        after: lock_scripts::contended_after,
-        ..LOCK
-    },
-    Scenario {
-        name: "unlock_sleepers_barger",
-        barge: true,
-        verb: Verb::Unlock,
-        arrange: lock_scripts::unlock_sleepers_arrange,
-        after: lock_scripts::contended_after,
-        ..LOCK
-    },
-    Scenario { name: "event_set", verb: Verb::Set, arrange: lock_scripts::event_sleepers, ..EVENT },
-    Scenario {
-        name: "event_clear",
-        verb: Verb::Clear,
-        arrange: lock_scripts::event_was_set,
-        ..EVENT
-    },
-    Scenario {
-        name: "event_wait",
-        verb: Verb::Wait,
-        arrange: lock_scripts::event_sleepers,
-        ..EVENT
-    },
-    Scenario {
-        name: "event_wait_set",
-        verb: Verb::Wait,
-        arrange: lock_scripts::event_was_set,
-        ..EVENT
-    },
-    Scenario {
-        name: "event_wait_timeout",
-        verb: Verb::Wait,
-        form: TIMEOUT,
-        arrange: lock_scripts::event_sleepers,
-        ..EVENT
-    },
-    Scenario {
-        name: "event_wait_timeout_over",
-        verb: Verb::Wait,
-        form: BRIEF,
-        arrange: lock_scripts::event_sleepers,
-        asleep: lock_scripts::nothing,
-        ..EVENT
-    },
-    Scenario { name: "lock_owned", form: OWNED, ..LOCK },
-    Scenario { name: "lock_timeout", form: TIMEOUT, ..LOCK },
-    Scenario { name: "lock_owned_contended", form: OWNED, ..CONTENDED },
-    Scenario { name: "lock_timeout_contended", form: TIMEOUT, ..CONTENDED },
-    Scenario { name: "lock_timeout_over", form: BRIEF, asleep: lock_scripts::nothing, ..CONTENDED },
-    Scenario { name: "lock_recover_unmarked", verb: Verb::Recover, ..LOCK },
-    Scenario { name: "unlock_recovered_sleepers", ..RECOVERED },
-    Scenario { name: "unlock_recovered_sleepers_barger", barge: true, ..RECOVERED },
-    Scenario { name: "rlock_free", ..RLOCK },
-    Scenario { name: "rlock_first_use", cold: true, ..RLOCK },
-    Scenario { name: "rlock_try", verb: Verb::TryCycle, ..RLOCK },
-    Scenario { name: "rlock_owned", form: OWNED, ..RLOCK },
-    Scenario { name: "rlock_nested", verb: Verb::Nested, ..RLOCK },
-    Scenario {
-        name: "rlock_relock",
-        verb: Verb::Relock,
-        holds_on: true,
-        arrange: lock_scripts::unlock_arrange,
-        ..RLOCK
-    },
-    Scenario { name: "rlock_contended", which: 1, ..CONTENDED },
-    Scenario { name: "rlock_contended_barger", which: 1, barge: true, ..CONTENDED },
-    Scenario { name: "rlock_nested_contended", which: 1, verb: Verb::Nested, ..CONTENDED },
-    Scenario { name: "rlock_timeout_contended", which: 1, form: TIMEOUT, ..CONTENDED },
-    Scenario {
-        name: "rlock_timeout_over",
-        which: 1,
-        form: BRIEF,
-        asleep: lock_scripts::nothing,
-        ..CONTENDED
-    },
-    Scenario {
-        name: "rlock_recover",
-        verb: Verb::Nested,
-        earlier: true,
-        arrange: lock_scripts::marked_arrange,
-        ..RLOCK
-    },
-    Scenario {
-        name: "rlock_unlock_free",
-        verb: Verb::Unlock,
-        arrange: lock_scripts::unlock_arrange,
-        ..RLOCK
-    },
-    Scenario {
-        name: "rlock_unlock_inner",
-        verb: Verb::Unlock,
-        holds_on: true,
-        arrange: lock_scripts::twice_arrange,
-        ..RLOCK
-    },
-    Scenario { name: "rlock_unlock_sleepers", ..RUNLOCK },
-    Scenario { name: "rlock_unlock_sleepers_barger", barge: true, ..RUNLOCK },
-    Scenario { name: "rlock_unlock_recovered_sleepers", which: 1, ..RECOVERED },
-    Scenario { name: "semaphore_acquire", ..ACQUIRE },
-    Scenario { name: "semaphore_first_use", cold: true, ..ACQUIRE },
-    Scenario { name: "semaphore_acquire_timeout", form: TIMEOUT, ..ACQUIRE },
-    Scenario { name: "semaphore_acquire_owned", form: OWNED, ..ACQUIRE },
-    Scenario { name: "semaphore_try_acquire", form: TRY, ..ACQUIRE },
-    Scenario { name: "semaphore_acquire_none", ..ACQUIRE_NONE },
-    Scenario { name: "semaphore_acquire_none_barger", barge: true, ..ACQUIRE_NONE },
-    Scenario { name: "semaphore_acquire_timeout_none", form: TIMEOUT, ..ACQUIRE_NONE },
-    Scenario {
-        name: "semaphore_acquire_timeout_over",
-        form: BRIEF,
-        asleep: lock_scripts::nothing,
-        ..ACQUIRE_NONE
-    },
-    Scenario { name: "semaphore_try_acquire_none", form: TRY, ..ACQUIRE_NONE },
-    Scenario {
-        name: "semaphore_acquire_from_dead",
-        earlier: true,
-        arrange: semaphore_scripts::dead_arrange,
-        ..ACQUIRE
-    },
-    Scenario {
-        name: "semaphore_acquire_adopts",
-        earlier: true,
-        arrange: semaphore_scripts::adopt_arrange,
-        ..ACQUIRE
-    },
-    Scenario {
-        name: "semaphore_release_adopts",
-        earlier: true,
-        arrange: semaphore_scripts::adopt_arrange,
-        ..RELEASE
-    },
-    Scenario { name: "semaphore_drop", ..GIVE },
-    Scenario { name: "semaphore_drop_sleepers", ..GIVE_SLEEPERS },
-    Scenario { name: "semaphore_drop_sleepers_barger", barge: true, ..GIVE_SLEEPERS },
-    Scenario { name: "semaphore_forget", verb: Verb::Forget, ..GIVE },
-    Scenario { name: "semaphore_forget_sleepers", verb: Verb::Forget, ..GIVE_SLEEPERS },
-    Scenario { name: "semaphore_release", ..RELEASE },
-    Scenario { name: "semaphore_release_sleepers", ..RELEASE_SLEEPERS },
-    Scenario { name: "semaphore_release_sleepers_barger", barge: true, ..RELEASE_SLEEPERS },
-    Scenario { name: "semaphore_release_two", form: 2, ..RELEASE_SLEEPERS },
-    Scenario { name: "semaphore_release_two_barger", form: 2, barge: true, ..RELEASE_SLEEPERS },
-    Scenario { name: "semaphore_available", verb: Verb::Available, ..RELEASE },
-    Scenario { name: "bounded_acquire", which: 1, ..ACQUIRE },
-    Scenario { name: "bounded_acquire_none", which: 1, ..ACQUIRE_NONE },
-    Scenario { name: "bounded_drop_sleepers", which: 1, ..GIVE_SLEEPERS },
-    Scenario { name: "bounded_forget", which: 1, verb: Verb::Forget, ..GIVE },
-    Scenario {
-        name: "bounded_release",
-        which: 1,
-        arrange: semaphore_scripts::forgotten_arrange,
-        ..RELEASE
-    },
-    Scenario { name: "bounded_release_over", which: 1, ..RELEASE },
-    Scenario { name: "bounded_release_sleepers", which: 1, ..RELEASE_SLEEPERS },
-];
+});
 
 /// Those of queues.
 const QUEUE: &[Scenario] = &[

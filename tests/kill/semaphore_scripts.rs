@@ -8,23 +8,30 @@ use std::time::{Duration, Instant};
 use super::actor::{PERMITS, Verb};
 use super::board::{AFTER, BEFORE};
 use super::director::{BARGER, Director, FIRST, Fate, Outcome, SECOND, Trouble};
-use super::ptrace::{Halt, Tracee};
+use super::forms::{DEBUG, PLAIN, TRY};
+use super::lock_scripts::check_answer;
 use super::scenarios::Scenario;
-use super::sync_verbs::TRY;
 
 /// How long nobody looks, where nobody knows whether a sleeper is to come back: a look takes the
 /// semaphore's lock, and that may be a help.
 const UNSEEN: Duration = Duration::from_millis(15);
+/// A lock that no script about semaphores uses otherwise.
+const EAR: [u64; 2] = [0, PLAIN];
 
 // What is there.
 
-/// How many permits are available, and how many exist.
-fn counts(d: &Director, s: &Scenario) -> Outcome<(u32, u32)> {
-    let text = if s.which == 0 {
+/// What the semaphore says of itself.
+fn description(d: &Director, s: &Scenario) -> String {
+    if s.which == 0 {
         format!("{:?}", d.props.semaphore)
     } else {
         format!("{:?}", d.props.bounded_semaphore)
-    };
+    }
+}
+
+/// How many permits are available, and how many exist.
+fn counts(d: &Director, s: &Scenario) -> Outcome<(u32, u32)> {
+    let text = description(d, s);
     let number = |name: &str| {
         let (_, rest) = text.split_once(name)?;
         rest.split([',', ' ']).next()?.parse().ok()
@@ -42,22 +49,32 @@ fn allowed(d: &Director, s: &Scenario, victim: usize) -> Vec<u32> {
         Verb::Release if s.which == 0 || before < PERMITS => before + s.form as u32,
         _ => before,
     };
-    match (d.fate, d.reached(victim)) {
-        (Fate::Stop, _) | (_, AFTER) => vec![after],
-        (_, BEFORE) => vec![before],
+    match d.reached(victim) {
+        _ if d.fate.is_mild() => vec![after],
+        AFTER => vec![after],
+        BEFORE => vec![before],
         // A sleeper forgets and releases nothing.
         _ => vec![before, after],
     }
 }
 
 /// `seat` gives back all it has.
-fn give_all(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
+pub(super) fn give_all(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
     d.must(seat, Verb::GiveAll, s.object()).map(drop)
 }
 
 /// `seat` takes a permit, which must be there or come.
 fn take(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
-    match d.must(seat, Verb::Acquire, s.object())?[..] {
+    take_as(d, seat, s.object())
+}
+
+/// The victim takes the permit that its operation is about.
+fn take_own(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    take_as(d, victim, s.holding())
+}
+
+fn take_as(d: &mut Director, seat: usize, form: [u64; 2]) -> Outcome {
+    match d.must(seat, Verb::Acquire, form)?[..] {
         [1] => Ok(()),
         _ => Err(Trouble::Violation("acquiring found no permit and said so".into())),
     }
@@ -74,14 +91,14 @@ fn forget(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
 }
 
 /// The sleepers want a permit each.
-fn sleepers(d: &mut Director, s: &Scenario) -> Outcome {
+pub(super) fn sleepers(d: &mut Director, s: &Scenario) -> Outcome {
     d.books.started = true;
     d.lull(FIRST, Verb::Acquire, s.object())?;
     d.lull(SECOND, Verb::Acquire, s.object())?;
     Ok(())
 }
 
-fn served(d: &Director) -> usize {
+pub(super) fn served(d: &Director) -> usize {
     [FIRST, SECOND].into_iter().filter(|&seat| d.is_finished(seat)).count()
 }
 
@@ -106,7 +123,7 @@ fn await_served(d: &mut Director, s: &Scenario, least: usize, most: usize) -> Ou
 }
 
 /// All are served in turn, by what the others give back and by nothing else.
-fn serve_all(d: &mut Director, s: &Scenario) -> Outcome {
+pub(super) fn serve_all(d: &mut Director, s: &Scenario) -> Outcome {
     give_all(d, s, BARGER)?;
     d.until("there are permits, and both sleepers wait for one", |d| served(d) > 0)?;
     pass_on(d, s)?;
@@ -118,11 +135,11 @@ fn serve_all(d: &mut Director, s: &Scenario) -> Outcome {
 }
 
 /// The permits of the dead come back, those that were forgotten do not, and the semaphore works.
-fn close(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+pub(super) fn close(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     for seat in [FIRST, SECOND, BARGER] {
         give_all(d, s, seat)?;
     }
-    if d.fate == Fate::Stop {
+    if d.fate.is_mild() {
         give_all(d, s, victim)?;
     }
     d.until("the permits of the dead do not come back", |d| {
@@ -213,7 +230,7 @@ pub(super) fn none_asleep(d: &mut Director, s: &Scenario, turn: usize) -> Outcom
 }
 
 /// Sleepers that were served give back what they have.
-fn pass_on(d: &mut Director, s: &Scenario) -> Outcome {
+pub(super) fn pass_on(d: &mut Director, s: &Scenario) -> Outcome {
     for seat in [FIRST, SECOND] {
         if d.is_finished(seat) {
             give_all(d, s, seat)?;
@@ -229,42 +246,43 @@ fn none_start(d: &mut Director, s: &Scenario) -> Outcome {
 }
 
 /// A process died with all permits, and nobody has looked since.
-pub(super) fn dead_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
+pub(super) fn dead_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     for _ in 0..PERMITS {
         take(d, s, FIRST)?;
     }
+    listen(d, victim)?;
     d.bury(FIRST)?;
-    replace_first(d)
+    heard(d, victim)
 }
 
 /// A process died in the middle of a release, with the semaphore's own lock.
-pub(super) fn adopt_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
-    let mut tracee = Tracee::seize(d.pid(FIRST), d.tid(FIRST))?;
-    d.mark(FIRST, Verb::Release, [s.which, 1]);
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let mut locked = false;
-    // To the end of its first locked instruction.
-    while !locked {
-        match tracee.wait_awake(deadline)? {
-            Halt::Trap => {}
-            halt => return Err(Trouble::Fault(format!("no lock is taken: {halt:?}"))),
-        }
-        locked = matches!(tracee.code(tracee.next()), Some([0xf0, ..]));
-        tracee.step()?;
-    }
-    tracee.wait_awake(deadline)?;
-    tracee.kill()?;
-    d.dead(FIRST);
-    replace_first(d)
+pub(super) fn adopt_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    listen(d, victim)?;
+    d.kill_halfway(FIRST, Verb::Release, [s.which, 1])?;
+    heard(d, victim)
 }
 
-fn replace_first(d: &mut Director) -> Outcome {
-    d.reap(0)?;
-    d.spawn(FIRST)?;
-    d.ready(FIRST)?;
-    // Time for keepers to see it.
-    std::thread::sleep(Duration::from_millis(2));
+/// All but the first sleeper wait for a lock that it has, and it is about to die: so each comes back
+/// when its keeper has told it of the death.
+fn listen(d: &mut Director, victim: usize) -> Outcome {
+    d.must(FIRST, Verb::Hold, EAR)?;
+    for seat in [SECOND, BARGER, victim] {
+        d.lull(seat, Verb::Cycle, EAR)?;
+    }
     Ok(())
+}
+
+/// All have heard of it, and no alarm is to come that could help somebody later on. The one that is
+/// put in the dead one's place came after it.
+fn heard(d: &mut Director, victim: usize) -> Outcome {
+    let mut told = 0;
+    for seat in [SECOND, BARGER, victim] {
+        told += d.finish_well(seat)?.iter().sum::<u64>();
+    }
+    if told == 0 {
+        return Err(Trouble::Violation("the owner died and nobody was told".into()));
+    }
+    d.recast(FIRST)
 }
 
 pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
@@ -289,12 +307,12 @@ pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Ou
 
 /// The victim has a permit.
 pub(super) fn held_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    take(d, s, victim)
+    take_own(d, s, victim)
 }
 
 /// The victim has one, the barger the other, and the sleepers wait.
 pub(super) fn held_sleepers_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    take(d, s, victim)?;
+    take_own(d, s, victim)?;
     take(d, s, BARGER)?;
     sleepers(d, s)
 }
@@ -314,6 +332,15 @@ pub(super) fn release_sleepers_arrange(d: &mut Director, s: &Scenario, victim: u
         none_arrange(d, s, victim)?;
     }
     sleepers(d, s)
+}
+
+/// The victim's question has the right answer, and the rest is as if it had not asked.
+pub(super) fn ask_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    // One that is dead held a permit while it was asked.
+    if d.reached(victim) == AFTER && s.form == DEBUG {
+        check_answer(d, victim, description(d, s).len() as u64)?;
+    }
+    given_after(d, s, victim)
 }
 
 pub(super) fn given_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::{Duration, Instant};
 
 use super::actor::{Kind, Props, TORN, Verb, simply_get, simply_put};
+use super::belongings::Belongings;
 use super::board::{self, SEATS, Shared, TALLIES, Teller};
 use super::director::{Director, Outcome, Settings, Trouble, name};
 use super::ptrace;
@@ -463,60 +464,3 @@ fn random(seed: &mut u64) -> u64 {
     bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ bits >> 31
 }
-
-/// What this process has, and what should not grow.
-#[derive(Debug)]
-struct Belongings {
-    descriptors: usize,
-    shared_files: usize,
-    children: usize,
-    /// Bytes of all memfds but the harness's own.
-    memory: u64,
-}
-
-impl Belongings {
-    fn count() -> Self {
-        use std::os::unix::fs::MetadataExt;
-        let entries = |path: &str| std::fs::read_dir(path).map_or(0, Iterator::count);
-        let mut memory = 0;
-        for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
-            let target = std::fs::read_link(entry.path()).unwrap_or_default();
-            let target = target.to_string_lossy();
-            if target.starts_with("/memfd:") && !target.contains("kill-board") {
-                memory += std::fs::metadata(entry.path()).map_or(0, |data| data.blocks() * 512);
-            }
-        }
-        let children = ptrace::threads(std::process::id().cast_signed()).into_iter().map(|tid| {
-            let path = format!("/proc/self/task/{tid}/children");
-            std::fs::read_to_string(path).map_or(0, |list| list.split_whitespace().count())
-        });
-        Self {
-            descriptors: entries("/proc/self/fd"),
-            shared_files: entries("/dev/shm"),
-            children: children.sum(),
-            memory,
-        }
-    }
-
-    fn exceed(&self, before: &Self) -> bool {
-        self.descriptors > before.descriptors
-            || self.shared_files > before.shared_files
-            || self.children > before.children
-            || self.memory > before.memory + GROWTH
-    }
-}
-
-impl std::fmt::Display for Belongings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { descriptors, shared_files, children, memory } = self;
-        write!(
-            f,
-            "{descriptors} descriptors, {shared_files} files in /dev/shm, {children} children, \
-             {} KiB of shared memory",
-            memory >> 10
-        )
-    }
-}
-
-/// The parts use queues of different kinds, whose memory stays in the world for the next.
-const GROWTH: u64 = 8 << 20;

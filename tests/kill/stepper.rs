@@ -92,8 +92,7 @@ impl Trace {
     fn note(&mut self, tracee: &Tracee, seen: &mut HashSet<usize>) {
         let address = tracee.next();
         let code = tracee.code(address).unwrap_or_default();
-        if matches!(code, [0xf0, ..] | [0x0f, 0x05, ..] | [0x86 | 0x87, ..] | [_, 0x86 | 0x87, ..])
-        {
+        if ptrace::is_locked(&code) || code.starts_with(&[0x0f, 0x05]) {
             self.keen.push(self.addresses.len());
         }
         self.fresh.push(seen.insert(address));
@@ -226,11 +225,17 @@ impl Walk<'_> {
             if let (Some(target), Some(trace)) = (target, self.trace) {
                 let address = trace.addresses[target];
                 self.tracee.run_to(address)?;
-                let arrived = self.advance(point)?;
-                if arrived {
-                    return Ok(Arrived::Asleep);
+                let deadline = Instant::now() + Duration::from_secs(5);
+                let halt = self.tracee.wait(deadline)?;
+                if halt == Halt::Asleep {
+                    // Not where the first one slept. When woken it would run on, and nobody would
+                    // stop it.
+                    self.tracee.stop(true)?;
                 }
                 self.tracee.clear_run_to()?;
+                if !matches!(halt, Halt::Trap | Halt::Asleep) {
+                    return Err(Trouble::Violation(format!("the victim ended: {halt:?}")));
+                }
                 if self.tracee.next() != address {
                     return Ok(Arrived::Over { strayed: true });
                 }
