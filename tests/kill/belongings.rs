@@ -4,7 +4,7 @@ use super::ptrace;
 
 /// How much more memory may be there later on: the parts of the soak use queues of different kinds,
 /// whose memory stays in the world for the next.
-pub(crate) const GROWTH: u64 = 8 << 20;
+const GROWTH: u64 = 8 << 20;
 
 /// What this process has, and what should not grow.
 #[derive(Debug)]

@@ -20,46 +20,42 @@ struct Row(&'static str, &'static [u64], Scenario);
 /// What `#` stands for, and the object's number.
 type Object = (&'static str, u64);
 
-const LOCK_OBJECTS: &[Object] = &[("lock", 0), ("rlock", 1)];
-const SIMPLE_LOCK: &[Object] = &[("lock", 0)];
-const RLOCK_OBJECTS: &[Object] = &[("rlock", 1)];
-const IGNORING_OBJECTS: &[Object] = &[("ignoring_lock", 2), ("ignoring_rlock", 3)];
-const SEMAPHORE_OBJECTS: &[Object] = &[("semaphore", 0), ("bounded", 1)];
-const SIMPLE_SEMAPHORE: &[Object] = &[("semaphore", 0)];
-const BOUNDED_SEMAPHORE: &[Object] = &[("bounded", 1)];
-const EVENT_OBJECTS: &[Object] = &[("event", 0)];
-const MADE_OBJECTS: &[Object] = &[
-    ("lock", 0),
-    ("ignoring_lock", 1),
-    ("rlock", 2),
-    ("ignoring_rlock", 3),
-    ("semaphore", 4),
-    ("bounded", 5),
-    ("event", 6),
-];
-
 /// All of the family.
 pub(super) fn all() -> Vec<Scenario> {
-    let tables = [
-        (LOCKS, LOCK_OBJECTS),
-        (SIMPLE_LOCKS, SIMPLE_LOCK),
-        (RLOCKS, RLOCK_OBJECTS),
-        (IGNORING, IGNORING_OBJECTS),
-        (SEMAPHORES, SEMAPHORE_OBJECTS),
-        (SIMPLE_SEMAPHORES, SIMPLE_SEMAPHORE),
-        (BOUNDED_SEMAPHORES, BOUNDED_SEMAPHORE),
-        (EVENTS, EVENT_OBJECTS),
-        (MADE, MADE_OBJECTS),
+    let tables: [(&[Row], &[Object]); 9] = [
+        (LOCKS, &[("lock", 0), ("rlock", 1)]),
+        (SIMPLE_LOCKS, &[("lock", 0)]),
+        (RLOCKS, &[("rlock", 1)]),
+        (IGNORING, &[("ignoring_lock", 2), ("ignoring_rlock", 3)]),
+        (SEMAPHORES, &[("semaphore", 0), ("bounded", 1)]),
+        (SIMPLE_SEMAPHORES, &[("semaphore", 0)]),
+        (BOUNDED_SEMAPHORES, &[("bounded", 1)]),
+        (EVENTS, &[("event", 0)]),
+        (
+            MADE,
+            &[
+                ("lock", 0),
+                ("ignoring_lock", 1),
+                ("rlock", 2),
+                ("ignoring_rlock", 3),
+                ("semaphore", 4),
+                ("bounded", 5),
+                ("event", 6),
+            ],
+        ),
     ];
     let mut all = Vec::new();
     for (rows, objects) in tables {
-        for (&(object, which), Row(name, forms, base)) in
-            objects.iter().flat_map(|object| rows.iter().map(move |row| (object, row)))
-        {
-            all.extend(forms.iter().map(|&form| {
-                let name = named(name, object, forms::name(form)).leak();
-                Scenario { name, which, form, is_minor: forms::is_minor(form), ..*base }
-            }));
+        for &(object, which) in objects {
+            for Row(pattern, forms, base) in rows {
+                all.extend(forms.iter().map(|&form| Scenario {
+                    name: named(pattern, object, forms::name(form)).leak(),
+                    which,
+                    form,
+                    is_minor: forms::is_minor(form),
+                    ..*base
+                }));
+            }
         }
     }
     all
@@ -155,6 +151,11 @@ const LOCKS: &[Row] = &[
     Row("#_recover_*_contended", PLAIN_WAITING, Scenario { verb: Verb::Recover, ..CONTENDED }),
     Row("#_recover_*_over", PLAIN_RUNNING_OUT, Scenario { verb: Verb::Recover, ..OVER }),
     Row("#_recover_*_over", &[TRY], Scenario { verb: Verb::Recover, ..OVER }),
+    Row(
+        "#_recover_*_own",
+        PLAIN_EVERY,
+        Scenario { says: &[0], holds_on: true, arrange: locks::unlock_arrange, ..RECOVER },
+    ),
     Row("#_unlock_*_free", HELD, UNLOCK),
     Row("#_unlock_*_sleepers", HELD, UNLOCK_SLEEPERS),
     Row("#_unlock_*_sleepers_barger", HELD, Scenario { barge: true, ..UNLOCK_SLEEPERS }),
@@ -300,12 +301,6 @@ const SEMAPHORES: &[Row] = &[
         ONE,
         Scenario { earlier: true, arrange: permits::dead_arrange, ..ACQUIRE },
     ),
-    Row("#_acquire_adopts", ONE, ADOPTS),
-    Row(
-        "#_release_adopts",
-        RELEASED,
-        Scenario { earlier: true, arrange: permits::adopt_arrange, ..RELEASE },
-    ),
     Row("#_drop_*", HELD, GIVE),
     Row("#_drop_*_sleepers", HELD, GIVE_SLEEPERS),
     Row("#_drop_*_sleepers_barger", HELD, Scenario { barge: true, ..GIVE_SLEEPERS }),
@@ -339,6 +334,12 @@ const SEMAPHORES: &[Row] = &[
 
 /// Of the simple one alone.
 const SIMPLE_SEMAPHORES: &[Row] = &[
+    Row("#_acquire_adopts", ONE, ADOPTS),
+    Row(
+        "#_release_adopts",
+        RELEASED,
+        Scenario { earlier: true, arrange: permits::adopt_arrange, ..RELEASE },
+    ),
     Row("#_release", RELEASED, Scenario { says: &[1], ..RELEASE }),
     Row("#_release_two", &[2], RELEASE_SLEEPERS),
     Row("#_release_two_barger", &[2], Scenario { barge: true, ..RELEASE_SLEEPERS }),

@@ -4,13 +4,17 @@
 //! would add up soon.
 
 use super::actor::Verb;
-use super::belongings::{Belongings, GROWTH};
+use super::belongings::Belongings;
 use super::director::{BARGER, Director, FIRST, Outcome, SECOND, Trouble};
 use super::forms::{CLONE, NEW};
 use super::scenarios::Scenario;
 
 /// Objects that the victim has.
 const HOARD: u64 = 100;
+/// How much more shared memory there may be after any number of points: what the dead leave behind is
+/// taken again when as much was handed out as was in use before (`world/arena.rs`). What every victim
+/// has would be beyond that after a few semaphores, or a thousand other objects, had piled up.
+const GROWTH: u64 = 4 << 20;
 
 /// The victim has many objects.
 pub(super) fn hoard_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {

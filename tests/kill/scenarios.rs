@@ -11,6 +11,7 @@
 //! be made good by the next operation's, and nobody would see it. So after the kill comes first what
 //! must happen by itself ([`Director::until`]), and only then the rest.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::actor::{Kind, Verb};
@@ -179,6 +180,10 @@ const GET_WAKES: Scenario = Scenario {
 pub(crate) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     let mut all = family::all();
     all.extend(QUEUE);
+    let mut names = HashSet::new();
+    for scenario in &all {
+        assert!(names.insert(scenario.name), "two scenarios are called {}", scenario.name);
+    }
     all
 });
 

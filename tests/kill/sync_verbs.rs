@@ -261,6 +261,7 @@ macro_rules! lock_verbs {
                             drop(guard);
                             Ok(dead.map_or(0, |owner| owner.pid.into()))
                         }
+                        Err(error) if error.is_deadlock() => Ok(0),
                         Err(error) => refused(form, error),
                     };
                     return end(seat, mark, told);
