@@ -238,8 +238,10 @@ macro_rules! lock_methods {
 
         /// Whether the last holder died with the lock and nobody has finished recovering it.
         fn is_left_by_the_dead(&self) -> bool {
-            let (word, registry) = (&self.cell.word, &self.reference.world.registry);
-            word.is_marked() || word.owner().is_some_and(|id| registry.is_dead(id))
+            let (word, registry) = (&self.cell.word, self.reference.world.registry);
+            // Looked at twice: an owner that let go and then died did not die with it.
+            let is_dead = |id| registry.is_dead(id) && word.owner() == Some(id);
+            word.is_marked() || word.owner().is_some_and(is_dead)
         }
     };
 }
