@@ -225,17 +225,17 @@ impl Walk<'_> {
             if let (Some(target), Some(trace)) = (target, self.trace) {
                 let address = trace.addresses[target];
                 self.tracee.run_to(address)?;
-                let deadline = Instant::now() + Duration::from_secs(5);
-                let halt = self.tracee.wait(deadline)?;
-                if halt == Halt::Asleep {
+                match self.tracee.wait(Instant::now() + Duration::from_secs(5))? {
+                    Halt::Trap => {}
                     // Not where the first one slept. When woken it would run on, and nobody would
                     // stop it.
-                    self.tracee.stop(true)?;
+                    Halt::Asleep => self.tracee.stop(true)?,
+                    Halt::Late => {
+                        return Err(Trouble::Hang("the victim neither traps nor sleeps".into()));
+                    }
+                    halt => return Err(Trouble::Violation(format!("the victim ended: {halt:?}"))),
                 }
                 self.tracee.clear_run_to()?;
-                if !matches!(halt, Halt::Trap | Halt::Asleep) {
-                    return Err(Trouble::Violation(format!("the victim ended: {halt:?}")));
-                }
                 if self.tracee.next() != address {
                     return Ok(Arrived::Over { strayed: true });
                 }
