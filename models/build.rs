@@ -23,7 +23,13 @@ struct Module {
 
 const MODULES: &[Module] = &[
     Module { name: "error", from: "src/error.rs", functions: &[], changes: &[] },
-    Module { name: "testing", from: "src/testing.rs", functions: &[], changes: &[] },
+    Module {
+        name: "testing",
+        from: "src/testing.rs",
+        functions: &[],
+        // Models run side by side, and some have slices.
+        changes: &[("SLICES.load(Ordering::Relaxed)", "crate::sim::has_slices()")],
+    },
     Module {
         name: "header",
         from: "src/world/header.rs",
@@ -108,6 +114,20 @@ const MODULES: &[Module] = &[
             ("Held<'_>", &["fn is_block_used"]),
         ],
         changes: &[],
+    },
+    Module {
+        name: "forms",
+        from: "src/sync/forms.rs",
+        functions: &[],
+        // Handles do not travel here.
+        changes: &[("        $crate::sync::forms::travels!($handle);\n", "")],
+    },
+    Module {
+        name: "lock",
+        from: "src/sync/lock.rs",
+        functions: &[],
+        // A model says which of its threads panics.
+        changes: &[("std::thread::panicking()", "crate::sim::is_unwinding()")],
     },
     Module {
         name: "event",
@@ -207,6 +227,32 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
     ),
     ("word_lock", "no_second_wake", "futex::wake_all(&self.word)", "0"),
     ("word_lock", "no_look_before_sleep", "!world.registry.is_dead(owner)", "true"),
+    ("word_lock", "recover_clears_the_mark", "policy == Policy::Recover", "false"),
+    (
+        "word_lock",
+        "taker_clears_the_mark",
+        "if policy == Policy::Adopt { 0 } else { now & MARKED }",
+        "0",
+    ),
+    ("word_lock", "report_takes_over", "policy == Policy::Report", "false"),
+    (
+        "word_lock",
+        "recovered_keeps_the_mark",
+        "self.word.fetch_sub(me.to_bits() | MARKED, Ordering::Release)",
+        "self.word.fetch_sub(me.to_bits(), Ordering::Release)",
+    ),
+    (
+        "word_lock",
+        "taker_forgets_waiters",
+        "now & WAITERS\n                    | me.to_bits()",
+        "me.to_bits()",
+    ),
+    (
+        "lock",
+        "panic_clears_the_mark",
+        "self.recovered && !crate::sim::is_unwinding()",
+        "self.recovered",
+    ),
     ("news", "cleared_without_count", "now.wrapping_add(step)", "now"),
     ("news", "no_barrier_in_tell", "crate::sys::atomic::fence(Ordering::SeqCst)", "()"),
     (

@@ -22,9 +22,11 @@ struct Sim {
     /// Steps that each thread has left before it dies.
     left: [Option<u32>; THREADS],
     dead: [bool; THREADS],
+    unwinding: [bool; THREADS],
     over: bool,
-    regions: Vec<Box<[u64]>>,
-    used: usize,
+    slices: bool,
+    /// Memory, and whether this execution uses it.
+    regions: Vec<(Box<[u64]>, bool)>,
     /// Words made in this execution, and where their addresses stand.
     words: Vec<*mut Word>,
     created: Vec<*mut *mut Word>,
@@ -50,7 +52,9 @@ pub(crate) fn begin() {
     SIM.with_borrow_mut(|sim| {
         sim.left = Default::default();
         sim.dead = Default::default();
+        sim.unwinding = Default::default();
         sim.over = false;
+        sim.slices = false;
         sim.locals.clear();
         sim.kept.clear();
         for place in sim.created.drain(..) {
@@ -61,7 +65,9 @@ pub(crate) fn begin() {
             // SAFETY: made by `Box::into_raw` in `word`, once; the execution that used it is over.
             drop(unsafe { Box::from_raw(word) });
         }
-        sim.used = 0;
+        for region in &mut sim.regions {
+            region.1 = false;
+        }
     });
     crate::sys::futex::begin();
 }
@@ -76,15 +82,15 @@ pub(crate) fn word(value: u64) -> *mut Word {
 /// Zeroed memory of `words` words; atomics in it do not exist before [`create`].
 pub(crate) fn memory(words: usize) -> *mut u64 {
     SIM.with_borrow_mut(|sim| {
-        let at = sim.used;
-        sim.used += 1;
-        // The same size in every execution, as they all begin alike.
-        if at == sim.regions.len() {
-            // One line more, to start on a line.
-            sim.regions.push(vec![0; words + 16].into_boxed_slice());
-        }
-        let region = &mut sim.regions[at];
-        assert!(region.len() >= words + 16);
+        // One line more, to start on a line.
+        let len = words + 16;
+        let free = sim.regions.iter().position(|(region, used)| !used && region.len() == len);
+        let at = free.unwrap_or_else(|| {
+            sim.regions.push((vec![0; len].into_boxed_slice(), false));
+            sim.regions.len() - 1
+        });
+        let (region, used) = &mut sim.regions[at];
+        *used = true;
         let start = region.as_mut_ptr();
         start.wrapping_add(start.align_offset(128))
     })
@@ -101,7 +107,7 @@ pub(crate) fn create<T>(place: *const T, value: u64) {
         let in_region = sim
             .regions
             .iter()
-            .any(|region| region.as_ptr_range().contains(&place.cast_const().cast()));
+            .any(|(region, _)| region.as_ptr_range().contains(&place.cast_const().cast()));
         assert!(in_region, "a word outside of the model's memory");
         sim.created.push(place);
     });
@@ -190,6 +196,19 @@ pub(crate) fn is_alive() -> bool {
     !std::thread::panicking() && !SIM.with_borrow(|sim| sim.dead[CURRENT.get()])
 }
 
+/// Runs `f` as a destructor that a panic of the running thread calls.
+pub(crate) fn unwinding(f: impl FnOnce()) {
+    let me = CURRENT.get();
+    SIM.with_borrow_mut(|sim| sim.unwinding[me] = true);
+    f();
+    SIM.with_borrow_mut(|sim| sim.unwinding[me] = false);
+}
+
+/// Stands for `std::thread::panicking`.
+pub(crate) fn is_unwinding() -> bool {
+    SIM.with_borrow(|sim| sim.unwinding[CURRENT.get()])
+}
+
 pub(crate) fn current() -> usize {
     CURRENT.get()
 }
@@ -201,6 +220,15 @@ pub(crate) fn set_over() {
 
 pub(crate) fn is_over() -> bool {
     SIM.with_borrow(|sim| sim.over)
+}
+
+/// Sleeps for what is passed from one to the next end by time.
+pub(crate) fn set_slices() {
+    SIM.with_borrow_mut(|sim| sim.slices = true);
+}
+
+pub(crate) fn has_slices() -> bool {
+    SIM.with_borrow(|sim| sim.slices)
 }
 
 /// How many executions there were on this thread.

@@ -9,6 +9,7 @@ mod event;
 mod lock;
 mod news;
 mod queue;
+mod recover;
 mod registry;
 mod semaphore;
 mod weakened;

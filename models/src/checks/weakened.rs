@@ -1,6 +1,6 @@
 //! Every weakened variant of `build.rs` is caught by a model.
 
-use super::{alarm, arena, event, explore, lock, news, queue, registry, semaphore};
+use super::{alarm, arena, event, explore, lock, news, queue, recover, registry, semaphore};
 use crate::sim;
 
 type Model = fn();
@@ -21,6 +21,12 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("lock_is_relaxed", M(lock::three_lock_once)),
     ("no_second_wake", M(lock::left_with_waiters)),
     ("no_look_before_sleep", D(lock::one_of_three_dies, 40)),
+    ("recover_clears_the_mark", M(recover::recoverer_panics)),
+    ("taker_clears_the_mark", M(recover::recoverer_panics)),
+    ("report_takes_over", M(recover::answers_while_recovered)),
+    ("recovered_keeps_the_mark", M(recover::recoverer_panics)),
+    ("taker_forgets_waiters", M(lock::three_lock_once)),
+    ("panic_clears_the_mark", M(recover::recoverer_panics)),
     ("cleared_without_count", Deep(news::two_items_and_a_passer_by)),
     ("no_barrier_in_tell", M(queue::one_put_one_get)),
     ("no_barrier_in_arm", M(news::one_and_one)),

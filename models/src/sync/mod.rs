@@ -1,4 +1,28 @@
-//! What is built on the world: an event and a semaphore with their operations. Their handles do not travel.
+//! What is built on the world: locks, an event and a semaphore with their operations. Their handles do not travel.
+
+#[allow(unused, clippy::all, reason = "a copy")]
+mod forms {
+    copied!("forms");
+}
+
+#[allow(unused, private_interfaces, clippy::all, reason = "a copy")]
+pub(crate) mod lock {
+    copied!("lock");
+
+    impl Lock {
+        /// The same lock as another process sees it.
+        pub(crate) fn seen_by(&self, world: &'static World) -> Lock {
+            Lock::from_reference(self.reference.seen_by(world)).expect("no more than another view")
+        }
+    }
+
+    impl LockGuard<'_> {
+        /// Whether dropping it clears the mark.
+        pub(crate) fn has_recovered(&self) -> bool {
+            self.holding.recovered
+        }
+    }
+}
 
 pub(crate) mod event {
     use crate::error::Result;

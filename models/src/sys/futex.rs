@@ -3,7 +3,8 @@
 //! The kernel checks the word and enters the sleeper under one lock, which a waker takes too. Here both begin with a
 //! read-modify-write of the word that changes nothing, and loom switches threads only before such an access: check and entry
 //! are one step, a wake is another, and loom knows that their order matters. The read-modify-write is relaxed, so it hides no
-//! missing ordering; a wake orders what the waker did before what the woken one does, as the kernel's lock does.
+//! missing ordering (but a word that threads sleep on must be changed by such accesses alone, as all those of the package
+//! are: loom would let a check read what was there before a plain store); a wake orders what the waker did before what the woken one does, as the kernel's lock does.
 //!
 //! Sleepers are woken in the order in which they came. A sleep ends by time only if nothing else can run.
 

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::sim;
 use crate::sys::atomic::AtomicU64;
-use crate::world::World;
+use crate::world::{Shared, World};
 
 /// The payload of a cell; a structure with more than 6 words finds room too, since loom's atomics are all 8 bytes.
 pub(crate) struct Cell {
@@ -20,6 +20,13 @@ impl Cell {
             sim::create(word, 0);
         }
         cell
+    }
+
+    /// The payload as a structure.
+    pub(crate) fn view<T: Shared>(&self) -> &T {
+        const { assert!(size_of::<T>() <= size_of::<Cell>()) };
+        // SAFETY: a structure of atomics, which all have one form, over as many.
+        unsafe { &*core::ptr::from_ref(&self.payload).cast::<T>() }
     }
 }
 

@@ -48,6 +48,7 @@ pub(crate) mod keeper {
 }
 pub(crate) mod arena;
 pub(crate) mod cells;
+pub(crate) mod handle;
 
 use crate::error::Result;
 use crate::sim;
@@ -71,6 +72,13 @@ pub(crate) const FIRST_THREAD: usize = PROCESSES;
 
 const NOBODY: Id = Id::NOBODY;
 
+/// What may be laid over shared memory.
+///
+/// # Safety
+///
+/// A structure of atomics.
+pub(crate) unsafe trait Shared {}
+
 #[allow(unused, private_interfaces, clippy::all, reason = "a copy")]
 mod copy {
     use super::*;
@@ -88,7 +96,6 @@ pub(crate) fn world() -> Result<&'static World> {
 /// Makes the shared header with slots for `processes` processes, all alive, each with the threads named: their numbers in
 /// the model. Each thread has an id and a record, as if it had used something shared before.
 pub(crate) fn make(processes: &[&[usize]]) -> Vec<&'static World> {
-    crate::testing::set_slices(false);
     crate::testing::set_spin(false);
     let memory = sim::memory(size_of::<Header>() / 8);
     // SAFETY: as large as a Header and aligned to a line; zero is a value of every field.
