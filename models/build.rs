@@ -130,6 +130,12 @@ const MODULES: &[Module] = &[
         changes: &[("std::thread::panicking()", "crate::sim::is_unwinding()")],
     },
     Module {
+        name: "rlock",
+        from: "src/sync/rlock.rs",
+        functions: &[],
+        changes: &[("std::thread::panicking()", "crate::sim::is_unwinding()")],
+    },
+    Module {
         name: "event",
         from: "src/sync/event.rs",
         functions: &[
@@ -253,6 +259,15 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
         "self.recovered && !crate::sim::is_unwinding()",
         "self.recovered",
     ),
+    (
+        "rlock",
+        "depth_counts_on",
+        "self.cell.depth.store(1, Ordering::Relaxed)",
+        "self.cell.depth.store(self.cell.depth.load(Ordering::Relaxed) + 1, Ordering::Relaxed)",
+    ),
+    ("rlock", "unfinished_stays", "self.cell.unfinished.store(0, Ordering::Relaxed)", "()"),
+    ("rlock", "inner_panic_forgotten", "cell.unfinished.load(Ordering::Relaxed) == 0", "true"),
+    ("rlock", "inner_guard_releases", "outer == 0", "true"),
     ("news", "cleared_without_count", "now.wrapping_add(step)", "now"),
     ("news", "no_barrier_in_tell", "crate::sys::atomic::fence(Ordering::SeqCst)", "()"),
     (

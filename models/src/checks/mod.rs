@@ -11,6 +11,7 @@ mod news;
 mod queue;
 mod recover;
 mod registry;
+mod rlock;
 mod semaphore;
 mod weakened;
 

@@ -11,26 +11,26 @@ use loom::cell::UnsafeCell;
 use std::rc::Rc;
 
 /// Two halves that a lock guards: equal, unless someone is between them or died there.
-struct Halves(UnsafeCell<[u32; 2]>);
+pub(super) struct Halves(UnsafeCell<[u32; 2]>);
 
 impl Halves {
-    fn new() -> &'static Halves {
+    pub(super) fn new() -> &'static Halves {
         sim::keep(Halves(UnsafeCell::new([0, 0])))
     }
 
-    fn are_whole(&self) -> bool {
+    pub(super) fn are_whole(&self) -> bool {
         // SAFETY: loom finds out whether anybody writes meanwhile.
         self.0.with(|halves| unsafe { (*halves)[0] == (*halves)[1] })
     }
 
     /// Changes one half and, a step later, the other; from any state.
-    fn write(&self) {
+    pub(super) fn write(&self) {
         self.begin();
         sim::step(|| ());
         self.end();
     }
 
-    fn begin(&self) {
+    pub(super) fn begin(&self) {
         // SAFETY: loom finds out whether anybody else is here at the same time.
         self.0.with_mut(|halves| unsafe { (*halves)[0] += 1 });
     }

@@ -1,6 +1,6 @@
 //! Every weakened variant of `build.rs` is caught by a model.
 
-use super::{alarm, arena, event, explore, lock, news, queue, recover, registry, semaphore};
+use super::{alarm, arena, event, explore, lock, news, queue, recover, registry, rlock, semaphore};
 use crate::sim;
 
 type Model = fn();
@@ -27,6 +27,10 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("recovered_keeps_the_mark", M(recover::recoverer_panics)),
     ("taker_forgets_waiters", M(lock::three_lock_once)),
     ("panic_clears_the_mark", M(recover::recoverer_panics)),
+    ("depth_counts_on", M(rlock::recoverer_panics)),
+    ("unfinished_stays", M(rlock::recoverer_panics)),
+    ("inner_panic_forgotten", M(rlock::recoverer_panics)),
+    ("inner_guard_releases", M(rlock::three_enter_twice)),
     ("cleared_without_count", Deep(news::two_items_and_a_passer_by)),
     ("no_barrier_in_tell", M(queue::one_put_one_get)),
     ("no_barrier_in_arm", M(news::one_and_one)),

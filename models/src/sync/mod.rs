@@ -24,6 +24,40 @@ pub(crate) mod lock {
     }
 }
 
+#[allow(unused, private_interfaces, clippy::all, reason = "a copy")]
+pub(crate) mod rlock {
+    copied!("rlock");
+
+    use crate::world::World;
+
+    impl RLock {
+        /// The same lock as another process sees it.
+        pub(crate) fn seen_by(&self, world: &'static World) -> RLock {
+            RLock::from_reference(self.reference.seen_by(world)).expect("no more than another view")
+        }
+
+        /// The depth as it stands in the cell.
+        pub(crate) fn raw_depth(&self) -> u32 {
+            self.cell.depth.load(Ordering::Relaxed)
+        }
+
+        pub(crate) fn is_marked(&self) -> bool {
+            self.cell.word.is_marked()
+        }
+
+        pub(crate) fn is_mine(&self) -> bool {
+            self.cell.word.owner() == self.reference.world.me_at_hand()
+        }
+    }
+
+    impl RLockGuard<'_> {
+        /// Whether this guard is the first of a recovery.
+        pub(crate) fn has_recovered(&self) -> bool {
+            self.holding.recovered
+        }
+    }
+}
+
 pub(crate) mod event {
     use crate::error::Result;
     use crate::sim;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Lock,
+    RLock,
 }
 
 pub(crate) struct CellRef {
