@@ -23,8 +23,11 @@ struct Sim {
     left: [Option<u32>; THREADS],
     dead: [bool; THREADS],
     unwinding: [bool; THREADS],
+    /// Who stops when it falls asleep.
+    sleepy: [bool; THREADS],
     over: bool,
     slices: bool,
+    long_waits: bool,
     /// Memory, and whether this execution uses it.
     regions: Vec<(Box<[u64]>, bool)>,
     /// Words made in this execution, and where their addresses stand.
@@ -53,8 +56,10 @@ pub(crate) fn begin() {
         sim.left = Default::default();
         sim.dead = Default::default();
         sim.unwinding = Default::default();
+        sim.sleepy = Default::default();
         sim.over = false;
         sim.slices = false;
+        sim.long_waits = false;
         sim.locals.clear();
         sim.kept.clear();
         for place in sim.created.drain(..) {
@@ -167,20 +172,44 @@ pub(crate) fn join(handle: loom::thread::JoinHandle<()>) {
 
 /// Runs `f`, which dies before its step number `steps`; whether it did. Counts from 0.
 pub(crate) fn dying_at(steps: u32, f: impl FnOnce()) -> bool {
+    let died = stopping_at(steps, f);
+    crate::sys::futex::forget(CURRENT.get());
+    died
+}
+
+/// Runs `f`, which stops for ever before its step number `steps`; whether it did. Nobody marks its words, and if it is
+/// asleep it goes on taking wakes.
+pub(crate) fn stopping_at(steps: u32, f: impl FnOnce()) -> bool {
     let me = CURRENT.get();
     SIM.with_borrow_mut(|sim| sim.left[me] = Some(steps));
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
     SIM.with_borrow_mut(|sim| {
         sim.left[me] = None;
+        sim.sleepy[me] = false;
         // What comes now is done by the kernel and by other processes.
         sim.dead[me] = false;
     });
-    crate::sys::futex::forget(me);
     match result {
         Ok(()) => false,
         Err(payload) if payload.is::<Killed>() => true,
         Err(payload) => std::panic::resume_unwind(payload),
     }
+}
+
+/// Runs `f`, which stops for ever when it falls asleep; whether it did.
+pub(crate) fn stopping_asleep(f: impl FnOnce()) -> bool {
+    SIM.with_borrow_mut(|sim| sim.sleepy[CURRENT.get()] = true);
+    stopping_at(u32::MAX, f)
+}
+
+/// The running thread is asleep from now on.
+pub(crate) fn asleep() {
+    let me = CURRENT.get();
+    SIM.with_borrow_mut(|sim| {
+        if sim.sleepy[me] {
+            sim.left[me] = Some(0);
+        }
+    });
 }
 
 /// Prepares something on behalf of another thread.
@@ -229,6 +258,15 @@ pub(crate) fn set_slices() {
 
 pub(crate) fn has_slices() -> bool {
     SIM.with_borrow(|sim| sim.slices)
+}
+
+/// Sleeps of a second and more end by time too.
+pub(crate) fn set_long_waits() {
+    SIM.with_borrow_mut(|sim| sim.long_waits = true);
+}
+
+pub(crate) fn has_long_waits() -> bool {
+    SIM.with_borrow(|sim| sim.long_waits)
 }
 
 /// How many executions there were on this thread.

@@ -190,6 +190,17 @@ impl Ring {
         (self.load_tail().count(), self.load_head().count())
     }
 
+    /// What is stored by now is visible to whoever this thread wakes.
+    pub(crate) fn peek(&self) {
+        self.head.head.peek();
+        self.tail.tail.peek();
+    }
+
+    /// Whether this thread is in the middle of putting or getting.
+    pub(crate) fn is_held_by(&self, id: Id) -> bool {
+        [&self.head.lock, &self.tail.lock].iter().any(|lock| lock.owner() == Some(id))
+    }
+
     fn world(&self) -> &'static World {
         self.world
     }

@@ -9,23 +9,23 @@ use crate::world::{self, World};
 use loom::cell::UnsafeCell;
 
 #[repr(C)]
-struct Guarded {
+pub(super) struct Guarded {
     lock: [AtomicU32; 2],
     data: UnsafeCell<u32>,
 }
 
-fn guarded() -> &'static Guarded {
+pub(super) fn guarded() -> &'static Guarded {
     sim::keep(Guarded { lock: [AtomicU32::new(0), AtomicU32::new(0)], data: UnsafeCell::new(0) })
 }
 
 impl Guarded {
-    fn lock(&'static self) -> &'static WordLock {
+    pub(super) fn lock(&'static self) -> &'static WordLock {
         // SAFETY: a WordLock is two of these words.
         unsafe { &*core::ptr::from_ref(&self.lock).cast::<WordLock>() }
     }
 
     /// Locks, looks whether it is alone, unlocks.
-    fn use_once(&'static self, world: &World) {
+    pub(super) fn use_once(&'static self, world: &World) {
         let me = world.me().expect("a thread of the model");
         let outcome = self.lock().lock(me, world, Deadline::NEVER, Policy::Adopt);
         assert!(matches!(outcome, Outcome::Locked | Outcome::Adopted(_)), "{outcome:?}");

@@ -13,6 +13,7 @@ mod recover;
 mod registry;
 mod rlock;
 mod semaphore;
+mod stopped;
 mod weakened;
 
 /// Checks `model` in all executions with at most so many preemptions, and says how many there were.
@@ -42,6 +43,11 @@ fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 fn check_some(name: &str, preemptions: usize, most: usize, model: fn()) {
     let before = sim::executions();
     let start = Instant::now();
+    explore_some(preemptions, most, model);
+    println!("{name}: {} executions, {:.1?}", sim::executions() - before, start.elapsed());
+}
+
+fn explore_some(preemptions: usize, most: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = builder(preemptions);
     builder.checkpoint_interval = most;
     builder.max_permutations = Some(most);
@@ -49,7 +55,6 @@ fn check_some(name: &str, preemptions: usize, most: usize, model: fn()) {
         sim::begin();
         model();
     });
-    println!("{name}: {} executions, {:.1?}", sim::executions() - before, start.elapsed());
 }
 
 /// Checks `model(steps)`, in which someone dies before step `steps`, for every number of steps until nobody does any more.
@@ -59,13 +64,23 @@ fn check_deaths(
     preemptions: usize,
     model: impl Fn(u32) -> bool + Sync + Send + Copy + 'static,
 ) {
+    check_some_deaths(name, preemptions, usize::MAX, model);
+}
+
+/// The same, but no more than about so many executions for each step: the first in loom's order.
+fn check_some_deaths(
+    name: &str,
+    preemptions: usize,
+    most: usize,
+    model: impl Fn(u32) -> bool + Sync + Send + Copy + 'static,
+) {
     let before = sim::executions();
     let start = Instant::now();
     let mut steps = 0;
     loop {
         let died = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let some = died.clone();
-        explore(preemptions, move || {
+        explore_some(preemptions, most, move || {
             if model(steps) {
                 some.store(true, std::sync::atomic::Ordering::Relaxed);
             }
@@ -76,7 +91,7 @@ fn check_deaths(
         steps += 1;
     }
     println!(
-        "{name}: a death at each of {steps} steps, {} executions, {:.1?}",
+        "{name}: an end at each of {steps} steps, {} executions, {:.1?}",
         sim::executions() - before,
         start.elapsed()
     );

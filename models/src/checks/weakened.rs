@@ -1,6 +1,9 @@
 //! Every weakened variant of `build.rs` is caught by a model.
 
-use super::{alarm, arena, event, explore, lock, news, queue, recover, registry, rlock, semaphore};
+use super::{
+    alarm, arena, event, explore, explore_some, lock, news, queue, recover, registry, rlock,
+    semaphore, stopped,
+};
 use crate::sim;
 
 type Model = fn();
@@ -12,8 +15,10 @@ enum Catcher {
     /// With more preemptions than the others.
     Deep(Model),
     Deaths(Deaths, u32),
+    /// The same with fewer preemptions, and only the first executions of each step.
+    Brief(Deaths, u32),
 }
-use Catcher::{Deaths as D, Deep, Model as M};
+use Catcher::{Brief, Deaths as D, Deep, Model as M};
 
 const CAUGHT: &[(&str, Catcher)] = &[
     ("unlock_stores_zero", M(lock::three_lock_once)),
@@ -40,6 +45,9 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("acknowledges_unpublished", M(alarm::keeper_then_thread)),
     ("looks_before_publishing", M(alarm::keeper_then_thread)),
     ("raises_relaxed_without_barrier", M(alarm::keeper_then_thread)),
+    ("no_slices", D(stopped::a_locker, 60)),
+    ("truth_of_news_ignored", Brief(stopped::a_user_of_a_queue, 60)),
+    ("no_news_look", Brief(stopped::a_setter, 20)),
     ("rings_once", M(alarm::keeper_then_thread)),
     ("no_second_alarm", M(alarm::keeper_then_thread)),
     ("gone_with_its_keeper", M(registry::gone_writes_no_more)),
@@ -72,6 +80,10 @@ fn every_weakened_variant_is_caught() {
             Deep(model) => failure(|| explore(4, model)),
             D(model, most) => (0..most).find_map(|steps| {
                 failure(|| explore(2, move || _ = model(steps)))
+                    .map(|text| format!("at step {steps}: {text}"))
+            }),
+            Brief(model, most) => (0..most).find_map(|steps| {
+                failure(|| explore_some(1, 400, move || _ = model(steps)))
                     .map(|text| format!("at step {steps}: {text}"))
             }),
         });

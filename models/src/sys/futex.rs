@@ -4,9 +4,9 @@
 //! read-modify-write of the word that changes nothing, and loom switches threads only before such an access: check and entry
 //! are one step, a wake is another, and loom knows that their order matters. The read-modify-write is relaxed, so it hides no
 //! missing ordering (but a word that threads sleep on must be changed by such accesses alone, as all those of the package
-//! are: loom would let a check read what was there before a plain store); a wake orders what the waker did before what the woken one does, as the kernel's lock does.
+//! are: to loom a plain store and a check beside it have no order); a wake orders what the waker did before what the woken one does, as the kernel's lock does.
 //!
-//! Sleepers are woken in the order in which they came. A sleep ends by time only if nothing else can run.
+//! Sleepers are woken in the order in which they came. A sleep that ends by time lets others run first.
 
 use crate::sim;
 use crate::sys::atomic::{AtomicU32, AtomicU64};
@@ -36,7 +36,26 @@ pub(crate) fn begin() {
 }
 
 pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Deadline) {
-    wait_any(&[(word, expected)], until);
+    match until.moment() {
+        None => wait_any(&[(word, expected)], until),
+        Some(at) => nap(word, expected, at),
+    }
+}
+
+/// A sleep with an end: it takes wakes like any other until then.
+fn nap(word: &AtomicU32, expected: u32, at: u64) {
+    if peek(word) != expected {
+        return;
+    }
+    let awake = Rc::new(Cell::new(false));
+    enter(vec![core::ptr::from_ref(word)], &awake);
+    sim::step(loom::thread::yield_now);
+    // A wake and the end have an order.
+    peek(word);
+    if !awake.get() {
+        leave(&awake);
+        sim::wait_until(at);
+    }
 }
 
 pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], until: Deadline) {
@@ -56,18 +75,23 @@ pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], until: Deadline) {
         }
         entered.push(core::ptr::from_ref(*word));
         leave(&awake);
-        TABLE.with_borrow_mut(|table| {
-            table.push(Sleeper {
-                words: entered.clone(),
-                number: sim::current(),
-                thread: loom::thread::current(),
-                awake: awake.clone(),
-            });
-        });
+        enter(entered.clone(), &awake);
     }
+    sim::asleep();
     while !awake.get() {
         sim::step(loom::thread::park);
     }
+}
+
+fn enter(words: Vec<*const AtomicU32>, awake: &Rc<Cell<bool>>) {
+    TABLE.with_borrow_mut(|table| {
+        table.push(Sleeper {
+            words,
+            number: sim::current(),
+            thread: loom::thread::current(),
+            awake: awake.clone(),
+        });
+    });
 }
 
 /// What the word holds now. It may be the low half of one of 64 bits.

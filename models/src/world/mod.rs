@@ -176,6 +176,12 @@ impl World {
         futex::wake(word, 1);
     }
 
+    /// A keeper's look for news that came without a wake, when all others have come as far as they can.
+    pub(crate) fn look_for_old_news(&self) {
+        crate::sys::thread::yield_now();
+        self.records.ring_for_old_news();
+    }
+
     /// A keeper's alarm that every sleeper of this process has heard: the short form of `keeper`, for models of other
     /// protocols.
     pub(crate) fn alarm(&self) {

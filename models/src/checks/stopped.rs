@@ -1,0 +1,154 @@
+//! Someone is stopped for ever, and not dead: at any step, or asleep, where it goes on taking the wakes of others. If it holds
+//! nothing then, the others get through all the same: to a lock by the slices of their sleep, to news by their keeper's look.
+//! If it holds a lock it is killed, as a user would do who wants the others to go on.
+
+use super::{check, check_deaths, check_some_deaths, lock};
+use crate::channel::Ring;
+use crate::sim;
+use crate::sync::event::Event;
+use crate::sync::semaphore::Permits;
+use crate::world::keeper::keep;
+use crate::world::{self, World};
+use std::rc::Rc;
+
+/// Sleeps for a lock have slices, and restraint has an end.
+fn let_time_pass() {
+    sim::set_slices();
+    sim::set_tick(2_000_000);
+}
+
+/// Runs `others` with the keeper of `world`, which looks by the clock, as thread 3.
+fn with_keeper(world: &'static World, others: impl FnOnce()) {
+    sim::set_long_waits();
+    let keeper = sim::spawn(3, keep(world));
+    others();
+    sim::set_over();
+    world.bump(world.registry.slot(world.this_process().slot()));
+    sim::join(keeper);
+}
+
+pub(super) fn a_locker(steps: u32) -> bool {
+    let worlds = world::make(&[&[0, 1], &[2]]);
+    let_time_pass();
+    let (world, other, guarded) = (worlds[0], worlds[1], lock::guarded());
+    let stopped = sim::keep(core::cell::Cell::new(false));
+    let victim = sim::spawn(2, move || {
+        let id = other.me().expect("its id");
+        stopped.set(sim::stopping_at(steps, || guarded.use_once(other)));
+        if stopped.get() && guarded.lock().owner() == Some(id) {
+            other.kernel_marks(id);
+            world.alarm();
+        }
+    });
+    let one = sim::spawn(1, move || guarded.use_once(world));
+    guarded.use_once(world);
+    sim::join(one);
+    sim::join(victim);
+    stopped.get()
+}
+
+#[test]
+fn a_stopped_locker_stops_nobody() {
+    check_some_deaths("stopped, a locker", 2, 500, a_locker);
+}
+
+/// Between setting the event and waking those who wait.
+pub(super) fn a_setter(steps: u32) -> bool {
+    let worlds = world::make(&[&[0, 1], &[2]]);
+    let (world, other, cell) = (worlds[0], worlds[1], Event::new_cell());
+    let stopped = sim::keep(core::cell::Cell::new(false));
+    with_keeper(world, || {
+        let setter = sim::spawn(2, move || {
+            stopped.set(sim::stopping_at(steps, || Event::of(other, cell).set()));
+            let event = Event::of(other, cell);
+            if !event.is_set() {
+                // Someone else does it.
+                event.set();
+            }
+        });
+        Event::of(world, cell).wait();
+        sim::join(setter);
+    });
+    stopped.get()
+}
+
+#[test]
+fn a_stopped_setter_stops_nobody() {
+    check_deaths("stopped, a setter", 1, a_setter);
+}
+
+/// One passes a message on while another, in a process of its own, is stopped when it does the same; the queue has the only
+/// message.
+pub(super) fn a_user_of_a_queue(steps: u32) -> bool {
+    let worlds = world::make(&[&[0, 1], &[2]]);
+    let (world, other) = (worlds[0], worlds[1]);
+    let rings = Rc::new(Ring::make(&[world, world, other], 0));
+    let_time_pass();
+    let stopped = sim::keep(core::cell::Cell::new(false));
+    let pass_on = |ring: &Ring| {
+        ring.get();
+        ring.put();
+    };
+    let (ours, theirs) = (rings.clone(), rings.clone());
+    let victim = sim::spawn(2, move || {
+        let id = other.me().expect("its id");
+        stopped.set(sim::stopping_at(steps, || pass_on(&theirs[2])));
+        if stopped.get() && theirs[2].is_held_by(id) {
+            other.kernel_marks(id);
+            world.alarm();
+        }
+    });
+    let done = sim::keep(core::cell::Cell::new(false));
+    let user = sim::spawn(1, move || {
+        pass_on(&ours[1]);
+        done.set(true);
+    });
+    rings[0].put();
+    sim::join(victim);
+    let (put, got) = rings[0].counts();
+    if put == got {
+        // It was stopped with the message in its hands.
+        rings[0].put();
+    }
+    while !done.get() {
+        // Between two looks stores become visible, which loom would put off for ever.
+        rings[0].peek();
+        world.look_for_old_news();
+    }
+    sim::join(user);
+    stopped.get()
+}
+
+#[test]
+fn a_stopped_user_of_a_queue_stops_nobody() {
+    check_some_deaths("stopped, a user of a queue", 1, 400, a_user_of_a_queue);
+}
+
+/// One of two who wait for the only permit is stopped asleep.
+pub(super) fn a_waiter_for_a_permit() {
+    let worlds = world::make(&[&[0, 1], &[2]]);
+    let permits = Rc::new(Permits::make(&worlds, 1));
+    let_time_pass();
+    with_keeper(worlds[0], || {
+        permits[0].take();
+        let (ours, theirs) = (permits.clone(), permits.clone());
+        let victim = sim::spawn(2, move || {
+            let stopped = sim::stopping_asleep(|| theirs[1].take());
+            if !stopped {
+                theirs[1].give_back();
+            }
+        });
+        let waiter = sim::spawn(1, move || {
+            ours[0].take();
+            ours[0].give_back();
+        });
+        permits[0].give_back();
+        sim::join(waiter);
+        sim::join(victim);
+    });
+}
+
+#[test]
+fn a_stopped_waiter_for_a_permit_stops_nobody() {
+    check("stopped, a waiter for a permit", 1, a_waiter_for_a_permit);
+}
