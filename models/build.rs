@@ -110,10 +110,12 @@ const MODULES: &[Module] = &[
         name: "arena",
         from: "src/world/arena.rs",
         functions: &[
-            ("Block", &["fn give_to", "fn set_holder"]),
-            ("Held<'_>", &["fn is_block_used"]),
+            ("Block", &["fn link", "fn give_to", "fn set_holder"]),
+            ("World", &["fn hold", "fn free"]),
+            ("Held<'_>", &["fn alloc", "fn push", "fn is_block_used"]),
         ],
-        changes: &[],
+        // Some models look without the lock.
+        changes: &[("Held { world: self, me }", "Held { world: self, me: Some(me) }")],
     },
     Module {
         name: "forms",
@@ -174,7 +176,22 @@ const MODULES: &[Module] = &[
         ],
         changes: &[],
     },
-    Module { name: "chunk", from: "src/channel/ring/chunk.rs", functions: &[], changes: &[] },
+    Module {
+        name: "chunk",
+        from: "src/channel/ring/chunk.rs",
+        functions: &[],
+        // Loom looks after the bytes.
+        changes: &[
+            (
+                "core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len())",
+                "crate::channel::payload::write(bytes, to)",
+            ),
+            (
+                "core::ptr::copy_nonoverlapping(from, to, len)",
+                "crate::channel::payload::read(from, to, len)",
+            ),
+        ],
+    },
     Module {
         name: "ring",
         from: "src/channel/ring",
@@ -196,16 +213,20 @@ const MODULES: &[Module] = &[
                     "fn fits",
                     "fn has_room",
                     "fn place",
+                    "fn place_in_next",
                     "fn pop_at_hand",
                     "fn pop_slowly",
                     "fn pop_locked",
                     "fn first_record",
+                    "fn first_of_next",
+                    "fn finish",
                     "fn wait_for_messages",
                     "fn wait_for_room",
                     "fn bytes",
                     "fn has_room_for",
                 ],
             ),
+            ("After", &["fn copy_large"]),
         ],
         changes: &[],
     },
@@ -340,6 +361,20 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
         "holder_cleared_first",
         "self.head.until.store(until, Ordering::Relaxed)",
         "{ self.head.holder.store(0, Ordering::Release); self.head.until.store(until, Ordering::Relaxed) }",
+    ),
+    ("arena", "free_ignores_life", "block.head.life.load(Ordering::Relaxed) == block.life", "true"),
+    (
+        "ring",
+        "left_freed_before_the_head",
+        "after.get_or_insert_default().left = Some(left)",
+        "self.world().free(left)",
+    ),
+    ("ring", "chunk_not_given", "next.give_to(self.reference.id, end.wrapping_add(CHUNK))", "()"),
+    (
+        "ring",
+        "chunk_given_too_short",
+        "next.give_to(self.reference.id, end.wrapping_add(CHUNK))",
+        "next.give_to(self.reference.id, end)",
     ),
     (
         "ring",

@@ -75,6 +75,8 @@ pub(crate) fn begin() {
         }
     });
     crate::sys::futex::begin();
+    crate::world::arena::begin();
+    crate::channel::payload::begin();
 }
 
 /// A new atomic that lives as long as this execution.

@@ -27,13 +27,17 @@ fn shared(holder: Id) -> &'static Shared {
     for thread in 0..3 {
         sim::as_thread(thread, || cells::ONLY.set(Some(cell)));
     }
-    sim::keep(Shared { block: Block::held_by(holder, 64, 0), cell, data: UnsafeCell::new(0) })
+    sim::keep(Shared {
+        block: Block::held_by(holder, 64, |_| false),
+        cell,
+        data: UnsafeCell::new(0),
+    })
 }
 
 impl Shared {
     /// Looks at the block as a sweep does; if it is free somebody else gets it and writes.
     fn sweep(&self, world: &World) -> bool {
-        let free = !Held { world }.is_block_used(&self.block, &UsedCells);
+        let free = !Held { world, me: None }.is_block_used(&self.block, &UsedCells);
         if free && sim::is_alive() {
             // SAFETY: loom finds out whether anybody else is at the bytes.
             self.data.with_mut(|data| unsafe { *data = 99 });

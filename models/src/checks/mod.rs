@@ -5,6 +5,7 @@ use std::time::Instant;
 
 mod alarm;
 mod arena;
+mod chunks;
 mod event;
 mod lock;
 mod news;

@@ -1,8 +1,8 @@
 //! Every weakened variant of `build.rs` is caught by a model.
 
 use super::{
-    alarm, arena, event, explore, explore_some, lock, news, queue, recover, registry, rlock,
-    semaphore, stopped,
+    alarm, arena, chunks, event, explore, explore_some, lock, news, queue, recover, registry,
+    rlock, semaphore, stopped,
 };
 use crate::sim;
 
@@ -59,6 +59,10 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("the_dead_keep_theirs", D(semaphore::one_of_two_dies, 40)),
     ("holder_seen_once", M(arena::a_getter_takes_it)),
     ("holder_cleared_first", M(arena::a_putter_gives_it)),
+    ("free_ignores_life", M(chunks::left_and_taken)),
+    ("left_freed_before_the_head", Brief(chunks::getter_dies, 120)),
+    ("chunk_not_given", Brief(chunks::putter_dies, 120)),
+    ("chunk_given_too_short", M(chunks::with_a_mark)),
     ("tail_is_relaxed", M(queue::one_put_one_get)),
 ];
 

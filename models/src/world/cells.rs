@@ -24,6 +24,11 @@ impl Cell {
 
     /// The payload as a structure.
     pub(crate) fn view<T: Shared>(&self) -> &T {
+        self.line()
+    }
+
+    /// The same for a structure of a model.
+    pub(crate) fn line<T>(&self) -> &T {
         const { assert!(size_of::<T>() <= size_of::<Cell>()) };
         // SAFETY: a structure of atomics, which all have one form, over as many.
         unsafe { &*core::ptr::from_ref(&self.payload).cast::<T>() }
