@@ -242,6 +242,14 @@ impl Error {
         Error(Repr::Full(inner))
     }
 
+    /// The same, as another kind.
+    pub(crate) fn with_kind(self, kind: ErrorKind) -> Error {
+        match self.0 {
+            Repr::Simple(_) => Error::simple(kind),
+            Repr::Full(inner) => Error(Repr::Full(Box::new(Inner { kind, ..*inner }))),
+        }
+    }
+
     /// A child process failed.
     #[cold]
     pub(crate) fn from_child(failure: ChildFailure) -> Error {

@@ -1,10 +1,11 @@
 //! What the handles of this layer have in common: the forms of calls that wait, travelling, guards of locks.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 
 /// A look without waiting that found it taken is `Busy`, not a timeout.
 pub(super) fn busy<T>(result: Result<T>) -> Result<T> {
-    result.map_err(|error| if error.is_timeout() { Error::simple(ErrorKind::Busy) } else { error })
+    result
+        .map_err(|error| if error.is_timeout() { error.with_kind(ErrorKind::Busy) } else { error })
 }
 
 /// Gives a call that waits its other forms: without waiting, for a time, until a moment.

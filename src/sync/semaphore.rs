@@ -23,11 +23,11 @@
 //!
 //! # Protocol
 //!
-//! Everything happens under the lock. Whoever adopts it from a dead thread *derives* `available` first: total less the sum of
+//! Everything happens under the lock, in sections that at most look once at every entry. Whoever adopts it from a dead thread *derives* `available` first: total less the sum of
 //! what processes that are not gone hold; entries of those that are gone are cleared. So does whoever finds none available,
 //! before it gives up or sleeps: that is how a dead process's permits come back.
 //!
-//! - *Acquire*: none available: derive. Still none: give the lock back and sleep on the news, or give up. Else
+//! - *Acquire*: none available: sleep on the news; its look derives. Or derive, and give up. Else
 //!   1. one more in an entry of one's own, which may have been a free one: *the permit is taken*; 2. available - 1; 3. give the
 //!      lock back.
 //! - *Drop of a permit*: 1. one less in an entry of one's own: *it is given back*; 2. available + 1; 3. look for sleepers;
@@ -41,8 +41,9 @@
 //! # Why no wake is lost
 //!
 //! A sleeper arms the news, and then, in the look of its sleep ([`crate::world::wait`]), takes the lock and derives. So either
-//! its look came first, and whoever gives back looks for sleepers later, under the same lock; or it finds the permit. It waits
-//! as for a baton: in slices, since the one who was woken for a permit may be stopped. It leaves without a permit only after
+//! its look came first, and whoever gives back looks for sleepers later, under the same lock; or it finds the permit. A look
+//! that fails is no reason to sleep; what went wrong then comes to light in an attempt to take a permit. It waits as for a
+//! baton: in slices, since the one who was woken for a permit may be stopped. It leaves without a permit only after
 //! it found none, or tells the news if it could not look; so no wake is lost with it.
 //!
 //! # If a process dies
@@ -83,7 +84,7 @@ use std::time::Duration;
 
 /// Looks before sleeping, 250 ns apart.
 const LOOKS: u32 = 20;
-/// How long one waits for whoever has the lock when there is no time left: only a stopped one has it that long.
+/// How long one waits at least for whoever has the lock: only who is stopped, or gets no processor, has it that long.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// Entries on a cache line.
 const LINE: usize = 8;
@@ -180,17 +181,19 @@ impl Permits {
     fn add_block(&self, me: Id, until: Deadline) -> Result<()> {
         let block = self.world.alloc(size_of::<Far>(), me)?;
         block.write(0, &[0; size_of::<Far>()])?;
-        self.lock(me, until)?;
-        let is_first = self.cell.block.load(Ordering::Relaxed) == 0;
-        if is_first {
+        let locked = self.lock(me, until);
+        let is_wanted = locked.is_ok() && self.cell.block.load(Ordering::Relaxed) == 0;
+        if is_wanted {
             block.give_for_life(self.reference.id);
             self.cell.block.store(block.id(), Ordering::Release);
         }
-        self.cell.lock.unlock();
-        if !is_first {
+        if locked.is_ok() {
+            self.cell.lock.unlock();
+        }
+        if !is_wanted {
             self.world.free(block);
         }
-        Ok(())
+        locked
     }
 
     /// Takes a permit, waiting until `until`.
@@ -203,7 +206,7 @@ impl Permits {
             && !self.is_left_to_sleepers()
             && cell.lock.try_lock(me)
         {
-            let taken = self.take_at_hand();
+            let taken = self.take_at_hand() || self.take().is_ok_and(|it| it == Attempt::Taken);
             cell.lock.unlock();
             if taken {
                 return Ok(());
@@ -215,7 +218,7 @@ impl Permits {
     /// Whether newcomers should leave what is available to those who sleep.
     #[inline]
     fn is_left_to_sleepers(&self) -> bool {
-        self.cell.news.has_sleepers() && self.cell.restraint.is_asked_for()
+        self.cell.news.has_sleepers() && self.cell.restraint.is_granted()
     }
 
     /// Takes a permit if one is available without deriving, and an entry at hand. Under the lock.
@@ -234,6 +237,7 @@ impl Permits {
     }
 
     /// Takes a permit if there is one. Under the lock.
+    #[cold]
     fn take(&self) -> Result<Attempt> {
         if self.take_at_hand() {
             return Ok(Attempt::Taken);
@@ -278,18 +282,20 @@ impl Permits {
         let (cell, world) = (self.cell, self.world);
         let mut looks = if world.spins() { 0 } else { LOOKS };
         let mut since = None;
+        let mut look_failed = false;
         loop {
-            if since.is_none() && !until.is_over() && self.is_left_to_sleepers() {
+            let none = cell.available.load(Ordering::Relaxed) == 0;
+            if since.is_none() && !none && !until.is_over() && self.is_left_to_sleepers() {
                 thread::yield_now();
                 continue;
             }
-            if looks < LOOKS && cell.available.load(Ordering::Relaxed) == 0 && !until.is_over() {
+            if looks < LOOKS && none && !until.is_over() {
                 world.pause(0);
                 looks += 1;
                 continue;
             }
             // Only the look of a sleep finds out what the dead had; who does not sleep looks here.
-            if cell.available.load(Ordering::Relaxed) != 0 || until.is_over() {
+            if !none || until.is_over() || look_failed {
                 // It may have been woken for a permit at which it cannot look: then somebody else is to.
                 let attempt = self.lock(me, until).and_then(|()| {
                     let attempt = self.take();
@@ -316,11 +322,13 @@ impl Permits {
             cell.restraint.ask(&mut since);
             let armed = cell.news.arm();
             world.sleep(cell.news.word(), armed, until, Wait::Baton, || {
-                self.lock(me, until).is_ok_and(|()| {
+                let available = self.lock(me, until).and_then(|()| {
                     let available = self.derive();
                     cell.lock.unlock();
-                    available.is_ok_and(|available| available == 0)
-                })
+                    available
+                });
+                look_failed = available.is_err();
+                available.is_ok_and(|available| available == 0)
             });
         }
     }
@@ -331,15 +339,14 @@ impl Permits {
             return Ok(());
         }
         // Others have it for a moment only: that much time is always left.
-        let patience = if until.is_over() { Deadline::after(PATIENCE) } else { until };
+        let patience = until.later(Deadline::after(PATIENCE));
         match self.cell.lock.lock(me, self.world, patience) {
             Outcome::Locked => Ok(()),
             Outcome::Adopted(_) => self.derive().map(drop).inspect_err(|_| self.cell.lock.unlock()),
-            Outcome::TimedOut if until == Deadline::NOW => Err(Error::new(
-                ErrorKind::Busy,
-                "a stopped process is in the middle of taking or giving back a permit: continue or kill it",
+            Outcome::TimedOut => Err(Error::new(
+                ErrorKind::Timeout,
+                "another process is in the middle of taking or giving back a permit, and does not go on: if it is stopped, continue or kill it",
             )),
-            Outcome::TimedOut => Err(Error::simple(ErrorKind::Timeout)),
             // A signal handler that interrupted its own thread in here.
             _ => Err(Error::simple(ErrorKind::Deadlock)),
         }
@@ -396,24 +403,24 @@ impl Permits {
     /// copies of its parent's permits count for nothing.
     #[inline]
     fn end(&self, end: impl Fn(&AtomicU64, u64)) -> bool {
+        let cell = self.cell;
         let is_locked = match self.world.me_at_hand() {
-            Some(me) if self.cell.lock.try_lock(me) => true,
+            Some(me) if cell.lock.try_lock(me) => true,
             _ => self.lock_to_end(),
         };
-        is_locked && self.end_locked(end)
-    }
-
-    /// The same, and gives the lock back, which is held.
-    #[inline]
-    fn end_locked(&self, end: impl Fn(&AtomicU64, u64)) -> bool {
-        let mut has_sleepers = false;
-        let near = self.cell.near.iter().map(|entry| (entry, entry.load(Ordering::Relaxed)));
-        let own = near.into_iter().find(|&(_, held)| self.is_own(held));
-        if let Some((entry, held)) = own.or_else(|| self.far_entry_to_end()) {
-            end(entry, held);
-            has_sleepers = self.cell.news.has_sleepers();
+        if !is_locked {
+            return false;
         }
-        self.cell.lock.unlock();
+        let mut near = cell.near.iter().map(|entry| (entry, entry.load(Ordering::Relaxed)));
+        let own = near.find(|&(_, held)| self.is_own(held)).or_else(|| self.far_entry_to_end());
+        if let Some((entry, held)) = own {
+            end(entry, held);
+        }
+        let has_sleepers = self.cell.news.has_sleepers();
+        if has_sleepers {
+            cell.restraint.grant();
+        }
+        cell.lock.unlock();
         has_sleepers
     }
 
@@ -439,8 +446,9 @@ impl Permits {
         // A thread for which there is no place any more does it in the name of its process.
         let process = self.world.this_process();
         let me = me().unwrap_or(process);
+        let patience = Deadline::after(PATIENCE);
         while let Err(error) = self.lock(me, Deadline::NEVER) {
-            if !error.is_deadlock() || me != process {
+            if error.is_deadlock() && (me != process || patience.is_over()) {
                 // A signal handler that interrupted its own thread in here: the permit comes back with the process's end.
                 return false;
             }
@@ -462,6 +470,9 @@ impl Permits {
             cell.available.store(available.wrapping_add(permits), Ordering::Relaxed);
         }
         let has_sleepers = cell.news.has_sleepers();
+        if has_sleepers {
+            cell.restraint.grant();
+        }
         cell.lock.unlock();
         if new.is_none() {
             return Err(too_many(permits, total, most));
@@ -492,7 +503,7 @@ impl Permits {
     }
 }
 
-/// The process that a holder's word names, and how many permits it holds.
+/// The process that an entry names, and how many permits it counts.
 fn split(word: u64) -> (u32, u32) {
     ((word >> 32) as u32, word as u32)
 }
@@ -520,7 +531,9 @@ macro_rules! semaphore {
             ///
             /// # Errors
             ///
-            /// [`is_foreign`](Error::is_foreign) in a process made by a plain `fork` that inherited the handle.
+            /// [`is_foreign`](Error::is_foreign) in a process made by a plain `fork` that inherited the handle;
+            /// [`is_limit`](Error::is_limit) or [`is_out_of_memory`](Error::is_out_of_memory) if there is no room left for
+            /// this thread, or for a third process to hold permits at the same time.
             #[inline]
             pub fn acquire(&self) -> Result<Permit<'_>> {
                 self.acquire_until(Deadline::NEVER)

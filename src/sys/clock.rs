@@ -35,6 +35,11 @@ impl Deadline {
         }
     }
 
+    /// The later of the two.
+    pub(crate) fn later(self, other: Deadline) -> Deadline {
+        Deadline(self.0.zip(other.0).map(|(a, b)| a.max(b)))
+    }
+
     /// Whether the moment has come.
     pub(crate) fn is_over(self) -> bool {
         self.0.is_some_and(|at| at == 0 || now() >= at)
@@ -76,11 +81,14 @@ mod tests {
     }
 
     #[test]
-    fn the_earlier_of_two() {
+    fn the_earlier_and_the_later_of_two() {
         let near = Deadline::after(Duration::from_secs(1));
         let far = Deadline::after(Duration::from_secs(2));
         assert_eq!(near.earlier(far), near);
         assert_eq!(Deadline::NEVER.earlier(near), near);
         assert_eq!(near.earlier(Deadline::NEVER), near);
+        assert_eq!(near.later(far), far);
+        assert_eq!(Deadline::NEVER.later(near), Deadline::NEVER);
+        assert_eq!(near.later(Deadline::NEVER), Deadline::NEVER);
     }
 }

@@ -1,6 +1,6 @@
-//! A lock for a few instructions: one locked instruction takes it, and a plain store gives it back.
+//! A lock for short sections: one locked instruction takes it, and a plain store gives it back.
 //!
-//! For records of which each section is short and leaves the truth whole at every step; the [`WordLock`] is for the rest.
+//! For records of which each section leaves the truth whole at every step; the [`WordLock`] is for the rest.
 //!
 //! # Layout
 //!
@@ -21,10 +21,16 @@
 //! # Waiting
 //!
 //! A locker that finds it taken looks some times more, says so in `waiters`, and sleeps on the word; the holder, after its
-//! store, looks at `waiters` and wakes one. Nothing orders that look after the store: it may come too early, and the locker
-//! may have seen the lock still taken. The kernel looks at the word once more before it lets the locker sleep, which is some
-//! hundred times later than a store needs to be seen. But that is no proof; so nobody sleeps for longer than a nap, of 1 ms
-//! at first, and doubling up to 50 ms while the same thread has the lock.
+//! store, looks at `waiters` and wakes one; it clears `waiters` before that, and puts it back if there was one, as there may be
+//! more. This is no proof against a lost wake:
+//!
+//! - nothing orders the holder's look after its store, so the locker may have seen the lock still taken (but the kernel looks
+//!   at the word once more before it lets the locker sleep, some hundred times later than a store needs to be seen);
+//! - the word may have the same holder again by then;
+//! - `waiters` may be said between the holder's two steps, and cleared for nobody.
+//!
+//! So nobody sleeps for longer than a nap, of 1 ms at first. Naps that run out double, up to 50 ms: then the lock is held by
+//! who is stopped, or gets no processor.
 //!
 //! # If a process dies
 //!
@@ -60,7 +66,8 @@ impl BriefLock {
     #[inline]
     pub(crate) fn try_lock(&self, me: Id) -> bool {
         // ORDERING(lock): Acquire, pairs with the Release in `unlock`.
-        self.word.compare_exchange(0, me.to_bits(), Ordering::Acquire, Ordering::Relaxed).is_ok()
+        // ORDERING(owner): Release, pairs with the Acquire in `lock`: whoever reads this id finds its slot taken.
+        self.word.compare_exchange(0, me.to_bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Takes the lock, waiting until `until`; from a dead holder in silence, as [`Outcome::Adopted`].
@@ -68,9 +75,10 @@ impl BriefLock {
     pub(crate) fn lock(&'static self, me: Id, world: &World, until: Deadline) -> Outcome {
         let word = &self.word;
         let mut looks = if world.spins() { 0 } else { LOOKS };
-        let mut last = (None, NAPS[0]);
+        let mut nap = NAPS[0];
         loop {
-            let now = word.load(Ordering::Relaxed);
+            // ORDERING(owner): Acquire, pairs with the Release of whoever took the lock.
+            let now = word.load(Ordering::Acquire);
             // No id at all is what only scribbling leaves: taken like a free one.
             let owner = Id::from_bits(now);
             if owner == Some(me) {
@@ -79,9 +87,9 @@ impl BriefLock {
             let is_dead = || owner.is_some_and(|owner| world.registry.is_dead(owner));
             if owner.is_none() || is_dead() {
                 let mine = me.to_bits();
-                // ORDERING(lock): Acquire, as in `try_lock`; a dead owner's stores come before its mark, which `is_dead`
+                // ORDERING(lock, owner): as in `try_lock`; a dead owner's stores come before its mark, which `is_dead`
                 // loaded.
-                match word.compare_exchange(now, mine, Ordering::Acquire, Ordering::Relaxed) {
+                match word.compare_exchange(now, mine, Ordering::AcqRel, Ordering::Relaxed) {
                     Ok(_) if owner.is_some() => return Outcome::Adopted(owner),
                     Ok(_) => return Outcome::Locked,
                     Err(_) => continue,
@@ -95,11 +103,10 @@ impl BriefLock {
                 looks += 1;
                 continue;
             }
-            let nap = if last.0 == owner { (last.1 * 2).min(NAPS[1]) } else { NAPS[0] };
-            last = (owner, nap);
             self.waiters.store(1, Ordering::Relaxed);
-            let end = until.earlier(Deadline::after(nap));
-            world.sleep(word, now, end, Wait::Baton, || !is_dead());
+            let end = Deadline::after(nap);
+            world.sleep(word, now, until.earlier(end), Wait::Baton, || !is_dead());
+            nap = if end.is_over() { (nap * 2).min(NAPS[1]) } else { NAPS[0] };
         }
     }
 
@@ -116,8 +123,11 @@ impl BriefLock {
     #[cold]
     fn wake(&self) {
         // Whoever has it by now will see `waiters`, too.
-        if self.word.load(Ordering::Relaxed) == 0 && futex::wake(&self.word, 1) == 0 {
+        if self.word.load(Ordering::Relaxed) == 0 {
             self.waiters.store(0, Ordering::Relaxed);
+            if futex::wake(&self.word, 1) != 0 {
+                self.waiters.store(1, Ordering::Relaxed);
+            }
         }
     }
 }

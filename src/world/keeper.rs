@@ -8,7 +8,7 @@
 //! 1. looks at *all* process slots and compares with what it saw last; a generation that moved is a death too, since the
 //!    slot may have been taken again in between;
 //! 2. if there was one, raises its process's alarm epoch and rings ([`crate::world::wait`]) at 0, 50, 150 and 450 us and then
-//!    every 5 ms until every sleeper has acknowledged;
+//!    at pauses that double from 5 to 40 ms, until every sleeper has acknowledged;
 //! 3. bumps the control words of all other keepers, which then look as well;
 //! 4. follows the dead process until the words of all its threads are marked, and then raises the alarm again: a sleeper
 //!    that looked between the two marks saw a live owner. Threads not marked after 1 ms are looked up in the system.
@@ -17,7 +17,8 @@
 //!
 //! Every live process is in the watch of its two live predecessors, or one of these has been told to look (a process that
 //! joins bumps all control words after its slot is visible). If the keeper that the kernel woke is killed before step 3, its
-//! own death wakes *its* predecessors, which look at all slots. So as long as one keeper lives, it is woken.
+//! own death wakes *its* predecessors, which look at all slots. So as long as one keeper lives, it is woken. (If it is stopped
+//! there, the others look by themselves within a second, and who waits for a lock or a permit within 50 ms.)
 //!
 //! Every second it also looks for news that came without a wake (a stopped sender). Otherwise an idle keeper sleeps.
 //!
@@ -27,7 +28,8 @@
 //! The thread blocks all signals, and allocates nothing and locks nothing after its start. It asks the scheduler for the
 //! shortest turns: it is often woken on the very processor on which the dead one's memory is torn down, and would have to
 //! wait there for the end of the teardown's turn. (50 kills of a process with 1 GiB, two processors: 20 were told of after
-//! 3.6 to 6.2 ms, and 7 with short turns; the others after 0.1 to 0.3 ms.)
+//! 3.6 to 6.2 ms, and 7 with short turns; the others after 0.1 to 0.3 ms.) A process under a system call filter does without:
+//! filters that end whoever asks are common.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::Ordering;
@@ -40,9 +42,8 @@ use crate::world::header::PROCESSES;
 use crate::world::registry::{ProcessId, State};
 use std::time::Duration;
 
-/// When to ring again, from the first ring on, in microseconds; then every [`LATER`].
-const RINGS: [u64; 3] = [50, 100, 300];
-const LATER: Duration = Duration::from_millis(5);
+/// When to ring again after each ring, in microseconds. The last pause stays: it is for a sleeper that looks for long.
+const RINGS: [u64; 7] = [50, 100, 300, 5_000, 10_000, 20_000, 40_000];
 /// How long a dead process's threads may stay unmarked before the system is asked.
 const VANISHED: u64 = 1_000_000;
 /// How often to look after a process that is dying, or a child that has not started.
@@ -143,11 +144,11 @@ impl Keeper {
                 self.raise();
             }
             self.alarms = alarms;
-            self.follow_the_dying();
             self.ring_if_due();
             if death {
                 self.world.tell_other_keepers();
             }
+            self.follow_the_dying();
             self.look_for_old_news();
             self.sleep(expected);
         }
@@ -242,7 +243,7 @@ impl Keeper {
         }
         let unheard = self.world.records.ring() && !testing::is_broken(Broken::NoRepeat);
         self.ring = unheard.then(|| {
-            let pause = RINGS.get(number).map_or(LATER.as_nanos() as u64, |us| us * 1000);
+            let pause = RINGS[number.min(RINGS.len() - 1)] * 1000;
             (clock::now() + pause, number + 1)
         });
     }

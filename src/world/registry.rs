@@ -210,11 +210,12 @@ impl Registry {
         }
         // The dead do not come back: once seen, it is noted, and need not be looked for in all slots again.
         let noted = &self.slot(process.slot()).gone;
-        let gone = noted.load(Ordering::Relaxed) == process.generation()
+        let gone = noted.load(Ordering::Acquire) == process.generation()
             || testing::is_broken(Broken::GoneAtKeeper)
             || self.threads_of(process).next().is_none();
         if gone {
-            noted.fetch_max(process.generation(), Ordering::Relaxed);
+            // ORDERING(gone): Release, pairs with the Acquire above; the marks of all its threads come before.
+            noted.fetch_max(process.generation(), Ordering::Release);
         }
         gone
     }

@@ -272,7 +272,7 @@ impl World {
 
     /// Sleeps while `*word == expected`; see the module's protocol. `look` says whether sleeping still makes sense.
     ///
-    /// Returns for any reason. The caller must have called [`me`] on this thread.
+    /// Returns for any reason. The caller has called [`me`] on this thread.
     pub(crate) fn sleep(
         &self,
         word: &'static AtomicU32,
@@ -281,7 +281,14 @@ impl World {
         wait: Wait,
         look: impl FnOnce() -> bool,
     ) {
-        let Some(record) = RECORD.get() else { return };
+        let slice = || Deadline::after(SLICE);
+        let Some(record) = RECORD.get() else {
+            // A thread for which there was no place: nobody rings for it.
+            if look() {
+                futex::wait(word, expected, until.earlier(slice()));
+            }
+            return;
+        };
         let outer = record.address.load(Ordering::Relaxed);
         let before = Sleep::of(record);
         let (news, truth) = match wait {
@@ -300,7 +307,7 @@ impl World {
         }
         if look() {
             let slice = match wait {
-                Wait::Baton if testing::slices() => Deadline::after(SLICE),
+                Wait::Baton if testing::slices() => slice(),
                 _ => Deadline::NEVER,
             };
             futex::wait(word, expected, until.earlier(slice));

@@ -93,7 +93,8 @@ impl WordLock {
     #[inline]
     pub(crate) fn try_lock(&self, me: Id) -> bool {
         // ORDERING(lock): Acquire, pairs with the Release in `unlock`.
-        self.word.compare_exchange(0, me.to_bits(), Ordering::Acquire, Ordering::Relaxed).is_ok()
+        // ORDERING(owner): Release, pairs with the Acquire in `lock_contended`: whoever reads this id finds its slot taken.
+        self.word.compare_exchange(0, me.to_bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Takes the lock, waiting until `until`.
@@ -124,7 +125,8 @@ impl WordLock {
         let mut since = None;
         let mut looks = if world.spins() { 0 } else { LOOKS };
         loop {
-            let now = word.load(Ordering::Relaxed);
+            // ORDERING(owner): Acquire, pairs with the Release of whoever took the lock.
+            let now = word.load(Ordering::Acquire);
             let marked = now & MARKED != 0;
             if marked && policy == Policy::Report {
                 return Outcome::OwnerDied;
@@ -133,7 +135,7 @@ impl WordLock {
                 if since.is_none()
                     && now & WAITERS != 0
                     && !until.is_over()
-                    && self.restraint.is_asked_for()
+                    && self.restraint.is_granted()
                 {
                     thread::yield_now();
                     continue;
@@ -142,8 +144,8 @@ impl WordLock {
                 let mine = now & WAITERS
                     | me.to_bits()
                     | if policy == Policy::Adopt { 0 } else { now & MARKED };
-                // ORDERING(lock): Acquire, pairs with the Release in `unlock`.
-                if word.compare_exchange(now, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                // ORDERING(lock, owner): as in `try_lock`.
+                if word.compare_exchange(now, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                     if since.is_some() {
                         self.restraint.end();
                     }
@@ -161,6 +163,7 @@ impl WordLock {
             }
             if world.registry.is_dead(owner) {
                 if policy == Policy::Report {
+                    // ORDERING(lock): behind the load of the mark, which is an Acquire.
                     if word.load(Ordering::Relaxed) != now {
                         // It let go, and died after that. No owner comes back, so else it died with the lock.
                         continue;
@@ -169,8 +172,8 @@ impl WordLock {
                 }
                 let mark = if policy == Policy::Recover { MARKED } else { 0 };
                 let mine = now & WAITERS | mark | me.to_bits();
-                // ORDERING(lock): Acquire; the dead owner's stores come before its mark, which `is_dead` loaded.
-                if word.compare_exchange(now, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                // ORDERING(lock, owner): as in `try_lock`; the dead owner's stores come before its mark, which `is_dead` loaded.
+                if word.compare_exchange(now, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                     return Outcome::Adopted(Some(owner));
                 }
                 continue;
@@ -220,6 +223,7 @@ impl WordLock {
             // Someone took it already and kept WAITERS: the wake is theirs to give, or the alarm's if they die.
             return;
         }
+        self.restraint.grant();
         if futex::wake(&self.word, 1) == 0
             && self.word.compare_exchange(WAITERS, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {

@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use multiproc::{Error, ErrorKind, Event, Lock, Process, Queue};
+use multiproc::{Error, ErrorKind, Event, Lock, Process, Queue, RLock, Semaphore};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::common::{Chance, LONG, alone, kind, world_file, world_size};
@@ -262,9 +262,49 @@ fn a_child_refuses_memory_that_is_not_what_it_expects() {
     });
 }
 
+#[test]
+fn a_semaphore_with_a_wrong_block_says_so_and_does_not_wait() {
+    let _watch = watch();
+    alone(|| {
+        const PERMITS: u32 = 0x5eed_1234;
+        let semaphore = Semaphore::new(PERMITS).unwrap();
+        let file = world_file();
+        let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        // Its cell: all permits, twice, and at most u32::MAX of them.
+        let is_cell = |cell: &[u8]| {
+            cell[8..16] == [PERMITS.to_le_bytes(); 2].concat() && cell[24..28] == [0xff; 4]
+        };
+        let cell = bytes.chunks(64).position(is_cell).unwrap() as u64 * 64;
+        // Nothing is available, as far as the cache knows, and there is a block that is none.
+        file.write_all_at(&0_u32.to_le_bytes(), cell + 12).unwrap();
+        file.write_all_at(&0x00f0_0001_u32.to_le_bytes(), cell + 20).unwrap();
+        let start = Instant::now();
+        for result in
+            [semaphore.acquire_timeout(LONG), semaphore.acquire(), semaphore.try_acquire()]
+        {
+            says(&result.unwrap_err(), ErrorKind::Corrupted, &["segment 15", "no such place"]);
+        }
+        assert!(start.elapsed() < LONG, "it waited until the time was over");
+        file.write_all_at(&0_u32.to_le_bytes(), cell + 20).unwrap();
+        drop(semaphore.acquire().unwrap());
+        assert_eq!(semaphore.available(), PERMITS);
+    });
+}
+
 /// Uses everything without waiting; errors do not matter, hangs, signals and panics do.
-fn use_all(lock: &Lock, event: &Event, queue: &Queue<String>) {
+fn use_all(
+    (lock, rlock, semaphore): (&Lock, &RLock, &Semaphore),
+    event: &Event,
+    queue: &Queue<String>,
+) {
     const SOON: Duration = Duration::from_millis(1);
+    let _ = format!("{rlock:?} {semaphore:?} {} {}", rlock.depth(), semaphore.available());
+    let _ = rlock.lock_timeout(SOON).map(drop);
+    let _ = rlock.recover_timeout(SOON).map(drop);
+    let _ = semaphore.acquire_timeout(SOON).map(drop);
+    let _ = semaphore.acquire_timeout(SOON).map(|permit| permit.forget());
+    let _ = semaphore.release(1);
     let _ = format!("{lock:?} {event:?} {queue:?} {:?} {}", lock.owner(), queue.len());
     let _ = lock.lock_timeout(SOON).map(drop);
     let _ = lock.recover_timeout(SOON).map(drop);
@@ -281,8 +321,9 @@ fn use_all(lock: &Lock, event: &Event, queue: &Queue<String>) {
 /// Writes nonsense into parts of the world's file while it is used.
 fn scribble(seed: u64) {
     let (lock, event) = (Lock::new().unwrap(), Event::new().unwrap());
+    let (rlock, semaphore) = (RLock::new().unwrap(), Semaphore::new(2).unwrap());
     let queue = Queue::new().unwrap();
-    use_all(&lock, &event, &queue);
+    use_all((&lock, &rlock, &semaphore), &event, &queue);
     let file = world_file();
     let size = file.metadata().unwrap().len();
     let mut chance = Chance::new(seed);
@@ -301,7 +342,7 @@ fn scribble(seed: u64) {
         };
         let at = offset.min(size - 8);
         file.write_all_at(&word.to_le_bytes(), at).unwrap();
-        use_all(&lock, &event, &queue);
+        use_all((&lock, &rlock, &semaphore), &event, &queue);
     }
 }
 

@@ -75,6 +75,33 @@ fn one_at_a_time_between_processes() {
     assert_eq!(counter.try_get().unwrap(), 4000);
 }
 
+/// A process that has the lock all the time, each time for some milliseconds, and counts how often.
+fn greedy(lock: Lock, turns: Queue<()>) {
+    loop {
+        let _guard = lock.lock().unwrap();
+        turns.put(()).unwrap();
+        let end = Instant::now() + Duration::from_millis(5);
+        while Instant::now() < end {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+#[test]
+fn nobody_starves_beside_a_greedy_process() {
+    let _watch = watch();
+    let (lock, turns) = (Lock::new().unwrap(), Queue::new().unwrap());
+    let child = Process::spawn(greedy, (&lock, &turns)).unwrap();
+    turns.get().unwrap();
+    for _ in 0..10 {
+        drop(lock.lock_timeout(LONG).unwrap());
+    }
+    killed(child);
+    // Passed over now and then, but not again and again.
+    let turns = turns.len();
+    assert!(turns <= 100, "{turns} turns of the other to 10 of one's own");
+}
+
 #[test]
 fn one_at_a_time_between_threads() {
     let _watch = watch();

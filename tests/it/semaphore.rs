@@ -592,23 +592,35 @@ fn processes_killed_at_random_lose_and_double_nothing() {
     }
 }
 
+/// A process that has the permit all the time, each time for some milliseconds or for a moment, and counts how often.
+fn greedy(semaphore: Semaphore, hold: Duration, turns: Queue<()>) {
+    loop {
+        let _permit = semaphore.acquire().unwrap();
+        turns.put(()).unwrap();
+        let end = Instant::now() + hold;
+        while Instant::now() < end {
+            std::hint::spin_loop();
+        }
+    }
+}
+
 #[test]
 fn nobody_starves_beside_a_greedy_process() {
     let _watch = watch();
-    let semaphore = Semaphore::new(1).unwrap();
-    let greedy = |semaphore: Semaphore, ready: Event| -> () {
-        ready.set();
-        loop {
-            let _permit = semaphore.acquire().unwrap();
+    for (hold, times) in [(Duration::ZERO, 200), (Duration::from_millis(5), 10)] {
+        let (semaphore, turns) = (Semaphore::new(1).unwrap(), Queue::new().unwrap());
+        let child = Process::spawn(greedy, (&semaphore, hold, &turns)).unwrap();
+        turns.get().unwrap();
+        for _ in 0..times {
+            drop(semaphore.acquire_timeout(LONG).unwrap());
         }
-    };
-    let ready = Event::new().unwrap();
-    let child = Process::spawn(greedy, (&semaphore, &ready)).unwrap();
-    ready.wait().unwrap();
-    for _ in 0..200 {
-        drop(semaphore.acquire_timeout(LONG).unwrap());
+        killed(child);
+        if !hold.is_zero() {
+            // Passed over now and then, but not again and again.
+            let turns = turns.len();
+            assert!(turns <= 10 * times, "{turns} turns of the other to {times} of one's own");
+        }
     }
-    killed(child);
 }
 
 // ---------------------------------------------------------------------------------------------
