@@ -52,6 +52,29 @@ fn a_stopped_locker_stops_nobody() {
     check_some_deaths("stopped, a locker", 2, 500, a_locker);
 }
 
+/// One of two who wait for a lock is stopped asleep, and woken for it.
+pub(super) fn a_waiter_for_a_lock() {
+    let worlds = world::make(&[&[0, 1], &[2]]);
+    let_time_pass();
+    let (world, other, guarded) = (worlds[0], worlds[1], lock::guarded());
+    let me = world.me().expect("an id");
+    assert!(guarded.lock().try_lock(me));
+    let victim = sim::spawn(2, move || {
+        assert!(sim::stopping_asleep(|| guarded.use_once(other)), "the lock was not free");
+    });
+    sim::join(victim);
+    let waiter = sim::spawn(1, move || guarded.use_once(world));
+    // The other may be asleep, behind the first.
+    crate::sys::thread::yield_now();
+    guarded.lock().unlock(me);
+    sim::join(waiter);
+}
+
+#[test]
+fn a_stopped_waiter_for_a_lock_stops_nobody() {
+    check("stopped, a waiter for a lock", 3, a_waiter_for_a_lock);
+}
+
 /// Between setting the event and waking those who wait.
 pub(super) fn a_setter(steps: u32) -> bool {
     let worlds = world::make(&[&[0, 1], &[2]]);
@@ -124,31 +147,28 @@ fn a_stopped_user_of_a_queue_stops_nobody() {
     check_some_deaths("stopped, a user of a queue", 1, 400, a_user_of_a_queue);
 }
 
-/// One of two who wait for the only permit is stopped asleep.
+/// One of two who wait for the only permit is stopped asleep, and woken for it.
 pub(super) fn a_waiter_for_a_permit() {
     let worlds = world::make(&[&[0, 1], &[2]]);
     let permits = Rc::new(Permits::make(&worlds, 1));
     let_time_pass();
-    with_keeper(worlds[0], || {
-        permits[0].take();
-        let (ours, theirs) = (permits.clone(), permits.clone());
-        let victim = sim::spawn(2, move || {
-            let stopped = sim::stopping_asleep(|| theirs[1].take());
-            if !stopped {
-                theirs[1].give_back();
-            }
-        });
-        let waiter = sim::spawn(1, move || {
-            ours[0].take();
-            ours[0].give_back();
-        });
-        permits[0].give_back();
-        sim::join(waiter);
-        sim::join(victim);
+    permits[0].take();
+    let (ours, theirs) = (permits.clone(), permits.clone());
+    let victim = sim::spawn(2, move || {
+        assert!(sim::stopping_asleep(|| theirs[1].take()), "there was no permit");
     });
+    sim::join(victim);
+    let waiter = sim::spawn(1, move || {
+        ours[0].take();
+        ours[0].give_back();
+    });
+    // The other may be asleep, behind the first.
+    crate::sys::thread::yield_now();
+    permits[0].give_back();
+    sim::join(waiter);
 }
 
 #[test]
 fn a_stopped_waiter_for_a_permit_stops_nobody() {
-    check("stopped, a waiter for a permit", 1, a_waiter_for_a_permit);
+    check("stopped, a waiter for a permit", 3, a_waiter_for_a_permit);
 }

@@ -46,6 +46,8 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("looks_before_publishing", M(alarm::keeper_then_thread)),
     ("raises_relaxed_without_barrier", M(alarm::keeper_then_thread)),
     ("no_slices", D(stopped::a_locker, 60)),
+    ("no_slices", M(stopped::a_waiter_for_a_lock)),
+    ("no_slices", M(stopped::a_waiter_for_a_permit)),
     ("truth_of_news_ignored", Brief(stopped::a_user_of_a_queue, 60)),
     ("no_news_look", Brief(stopped::a_setter, 20)),
     ("rings_once", M(alarm::keeper_then_thread)),

@@ -49,6 +49,7 @@ fn nap(word: &AtomicU32, expected: u32, at: u64) {
     }
     let awake = Rc::new(Cell::new(false));
     enter(vec![core::ptr::from_ref(word)], &awake);
+    sim::asleep();
     sim::step(loom::thread::yield_now);
     // A wake and the end have an order.
     peek(word);
