@@ -50,7 +50,7 @@ const MODULES: &[Module] = &[
         // A nap has no end under a model checker, and `waiters` is a hint alone: here who gives back wakes all. And
         // loom may order a plain store before the read-modify-write of a sleeper's look that came before it.
         changes: &[
-            ("until.earlier(Deadline::after(nap))", "until"),
+            ("let end = Deadline::after(nap);", "let end = Deadline::NEVER;"),
             ("self.waiters.store(1, Ordering::Relaxed);", ""),
             ("self.waiters.load(Ordering::Relaxed) != 0", "false"),
             (
@@ -166,7 +166,6 @@ const MODULES: &[Module] = &[
                     "fn derive",
                     "fn give_back",
                     "fn end",
-                    "fn end_locked",
                     "fn is_own",
                     "fn far_entry_to_end",
                     "fn lock_to_end",
@@ -249,11 +248,12 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
     (
         "word_lock",
         "lock_is_relaxed",
-        "self.word.compare_exchange(0, me.to_bits(), Ordering::Acquire, Ordering::Relaxed)",
-        "self.word.compare_exchange(0, me.to_bits(), Ordering::Relaxed, Ordering::Relaxed)",
+        "self.word.compare_exchange(0, me.to_bits(), Ordering::AcqRel, Ordering::Relaxed)",
+        "self.word.compare_exchange(0, me.to_bits(), Ordering::Release, Ordering::Relaxed)",
     ),
     ("word_lock", "no_second_wake", "futex::wake_all(&self.word)", "0"),
     ("word_lock", "no_look_before_sleep", "!world.registry.is_dead(owner)", "true"),
+    ("word_lock", "reports_at_first_sight", "word.load(Ordering::Relaxed) != now", "false"),
     ("word_lock", "recover_clears_the_mark", "policy == Policy::Recover", "false"),
     (
         "word_lock",

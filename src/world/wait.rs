@@ -272,7 +272,7 @@ impl World {
 
     /// Sleeps while `*word == expected`; see the module's protocol. `look` says whether sleeping still makes sense.
     ///
-    /// Returns for any reason. The caller has called [`me`] on this thread.
+    /// Returns for any reason.
     pub(crate) fn sleep(
         &self,
         word: &'static AtomicU32,
@@ -281,14 +281,7 @@ impl World {
         wait: Wait,
         look: impl FnOnce() -> bool,
     ) {
-        let slice = || Deadline::after(SLICE);
-        let Some(record) = RECORD.get() else {
-            // A thread for which there was no place: nobody rings for it.
-            if look() {
-                futex::wait(word, expected, until.earlier(slice()));
-            }
-            return;
-        };
+        let Some(record) = RECORD.get() else { return sleep_unseen(word, expected, until, look) };
         let outer = record.address.load(Ordering::Relaxed);
         let before = Sleep::of(record);
         let (news, truth) = match wait {
@@ -307,13 +300,26 @@ impl World {
         }
         if look() {
             let slice = match wait {
-                Wait::Baton if testing::slices() => slice(),
+                Wait::Baton if testing::slices() => Deadline::after(SLICE),
                 _ => Deadline::NEVER,
             };
             futex::wait(word, expected, until.earlier(slice));
         }
         before.write(record);
         record.address.store(outer, Ordering::SeqCst);
+    }
+}
+
+/// The sleep of a thread for which there was no place: nobody rings for it.
+#[cold]
+fn sleep_unseen(
+    word: &AtomicU32,
+    expected: u32,
+    until: Deadline,
+    is_worth_it: impl FnOnce() -> bool,
+) {
+    if is_worth_it() {
+        futex::wait(word, expected, until.earlier(Deadline::after(SLICE)));
     }
 }
 

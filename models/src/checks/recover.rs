@@ -103,6 +103,26 @@ fn someone_dies(
     died.get()
 }
 
+/// The holder lets go and dies after that: it did not die with the lock, and nobody is told that it did.
+pub(super) fn lets_go_and_dies() {
+    let worlds = world::make(&[&[0, 1], &[2]]);
+    let (world, other) = (worlds[0], worlds[1]);
+    let lock = Lock::new().expect("a lock");
+    let theirs = lock.seen_by(other);
+    let holder = sim::spawn(2, move || {
+        drop(theirs.lock().expect("nobody died with it"));
+        other.kernel_marks(other.me().expect("its id"));
+        world.alarm();
+    });
+    drop(lock.lock().expect("nobody died with it"));
+    sim::join(holder);
+}
+
+#[test]
+fn who_let_go_did_not_die_with_the_lock() {
+    check("recover, the holder lets go and dies", 3, lets_go_and_dies);
+}
+
 pub(super) fn holder_dies(steps: u32) -> bool {
     let worlds = world::make(&[&[0, 1], &[2]]);
     let lock = Lock::new().expect("a lock");

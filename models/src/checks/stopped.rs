@@ -152,14 +152,14 @@ pub(super) fn a_waiter_for_a_permit() {
     let worlds = world::make(&[&[0, 1], &[2]]);
     let permits = Rc::new(Permits::make(&worlds, 1));
     let_time_pass();
-    permits[0].take();
+    permits[0].take_one();
     let (ours, theirs) = (permits.clone(), permits.clone());
     let victim = sim::spawn(2, move || {
-        assert!(sim::stopping_asleep(|| theirs[1].take()), "there was no permit");
+        assert!(sim::stopping_asleep(|| theirs[1].take_one()), "there was no permit");
     });
     sim::join(victim);
     let waiter = sim::spawn(1, move || {
-        ours[0].take();
+        ours[0].take_one();
         ours[0].give_back();
     });
     // The other may be asleep, behind the first.

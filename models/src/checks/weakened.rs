@@ -26,6 +26,7 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("lock_is_relaxed", M(lock::three_lock_once)),
     ("no_second_wake", M(lock::left_with_waiters)),
     ("no_look_before_sleep", D(lock::one_of_three_dies, 40)),
+    ("reports_at_first_sight", M(recover::lets_go_and_dies)),
     ("recover_clears_the_mark", M(recover::recoverer_panics)),
     ("taker_clears_the_mark", M(recover::recoverer_panics)),
     ("report_takes_over", M(recover::answers_while_recovered)),

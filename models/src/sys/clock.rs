@@ -33,6 +33,10 @@ impl Deadline {
         }
     }
 
+    pub(crate) fn later(self, other: Deadline) -> Deadline {
+        Deadline(self.0.zip(other.0).map(|(a, b)| a.max(b)))
+    }
+
     pub(crate) fn is_over(self) -> bool {
         self.0.is_some_and(|at| at == 0 || now() >= at)
     }
