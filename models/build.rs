@@ -333,7 +333,7 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
     ("keeper", "no_news_look", "self.world.records.ring_for_old_news()", "()"),
     ("keeper", "rings_once", "self.world.records.ring()", "{ self.world.records.ring(); false }"),
     ("keeper", "no_second_alarm", "self.dying.len() < before", "false"),
-    ("registry", "gone_with_its_keeper", "self.threads_of(process).next().is_none()", "true"),
+    ("registry", "gone_with_its_keeper", "self.live_thread_of(process).is_none()", "true"),
     (
         "registry",
         "generation_ignored",

@@ -7,16 +7,17 @@
 //!
 //! 1. looks at *all* process slots and compares with what it saw last; a generation that moved is a death too, since the
 //!    slot may have been taken again in between;
-//! 2. if there was one, raises its process's alarm epoch and rings ([`crate::world::wait`]) at 0, 50, 150 and 450 us and then
-//!    at pauses that double from 5 to 40 ms, until every sleeper has acknowledged;
-//! 3. bumps the control words of all other keepers, which then look as well;
-//! 4. follows the dead process until the words of all its threads are marked, and then raises the alarm again: a sleeper
-//!    that looked between the two marks saw a live owner. Threads not marked after 1 ms are looked up in the system.
+//! 2. if there was one, follows the dead process until the words of all its threads are marked. It sleeps on one of them
+//!    meanwhile; threads not marked after 1 ms are looked up in the system;
+//! 3. raises its process's alarm epoch and rings ([`crate::world::wait`]) when all are marked, or 50 us after it saw the death;
+//!    again after 50, 150 and 450 us and at pauses that double from 5 to 40 ms, until every sleeper has acknowledged;
+//! 4. bumps the control words of all other keepers, which then look as well;
+//! 5. raises the alarm again if threads were marked after the first one: a sleeper that looked in between saw a live owner.
 //!
 //! # Why no death is missed
 //!
 //! Every live process is in the watch of its two live predecessors, or one of these has been told to look (a process that
-//! joins bumps all control words after its slot is visible). If the keeper that the kernel woke is killed before step 3, its
+//! joins bumps all control words after its slot is visible). If the keeper that the kernel woke is killed before step 4, its
 //! own death wakes *its* predecessors, which look at all slots. So as long as one keeper lives, it is woken. (If it is stopped
 //! there, the others look by themselves within a second, and who waits for a lock or a permit within 50 ms.)
 //!
@@ -44,6 +45,8 @@ use std::time::Duration;
 
 /// When to ring again after each ring, in microseconds. The last pause stays: it is for a sleeper that looks for long.
 const RINGS: [u64; 7] = [50, 100, 300, 5_000, 10_000, 20_000, 40_000];
+/// How long the alarm waits for the marks of all threads of a dead process, in nanoseconds.
+const MARKED_SOON: u64 = 50_000;
 /// How long a dead process's threads may stay unmarked before the system is asked.
 const VANISHED: u64 = 1_000_000;
 /// How often to look after a process that is dying, or a child that has not started.
@@ -102,6 +105,8 @@ struct Keeper {
     dying: Vec<(ProcessId, u64)>,
     /// The next ring: when, and its number.
     ring: Option<(u64, usize)>,
+    /// This keeper has seen a death and not told the others.
+    untold: bool,
     next_news_look: u64,
     embryos: bool,
     /// The count of general alarms at the last look.
@@ -127,6 +132,7 @@ impl Keeper {
             seen,
             dying,
             ring: None,
+            untold: false,
             next_news_look: 0,
             embryos: false,
             alarms: world.alarms(),
@@ -139,16 +145,16 @@ impl Keeper {
             // Before the look: a bump that comes during it ends the sleep at once.
             let expected = control.load(Ordering::SeqCst);
             let alarms = self.world.alarms();
-            let death = self.look();
-            if death || alarms != self.alarms {
-                self.raise();
+            if self.look() {
+                let soon = if self.dying.is_empty() { 0 } else { clock::now() + MARKED_SOON };
+                self.raise(soon);
+                self.untold = true;
+            } else if alarms != self.alarms {
+                self.raise(0);
             }
             self.alarms = alarms;
-            self.ring_if_due();
-            if death {
-                self.world.tell_other_keepers();
-            }
             self.follow_the_dying();
+            self.ring_if_due();
             self.look_for_old_news();
             self.sleep(expected);
         }
@@ -215,9 +221,10 @@ impl Keeper {
         }
     }
 
-    fn raise(&mut self) {
+    /// Raises the alarm, and rings from the moment `at` on.
+    fn raise(&mut self, at: u64) {
         self.world.records.raise();
-        self.ring = Some((0, 0));
+        self.ring = Some((self.ring.map_or(at, |(before, _)| before.min(at)), 0));
     }
 
     fn follow_the_dying(&mut self) {
@@ -232,7 +239,7 @@ impl Keeper {
             !registry.is_gone(process)
         });
         if self.dying.len() < before && !testing::is_broken(Broken::NoSecondAlarm) {
-            self.raise();
+            self.raise(0);
         }
     }
 
@@ -246,6 +253,9 @@ impl Keeper {
             let pause = RINGS[number.min(RINGS.len() - 1)] * 1000;
             (clock::now() + pause, number + 1)
         });
+        if std::mem::take(&mut self.untold) {
+            self.world.tell_other_keepers();
+        }
     }
 
     fn look_for_old_news(&mut self) {
@@ -277,8 +287,15 @@ impl Keeper {
             futex::wait(control.0, control.1, until.earlier(Deadline::after(POLL)));
             return;
         }
-        let mut words = [control; 3];
+        let mut words = [control; 4];
         let mut count = 1;
+        // The kernel wakes one sleeper on the word of a thread, too.
+        let mut threads = self.dying.iter().filter_map(|&(id, _)| registry.live_thread_of(id));
+        if let Some((index, state)) = threads.next() {
+            words[count] = (registry.slot(index).robust_word(), state.word());
+            count += 1;
+        }
+        let watched = count + 2;
         let processes = registry.processes();
         for step in 1..processes {
             let index = (self.process.slot() + step) % processes;
@@ -286,7 +303,7 @@ impl Keeper {
             if state.is_alive() && !state.is_embryo() {
                 words[count] = (registry.slot(index).robust_word(), state.word());
                 count += 1;
-                if count == words.len() {
+                if count == watched {
                     break;
                 }
             }

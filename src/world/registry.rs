@@ -212,12 +212,17 @@ impl Registry {
         let noted = &self.slot(process.slot()).gone;
         let gone = noted.load(Ordering::Acquire) == process.generation()
             || testing::is_broken(Broken::GoneAtKeeper)
-            || self.threads_of(process).next().is_none();
+            || self.live_thread_of(process).is_none();
         if gone {
             // ORDERING(gone): Release, pairs with the Acquire above; the marks of all its threads come before.
             noted.fetch_max(process.generation(), Ordering::Release);
         }
         gone
+    }
+
+    /// The slot of a live thread of a process, with its state.
+    pub(crate) fn live_thread_of(&self, process: ProcessId) -> Option<(usize, State)> {
+        self.threads_of(process).next()
     }
 
     /// The slots of the live threads of a process, with their states.
