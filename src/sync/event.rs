@@ -40,8 +40,8 @@ const SET: u32 = 1;
 const SLEEPERS: u32 = 2;
 const COUNT: u32 = !(SET | SLEEPERS);
 const ONE: u32 = 4;
-/// Looks before sleeping, 250 ns apart.
-const LOOKS: u32 = 20;
+/// Looks before sleeping, about 5 us.
+const LOOKS: u32 = 28;
 
 #[repr(C)]
 struct EventCell {
@@ -185,7 +185,7 @@ impl Event {
                 return Ok(false);
             }
             if looks < LOOKS {
-                world.pause(0);
+                world.pause_for_news(looks);
                 looks += 1;
                 continue;
             }

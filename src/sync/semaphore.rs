@@ -82,8 +82,8 @@ use crate::world::{PROCESSES, Shared, World};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Looks before sleeping, 250 ns apart.
-const LOOKS: u32 = 20;
+/// Looks before sleeping, about 5 us.
+const LOOKS: u32 = 28;
 /// How long one waits at least for whoever has the lock: only who is stopped, or gets no processor, has it that long.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// Entries on a cache line.
@@ -290,7 +290,7 @@ impl Permits {
                 continue;
             }
             if looks < LOOKS && none && !until.is_over() {
-                world.pause(0);
+                world.pause_for_news(looks);
                 looks += 1;
                 continue;
             }

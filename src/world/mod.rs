@@ -253,6 +253,17 @@ impl World {
         }
     }
 
+    /// Spins after the look number `look` for news that may be under way: shortly at first, as two that hand something to and
+    /// fro are quick (150 ns a turn instead of 400), then 250 ns, so that the line is left to those who work on it.
+    pub(crate) fn pause_for_news(&self, look: u32) {
+        const QUICK: u32 = 8;
+        if look < QUICK {
+            self.pause_shortly();
+        } else {
+            self.pause(0);
+        }
+    }
+
     /// The shortest pause between two looks: about 16 ns, or one `pause` instruction where that takes longer.
     pub(crate) fn pause_shortly(&self) {
         for _ in 0..self.short_pauses() {

@@ -147,6 +147,8 @@ impl World {
 
     pub(crate) fn pause(&self, _: u32) {}
 
+    pub(crate) fn pause_for_news(&self, _: u32) {}
+
     pub(crate) fn is_robust(&self) -> bool {
         true
     }
