@@ -27,6 +27,8 @@ pub(crate) struct Books {
     pub(crate) was_set: bool,
     /// Permits that were forgotten before the victim began.
     pub(crate) forgotten: u32,
+    /// Permits that were released before the victim began.
+    pub(crate) released: u32,
 }
 
 impl Director {

@@ -334,6 +334,16 @@ const SEMAPHORES: &[Row] = &[
 
 /// Of the simple one alone.
 const SIMPLE_SEMAPHORES: &[Row] = &[
+    Row(
+        "#_acquire_third",
+        ONE,
+        Scenario {
+            fresh: true,
+            arrange: permits::third_arrange,
+            after: permits::third_after,
+            ..ACQUIRE
+        },
+    ),
     Row("#_acquire_adopts", ONE, ADOPTS),
     Row(
         "#_release_adopts",

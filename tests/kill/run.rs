@@ -276,6 +276,8 @@ impl<'a> Case<'a> {
             let address = reached.map(|reached: Reached| reached.address);
             self.findings.push(Finding::new(self.scenario, fate, point, address, trouble));
             self.set(self.stage.settings);
+        } else if self.scenario.fresh {
+            self.set(self.stage.settings);
         }
         reached
     }

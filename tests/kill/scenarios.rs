@@ -51,6 +51,8 @@ pub(crate) struct Scenario {
     pub(crate) dies: Death,
     /// There are no sleepers beside the witness.
     pub(crate) alone: bool,
+    /// Every point is played with actors and objects that were not used before.
+    pub(crate) fresh: bool,
     /// Brings everybody into place; the victim's seat is given.
     pub(super) arrange: fn(&mut Director, &Scenario, usize) -> Outcome,
     /// The victim sleeps in its operation; called again while it sleeps on.
@@ -135,6 +137,7 @@ pub(super) const LOCK: Scenario = Scenario {
     is_witness: false,
     dies: Death { seat: BARGER, verb: None },
     alone: false,
+    fresh: false,
     arrange: |_, _, _| Ok(()),
     asleep: |_, _, _| Ok(()),
     after: lock_scripts::lock_after,

@@ -43,7 +43,7 @@ fn counts(d: &Director, s: &Scenario) -> Outcome<(u32, u32)> {
 
 /// How many may exist now: without and with what the victim did, as far as that can be told.
 fn allowed(d: &Director, s: &Scenario, victim: usize) -> Vec<u32> {
-    let before = PERMITS - d.books.forgotten;
+    let before = PERMITS + d.books.released - d.books.forgotten;
     let after = match s.verb {
         Verb::Forget => before - 1,
         Verb::Release if s.which == 0 || before < PERMITS => before + s.form as u32,
@@ -301,6 +301,27 @@ pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Ou
     d.finish_well(FIRST)?;
     d.finish_well(SECOND)?;
     close(d, s, victim)
+}
+
+/// Two others hold permits, and there is one more: more holders than have their entries in the
+/// semaphore's cell.
+pub(super) fn third_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
+    d.must(BARGER, Verb::Release, [s.which, 1])?;
+    d.books.released = 1;
+    take(d, s, FIRST)?;
+    take(d, s, SECOND)
+}
+
+pub(super) fn third_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    // The third who tries next may find that the victim made room, or make it.
+    let got = try_take(d, s, BARGER)?;
+    let may_have = d.fate.is_mild() || d.reached(victim) != BEFORE;
+    if !got && !may_have {
+        return Err(Trouble::Violation("a permit is available, and not to be had".into()));
+    }
+    give_all(d, s, FIRST)?;
+    give_all(d, s, SECOND)?;
+    acquire_after(d, s, victim)
 }
 
 // Giving back, forgetting, releasing.
