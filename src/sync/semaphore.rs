@@ -23,9 +23,10 @@
 //!
 //! # Protocol
 //!
-//! Everything happens under the lock, in sections that at most look once at every entry. Whoever adopts it from a dead thread *derives* `available` first: total less the sum of
-//! what processes that are not gone hold; entries of those that are gone are cleared. So does whoever finds none available,
-//! before it gives up or sleeps: that is how a dead process's permits come back.
+//! Everything happens under the lock, in sections that at most look once at every entry. Whoever adopts it from a dead thread
+//! *derives* `available` first: total less the sum of what processes that are not gone hold; entries of those that are gone
+//! are cleared. So does whoever finds none available, before it gives up or sleeps: that is how a dead process's permits come
+//! back.
 //!
 //! - *Acquire*: none available: sleep on the news; its look derives. Or derive, and give up. Else
 //!   1. one more in an entry of one's own, which may have been a free one: *the permit is taken*; 2. available - 1; 3. give the
@@ -43,8 +44,8 @@
 //! A sleeper arms the news, and then, in the look of its sleep ([`crate::world::wait`]), takes the lock and derives. So either
 //! its look came first, and whoever gives back looks for sleepers later, under the same lock; or it finds the permit. A look
 //! that fails is no reason to sleep; what went wrong then comes to light in an attempt to take a permit. It waits as for a
-//! baton: in slices, since the one who was woken for a permit may be stopped. It leaves without a permit only after
-//! it found none, or tells the news if it could not look; so no wake is lost with it.
+//! baton: in slices, since the one who was woken for a permit may be stopped. It leaves without a permit only after it found
+//! none, or tells the news if it could not look; so no wake is lost with it.
 //!
 //! # If a process dies
 //!
