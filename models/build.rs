@@ -83,6 +83,7 @@ const MODULES: &[Module] = &[
             // A model's world has few processes, and all from the start.
             ("(0..PROCESSES)", "(0..registry.processes())"),
             ("\nstruct Keeper {", "\npub(super) struct Keeper {"),
+            ("\nstruct Dying {", "\npub(super) struct Dying {"),
             ("    fn new(\n", "    pub(super) fn new(\n"),
         ],
     },
@@ -157,6 +158,7 @@ const MODULES: &[Module] = &[
                 &[
                     "fn acquire",
                     "fn is_left_to_sleepers",
+                    "fn leave_to_sleepers",
                     "fn take_at_hand",
                     "fn take",
                     "fn entry_to_take",
@@ -332,7 +334,7 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
     ),
     ("keeper", "no_news_look", "self.world.records.ring_for_old_news()", "()"),
     ("keeper", "rings_once", "self.world.records.ring()", "{ self.world.records.ring(); false }"),
-    ("keeper", "no_second_alarm", "self.dying.len() < before", "false"),
+    ("keeper", "no_second_alarm", "gone |= is_gone", "()"),
     ("registry", "gone_with_its_keeper", "self.live_thread_of(process).is_none()", "true"),
     (
         "registry",

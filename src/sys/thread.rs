@@ -47,7 +47,7 @@ struct Scheduling {
 pub(crate) fn take_short_turns() {
     /// The least that the kernel grants.
     const TURN: u64 = 100_000;
-    // SAFETY: no arguments. Threads are given their names by `prctl`, too, so a filter lets it pass.
+    // SAFETY: no arguments. Threads are given their names by `prctl`, too; a filter that lets that pass mostly lets this pass.
     let is_filtered = unsafe { libc::prctl(libc::PR_GET_SECCOMP) } != 0;
     if is_filtered {
         return;

@@ -7,17 +7,18 @@
 //!
 //! 1. looks at *all* process slots and compares with what it saw last; a generation that moved is a death too, since the
 //!    slot may have been taken again in between;
-//! 2. if there was one, follows the dead process until the words of all its threads are marked. It sleeps on one of them
-//!    meanwhile; threads not marked after 1 ms are looked up in the system;
-//! 3. raises its process's alarm epoch and rings ([`crate::world::wait`]) when all are marked, or 50 us after it saw the death;
-//!    again after 50, 150 and 450 us and at pauses that double from 5 to 40 ms, until every sleeper has acknowledged;
-//! 4. bumps the control words of all other keepers, which then look as well;
-//! 5. raises the alarm again if threads were marked after the first one: a sleeper that looked in between saw a live owner.
+//! 2. if there was one, raises its process's alarm epoch and rings ([`crate::world::wait`]): at once if the words of all threads
+//!    of the dead process are marked, else 50 us later, as they mostly are by then; again 50, 150 and 450 us after that and at
+//!    pauses that double from 5 to 40 ms, until every sleeper has acknowledged;
+//! 3. bumps the control words of all other keepers, which then look as well;
+//! 4. follows the dead process, asleep on the word of one of its threads, and raises the alarm again when the last one is
+//!    marked, and 1 ms after any other: a sleeper that looked before the mark saw a live owner. Threads not marked after 1 ms
+//!    are looked up in the system.
 //!
 //! # Why no death is missed
 //!
 //! Every live process is in the watch of its two live predecessors, or one of these has been told to look (a process that
-//! joins bumps all control words after its slot is visible). If the keeper that the kernel woke is killed before step 4, its
+//! joins bumps all control words after its slot is visible). If the keeper that the kernel woke is killed before step 3, its
 //! own death wakes *its* predecessors, which look at all slots. So as long as one keeper lives, it is woken. (If it is stopped
 //! there, the others look by themselves within a second, and who waits for a lock or a permit within 50 ms.)
 //!
@@ -45,12 +46,16 @@ use std::time::Duration;
 
 /// When to ring again after each ring, in microseconds. The last pause stays: it is for a sleeper that looks for long.
 const RINGS: [u64; 7] = [50, 100, 300, 5_000, 10_000, 20_000, 40_000];
-/// How long the alarm waits for the marks of all threads of a dead process, in nanoseconds.
+/// How long the first alarm waits for the marks of all threads of a dead process, and how long another one waits for more
+/// marks, in nanoseconds.
 const MARKED_SOON: u64 = 50_000;
+const MARKED_LATER: u64 = 1_000_000;
 /// How long a dead process's threads may stay unmarked before the system is asked.
 const VANISHED: u64 = 1_000_000;
 /// How often to look after a process that is dying, or a child that has not started.
 const DYING_LOOK: Duration = Duration::from_micros(100);
+const SLOW_DEATH: u64 = 20_000_000;
+const SLOW_LOOK: Duration = Duration::from_millis(5);
 const EMBRYO_LOOK: Duration = Duration::from_millis(20);
 /// How often to look where the kernel does not tell.
 const POLL: Duration = Duration::from_millis(50);
@@ -96,17 +101,29 @@ pub(crate) fn start(world: &'static World, reserved: Option<ProcessId>) -> Resul
     })
 }
 
+/// A dead process of which not every thread is marked.
+struct Dying {
+    process: ProcessId,
+    /// When it was seen first.
+    since: u64,
+    /// How many of its threads were not marked at the last look.
+    live: usize,
+}
+
+impl Dying {
+    fn new(process: ProcessId) -> Dying {
+        Dying { process, since: clock::now(), live: usize::MAX }
+    }
+}
+
 struct Keeper {
     world: &'static World,
     process: ProcessId,
     /// What each process slot held at the last look.
     seen: Vec<State>,
-    /// Dead processes of which not every thread is marked, and since when.
-    dying: Vec<(ProcessId, u64)>,
+    dying: Vec<Dying>,
     /// The next ring: when, and its number.
     ring: Option<(u64, usize)>,
-    /// This keeper has seen a death and not told the others.
-    untold: bool,
     next_news_look: u64,
     embryos: bool,
     /// The count of general alarms at the last look.
@@ -118,21 +135,20 @@ impl Keeper {
         world: &'static World,
         process: ProcessId,
         mut seen: Vec<State>,
-        mut dying: Vec<(ProcessId, u64)>,
+        mut dying: Vec<Dying>,
     ) -> Keeper {
         let registry = world.registry;
         seen.extend((0..PROCESSES).map(|index| registry.state(index)));
         // Others have told of these deaths, but not yet that the last thread is dead.
         let dead = (0..PROCESSES).filter(|&index| seen[index].is_marked());
-        let dead = dead.filter_map(|index| registry.process_at(index));
-        dying.extend(dead.filter(|&id| !registry.is_gone(id)).map(|id| (id, clock::now())));
+        let dead = dead.filter_map(|index| ProcessId::in_slot(index, seen[index]));
+        dying.extend(dead.filter(|&id| !registry.is_gone(id)).map(Dying::new));
         Keeper {
             world,
             process,
             seen,
             dying,
             ring: None,
-            untold: false,
             next_news_look: 0,
             embryos: false,
             alarms: world.alarms(),
@@ -145,16 +161,18 @@ impl Keeper {
             // Before the look: a bump that comes during it ends the sleep at once.
             let expected = control.load(Ordering::SeqCst);
             let alarms = self.world.alarms();
-            if self.look() {
-                let soon = if self.dying.is_empty() { 0 } else { clock::now() + MARKED_SOON };
-                self.raise(soon);
-                self.untold = true;
+            let death = self.look();
+            if death {
+                self.raise(if self.dying.is_empty() { 0 } else { clock::now() + MARKED_SOON });
             } else if alarms != self.alarms {
                 self.raise(0);
             }
             self.alarms = alarms;
             self.follow_the_dying();
             self.ring_if_due();
+            if death {
+                self.world.tell_other_keepers();
+            }
             self.look_for_old_news();
             self.sleep(expected);
         }
@@ -189,7 +207,7 @@ impl Keeper {
                     .flatten()
                     .find(|&id| registry.is_dead(id) && !registry.is_gone(id));
                 if let Some(id) = dying.filter(|_| self.dying.len() < self.dying.capacity()) {
-                    self.dying.push((id, clock::now()));
+                    self.dying.push(Dying::new(id));
                 }
             }
         }
@@ -229,17 +247,28 @@ impl Keeper {
 
     fn follow_the_dying(&mut self) {
         let registry = self.world.registry;
-        let before = self.dying.len();
-        self.dying.retain(|&(process, since)| {
-            if clock::now().saturating_sub(since) > VANISHED
+        let now = clock::now();
+        let (mut marked, mut gone) = (false, false);
+        self.dying.retain_mut(|dying| {
+            if now.saturating_sub(dying.since) > VANISHED
                 && !testing::is_broken(Broken::NoVanishedLook)
             {
-                registry.mark_vanished_threads(process);
+                registry.mark_vanished_threads(dying.process);
             }
-            !registry.is_gone(process)
+            let live = registry.live_threads_of(dying.process);
+            marked |= dying.live != usize::MAX && live < dying.live;
+            dying.live = live;
+            let is_gone = registry.is_gone(dying.process);
+            gone |= is_gone;
+            !is_gone
         });
-        if self.dying.len() < before && !testing::is_broken(Broken::NoSecondAlarm) {
+        if testing::is_broken(Broken::NoSecondAlarm) {
+            return;
+        }
+        if gone {
             self.raise(0);
+        } else if marked {
+            self.raise(now + MARKED_LATER);
         }
     }
 
@@ -248,14 +277,15 @@ impl Keeper {
         if clock::now() < at || testing::is_broken(Broken::NoAlarm) {
             return;
         }
+        if number == 0 && at != 0 {
+            // What was marked since it was raised counts, too.
+            self.world.records.raise();
+        }
         let unheard = self.world.records.ring() && !testing::is_broken(Broken::NoRepeat);
         self.ring = unheard.then(|| {
             let pause = RINGS[number.min(RINGS.len() - 1)] * 1000;
             (clock::now() + pause, number + 1)
         });
-        if std::mem::take(&mut self.untold) {
-            self.world.tell_other_keepers();
-        }
     }
 
     fn look_for_old_news(&mut self) {
@@ -275,8 +305,10 @@ impl Keeper {
         if let Some((at, _)) = self.ring {
             pause = pause.min(Duration::from_nanos(at.saturating_sub(clock::now())));
         }
-        if !self.dying.is_empty() {
-            pause = pause.min(DYING_LOOK);
+        if let Some(youngest) = self.dying.iter().map(|dying| dying.since).max() {
+            // One that takes long takes very long: a thread that the kernel cannot end at the moment.
+            let is_slow = clock::now().saturating_sub(youngest) > SLOW_DEATH;
+            pause = pause.min(if is_slow { SLOW_LOOK } else { DYING_LOOK });
         }
         if self.embryos {
             pause = pause.min(EMBRYO_LOOK);
@@ -290,8 +322,11 @@ impl Keeper {
         let mut words = [control; 4];
         let mut count = 1;
         // The kernel wakes one sleeper on the word of a thread, too.
-        let mut threads = self.dying.iter().filter_map(|&(id, _)| registry.live_thread_of(id));
-        if let Some((index, state)) = threads.next() {
+        if let Some(dying) = self.dying.first() {
+            let Some((index, state)) = registry.live_thread_of(dying.process) else {
+                // Marked just now.
+                return;
+            };
             words[count] = (registry.slot(index).robust_word(), state.word());
             count += 1;
         }

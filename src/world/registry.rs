@@ -210,14 +210,21 @@ impl Registry {
         }
         // The dead do not come back: once seen, it is noted, and need not be looked for in all slots again.
         let noted = &self.slot(process.slot()).gone;
-        let gone = noted.load(Ordering::Acquire) == process.generation()
-            || testing::is_broken(Broken::GoneAtKeeper)
-            || self.live_thread_of(process).is_none();
+        // ORDERING(gone): Acquire, pairs with the Release below; the marks of all its threads come before.
+        if noted.load(Ordering::Acquire) == process.generation() {
+            return true;
+        }
+        let gone =
+            testing::is_broken(Broken::GoneAtKeeper) || self.live_thread_of(process).is_none();
         if gone {
-            // ORDERING(gone): Release, pairs with the Acquire above; the marks of all its threads come before.
             noted.fetch_max(process.generation(), Ordering::Release);
         }
         gone
+    }
+
+    /// How many threads of a process are not marked.
+    pub(crate) fn live_threads_of(&self, process: ProcessId) -> usize {
+        self.threads_of(process).count()
     }
 
     /// The slot of a live thread of a process, with its state.
@@ -257,7 +264,7 @@ impl Registry {
         Some(Numbers { pid: self.pid(id.slot(), state)?, tid: state.tid() })
     }
 
-    /// A live process's id, if the slot has one.
+    /// The id of the slot's process, dead or alive, if it has one.
     pub(crate) fn process_at(&self, index: usize) -> Option<ProcessId> {
         Id::in_slot(index, self.state(index))
     }

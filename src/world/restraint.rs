@@ -6,7 +6,8 @@
 //!
 //! The moment counts from the giving back, however long the holder had it. Everybody looks only where somebody sleeps, so it
 //! costs nothing otherwise. It is a hint with an end: nothing hangs on it if the asker dies. Handing over by name would lose
-//! it to an heir who just died.
+//! it to an heir who just died. There is one such word for all who wait: whoever gets its turn ends the restraint, and another
+//! one that waits for long asks again. A `try_` form, and a wait whose time is over, take what is free in any case.
 
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock;
@@ -28,7 +29,7 @@ impl Restraint {
     /// Asked for by a waiter about to sleep, if it has waited for long since it first came here, when `since` was empty.
     pub(crate) fn ask(&self, since: &mut Option<u32>) {
         let now = now();
-        if now.wrapping_sub(*since.get_or_insert(now)) > LONG {
+        if now.wrapping_sub(*since.get_or_insert(now)) > LONG && !self.is_granted() {
             // Relaxed, as all here: a hint that orders nothing.
             self.0.store(ASKED, Ordering::Relaxed);
         }

@@ -174,6 +174,9 @@ impl WordLock {
                 let mine = now & WAITERS | mark | me.to_bits();
                 // ORDERING(lock, owner): as in `try_lock`; the dead owner's stores come before its mark, which `is_dead` loaded.
                 if word.compare_exchange(now, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                    if since.is_some() {
+                        self.restraint.end();
+                    }
                     return Outcome::Adopted(Some(owner));
                 }
                 continue;
