@@ -17,8 +17,8 @@
 //!
 //! # What is the package's and what is not
 //!
-//! Whole files: lock word, news, sleeping and its records, keeper, registry, header, chunks of a queue, `Lock` and `RLock` with
-//! their guards. Functions of them: the event, the semaphore, putting, getting and waiting of the queue, its way from chunk to
+//! Whole files: lock word, brief lock, restraint, news, sleeping and its records, keeper, registry, header, chunks of a queue,
+//! `Lock` and `RLock` with their guards. Functions of them: the event, the semaphore, putting, getting and waiting of the queue, its way from chunk to
 //! chunk, handing out and giving back a block, its hand-over and what tells whether it is in use. Restated here: the
 //! structures that those functions are of, the first lines of `put` and `get`, the free list and the walk of a sweep over the
 //! two or three blocks that there are, the kernel (marks, futex), and short forms of the alarm ([`world::World::alarm`]) and
@@ -35,6 +35,8 @@
 //!   its steps where it locks, sets an event, or gets and puts a message; of the semaphore only asleep. One that is stopped
 //!   with a lock in its hands holds up the others until it is killed, here as there.
 //! - That a store is visible to others in the end is not known to loom: the models of stopped processes say when.
+//! - The brief lock's `waiters` is a hint that may be lost, and its naps end by time: here who gives the lock back wakes all. A
+//!   semaphore's block is there as soon as it is asked for.
 //! - An adopter that dropped WAITERS would not be caught: the alarm wakes the same sleepers, only later.
 //! - With a bound on preemptions loom does not find every execution within that bound; the weakened variants show how far the
 //!   bounds that are used reach.
