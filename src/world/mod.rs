@@ -4,7 +4,7 @@
 //! - `registry`: slots of processes and threads, and what counts as dead;
 //! - `keeper`: the thread that sees deaths and rings;
 //! - `wait`: sleeping so that no death goes unseen;
-//! - `word_lock`: the lock word that everything else is built on; `brief_lock`: one for a few instructions;
+//! - `word_lock`: the lock word that everything else is built on; `brief_lock`: one for short sections;
 //! - `restraint`: how a waiter that is passed over gets its turn;
 //! - `news`: the word that those sleep on who wait for something that another word tells;
 //! - `segments`: mapping the file;
