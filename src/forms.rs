@@ -1,39 +1,63 @@
-//! What the handles of this layer have in common: the forms of calls that wait, travelling, guards of locks.
+//! The four forms of a call that waits, and how a handle travels.
 
 use crate::error::{ErrorKind, Result};
 
-/// A look without waiting that found it taken is `Busy`, not a timeout.
-pub(super) fn busy<T>(result: Result<T>) -> Result<T> {
-    result
-        .map_err(|error| if error.is_timeout() { error.with_kind(ErrorKind::Busy) } else { error })
+/// An attempt without waiting that found nothing is `kind`, not a timeout.
+pub(crate) fn tried<T>(result: Result<T>, kind: ErrorKind) -> Result<T> {
+    result.map_err(|error| if error.is_timeout() { error.with_kind(kind) } else { error })
 }
 
-/// Gives a call that waits its other forms: without waiting, for a time, until a moment.
+/// Makes the four forms of a call that waits: for ever, without waiting, for a time, until a moment.
 ///
-/// `forms!(lock_until -> LockGuard<'_>: lock, try_lock, lock_timeout, lock_deadline; "another thread holds it")`
+/// The body is that of the plain form, with the deadline by name. It reports that the time is over as a timeout; the form that does
+/// not wait reports the kind of error that is named here.
+///
+/// ```ignore
+/// forms! {
+///     /// Waits for the lock and takes it.
+///     pub fn lock, try_lock, lock_timeout, lock_deadline(&self; until) -> LockGuard<'_> { self.lock_until(until) }
+///     try: Busy, is_busy, "another thread holds it"
+/// }
+/// ```
 macro_rules! forms {
     (
-        $until:ident -> $guard:ty:
-        $plain:ident, $try:ident, $timeout:ident, $deadline:ident; $busy:literal
+        $(#[$attribute:meta])*
+        pub fn $plain:ident, $try:ident, $timeout:ident, $deadline:ident $([$($generic:tt)+])?
+        (&$this:ident $(, $argument:ident: $type:ty)*; $until:ident) -> $out:ty $body:block
+        try: $kind:ident, $is_kind:ident, $why:literal
     ) => {
+        $(#[$attribute])*
+        #[inline]
+        pub fn $plain $(<$($generic)+>)? (&$this $(, $argument: $type)*) -> $crate::error::Result<$out> {
+            let $until = $crate::sys::clock::Deadline::NEVER;
+            $body
+        }
+
         #[doc = concat!("As [`", stringify!($plain), "`](Self::", stringify!($plain), "), without waiting.")]
+        ///
+        /// A process that is stopped in the very middle of the same object can hold up the attempt for up to 100 ms.
         ///
         /// # Errors
         ///
-        #[doc = concat!("[`is_busy`](crate::Error::is_busy) if ", $busy, ";")]
+        #[doc = concat!("[`", stringify!($is_kind), "`](crate::Error::", stringify!($is_kind), ") if ", $why, ";")]
         #[doc = concat!("else as [`", stringify!($plain), "`](Self::", stringify!($plain), ").")]
-        pub fn $try(&self) -> $crate::error::Result<$guard> {
-            $crate::sync::forms::busy(self.$until($crate::sys::clock::Deadline::NOW))
+        pub fn $try $(<$($generic)+>)? (&$this $(, $argument: $type)*) -> $crate::error::Result<$out> {
+            let $until = $crate::sys::clock::Deadline::NOW;
+            let result: $crate::error::Result<$out> = $body;
+            $crate::forms::tried(result, $crate::error::ErrorKind::$kind)
         }
 
         #[doc = concat!("As [`", stringify!($plain), "`](Self::", stringify!($plain), "), waiting at most `timeout`.")]
         ///
         /// # Errors
         ///
-        /// [`is_timeout`](crate::Error::is_timeout) if it was not to be had in time;
+        #[doc = concat!("[`is_timeout`](crate::Error::is_timeout) if ", $why, " when the time is over;")]
         #[doc = concat!("else as [`", stringify!($plain), "`](Self::", stringify!($plain), ").")]
-        pub fn $timeout(&self, timeout: ::std::time::Duration) -> $crate::error::Result<$guard> {
-            self.$until($crate::sys::clock::Deadline::after(timeout))
+        pub fn $timeout $(<$($generic)+>)? (
+            &$this $(, $argument: $type)*, timeout: ::std::time::Duration
+        ) -> $crate::error::Result<$out> {
+            let $until = $crate::sys::clock::Deadline::after(timeout);
+            $body
         }
 
         #[doc = concat!("As [`", stringify!($plain), "`](Self::", stringify!($plain), "), waiting at most until `deadline`.")]
@@ -41,8 +65,11 @@ macro_rules! forms {
         /// # Errors
         ///
         #[doc = concat!("As [`", stringify!($timeout), "`](Self::", stringify!($timeout), ").")]
-        pub fn $deadline(&self, deadline: ::std::time::Instant) -> $crate::error::Result<$guard> {
-            self.$until($crate::sys::clock::Deadline::at(deadline))
+        pub fn $deadline $(<$($generic)+>)? (
+            &$this $(, $argument: $type)*, deadline: ::std::time::Instant
+        ) -> $crate::error::Result<$out> {
+            let $until = $crate::sys::clock::Deadline::at(deadline);
+            $body
         }
     };
 }
@@ -55,7 +82,7 @@ macro_rules! travels {
                 &self,
                 serializer: S,
             ) -> $crate::error::Result<S::Ok, S::Error> {
-                $crate::world::handle::serialize(self.reference(), 0, serializer)
+                $crate::handle::serialize(&self.reference, 0, serializer)
             }
         }
 
@@ -63,188 +90,34 @@ macro_rules! travels {
             fn deserialize<D: ::serde::Deserializer<'de>>(
                 deserializer: D,
             ) -> $crate::error::Result<$handle, D::Error> {
-                let kind = $crate::world::handle::Kind::$handle;
-                let (reference, _) = $crate::world::handle::deserialize(deserializer, kind)?;
+                let kind = $crate::world::Kind::$handle;
+                let (reference, _) = $crate::handle::deserialize(deserializer, kind)?;
                 $handle::from_reference(reference).map_err($crate::message::refuse_to_deserialize)
             }
         }
     };
 }
 
-/// A handle to an object that is all in its cell.
-macro_rules! in_cell {
+/// A handle to an object that is all in its 64 bytes, in `object`.
+macro_rules! in_object {
     ($handle:ident) => {
         impl $handle {
-            fn create() -> $crate::error::Result<$handle> {
+            fn make() -> $crate::error::Result<$handle> {
                 let world = $crate::world::world()?;
-                let kind = $crate::world::handle::Kind::$handle;
-                $handle::from_reference($crate::world::handle::CellRef::create(world, kind, 0)?)
+                let kind = $crate::world::Kind::$handle;
+                $handle::from_reference($crate::handle::ObjectRef::create(world, kind, 0)?)
             }
 
             fn from_reference(
-                reference: ::std::sync::Arc<$crate::world::handle::CellRef>,
+                reference: ::std::sync::Arc<$crate::handle::ObjectRef>,
             ) -> $crate::error::Result<$handle> {
-                let cell = reference.cell.view();
-                Ok($handle { reference, cell })
-            }
-
-            fn reference(&self) -> &::std::sync::Arc<$crate::world::handle::CellRef> {
-                &self.reference
+                let object = reference.object.view();
+                Ok($handle { reference, object })
             }
         }
 
-        $crate::sync::forms::travels!($handle);
+        $crate::forms::travels!($handle);
     };
 }
 
-/// The builder and the guards of a lock, which has `new`, `release`, and `ignore_owner_death` in its cell.
-macro_rules! guards {
-    ($lock:ident, $builder:ident, $guard:ident, $owned:ident) => {
-        #[doc = concat!("How a [`", stringify!($lock), "`] is to be made; see [`", stringify!($lock), "::builder`].")]
-        #[derive(Clone, Debug, Default)]
-        #[must_use = "a builder makes nothing until `build` is called"]
-        pub struct $builder {
-            ignore_owner_death: bool,
-        }
-
-        impl $builder {
-            /// Whether a dead holder's lock simply becomes free, without an error and a mark. For locks that guard no data.
-            pub fn ignore_owner_death(mut self, ignore: bool) -> $builder {
-                self.ignore_owner_death = ignore;
-                self
-            }
-
-            /// Makes the lock.
-            ///
-            /// # Errors
-            ///
-            #[doc = concat!("As [`", stringify!($lock), "::new`].")]
-            pub fn build(self) -> Result<$lock> {
-                let lock = $lock::new()?;
-                let ignore = u32::from(self.ignore_owner_death);
-                lock.cell.ignore_owner_death.store(ignore, Ordering::Relaxed);
-                Ok(lock)
-            }
-        }
-
-        #[doc = concat!("A held [`", stringify!($lock), "`]; dropping it releases the lock and wakes a waiter.")]
-        ///
-        /// It belongs to the thread that locked. A guard that is forgotten keeps the lock until its thread ends.
-        #[must_use = "the lock is released as soon as the guard is dropped"]
-        pub struct $guard<'a> {
-            lock: &'a $lock,
-            holding: Holding,
-            not_send: PhantomData<*const ()>,
-        }
-
-        impl<'a> $guard<'a> {
-            #[inline]
-            fn new(lock: &'a $lock, holding: Holding) -> $guard<'a> {
-                $guard { lock, holding, not_send: PhantomData }
-            }
-
-            #[doc = concat!("The holder that died with the lock, in a guard of [`", stringify!($lock), "::recover`]; `None`")]
-            /// also when the system has given its place to another thread since.
-            pub fn dead_owner(&self) -> Option<Owner> {
-                self.holding.dead
-            }
-        }
-
-        impl Drop for $guard<'_> {
-            #[inline]
-            fn drop(&mut self) {
-                self.lock.release(&self.holding);
-            }
-        }
-
-        impl core::fmt::Debug for $guard<'_> {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.debug_struct(stringify!($guard)).field("lock", self.lock).finish()
-            }
-        }
-
-        #[doc = concat!("A held [`", stringify!($lock), "`] with a handle to it, for keeping in a structure; else as")]
-        #[doc = concat!("[`", stringify!($guard), "`].")]
-        #[must_use = "the lock is released as soon as the guard is dropped"]
-        pub struct $owned {
-            lock: $lock,
-            holding: Holding,
-            not_send: PhantomData<*const ()>,
-        }
-
-        impl $owned {
-            fn new(lock: &$lock, holding: Holding) -> $owned {
-                $owned { lock: lock.clone(), holding, not_send: PhantomData }
-            }
-        }
-
-        impl Drop for $owned {
-            fn drop(&mut self) {
-                self.lock.release(&self.holding);
-            }
-        }
-
-        impl core::fmt::Debug for $owned {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.debug_struct(stringify!($owned)).field("lock", &self.lock).finish()
-            }
-        }
-    };
-}
-
-/// What both kinds of locks can be asked, and their `until` forms; they have a `cell` with a word, `acquire` and `policy`.
-macro_rules! lock_methods {
-    ($lock:ident, $builder:ident, $guard:ident, $owned:ident) => {
-        /// For the less common choices.
-        pub fn builder() -> $builder {
-            $builder::default()
-        }
-
-        fn lock_until(&self, until: Deadline) -> Result<$guard<'_>> {
-            let holding = self.acquire(until, self.policy())?;
-            Ok($guard::new(self, holding))
-        }
-
-        fn lock_owned_until(&self, until: Deadline) -> Result<$owned> {
-            let holding = self.acquire(until, self.policy())?;
-            Ok($owned::new(self, holding))
-        }
-
-        fn recover_until(&self, until: Deadline) -> Result<$guard<'_>> {
-            let holding = self.acquire(until, Policy::Recover)?;
-            Ok($guard::new(self, holding))
-        }
-
-        fn policy(&self) -> Policy {
-            if self.cell.ignore_owner_death.load(Ordering::Relaxed) == 1 {
-                Policy::Adopt
-            } else {
-                Policy::Report
-            }
-        }
-
-        /// Whether a live thread holds the lock at this moment.
-        pub fn is_locked(&self) -> bool {
-            self.live_owner().is_some()
-        }
-
-        /// The live thread that holds the lock at this moment.
-        pub fn owner(&self) -> Option<Owner> {
-            Owner::of(self.reference.world, self.live_owner()?)
-        }
-
-        fn live_owner(&self) -> Option<Id> {
-            self.cell.word.owner().filter(|&id| !self.reference.world.registry.is_dead(id))
-        }
-
-        /// Whether the last holder died with the lock and nobody has finished recovering it.
-        fn is_left_by_the_dead(&self) -> bool {
-            let (word, registry) = (&self.cell.word, self.reference.world.registry);
-            // Looked at twice: an owner that let go and then died did not die with it.
-            let is_dead = |id| registry.is_dead(id) && word.owner() == Some(id);
-            word.is_marked() || word.owner().is_some_and(is_dead)
-        }
-    };
-}
-
-pub(super) use {forms, guards, in_cell, lock_methods, travels};
+pub(crate) use {forms, in_object, travels};

@@ -60,8 +60,13 @@ compile_error!("multiproc runs on Linux on 64-bit little-endian machines (x86-64
 
 mod channel;
 mod error;
+mod forms;
+mod handle;
+mod liveness;
+mod memory;
 mod message;
 mod process;
+mod raw;
 mod sync;
 mod sys;
 #[doc(hidden)]
@@ -74,7 +79,7 @@ pub use message::Message;
 pub use process::*;
 pub use std::process::ExitStatus;
 pub use sync::{
-    BoundedSemaphore, Event, Lock, LockBuilder, LockGuard, OwnedLockGuard, OwnedPermit,
+    BoundedSemaphore, Event, Guard, Lock, LockBuilder, LockGuard, Lockable, OwnedGuard, OwnedLockGuard, OwnedPermit,
     OwnedRLockGuard, Owner, Permit, RLock, RLockBuilder, RLockGuard, Semaphore,
 };
 

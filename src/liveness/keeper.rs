@@ -3,46 +3,58 @@
 //! # Protocol
 //!
 //! The keeper sleeps in one `futex_waitv` on the words of the next two live processes (in slot order, round and round) and
-//! on its own control word. The kernel marks the word of a killed process and wakes one sleeper on it. Whoever wakes
+//! on its own control word. The kernel marks the word of a killed process and wakes one sleeper on it. Whoever wakes takes a
+//! *turn*:
 //!
-//! 1. looks at *all* process slots and compares with what it saw last; a generation that moved is a death too, since the
-//!    slot may have been taken again in between;
-//! 2. if there was one, raises its process's alarm epoch and rings ([`crate::world::wait`]): at once if the words of all threads
-//!    of the dead process are marked, else 50 us later, as they mostly are by then; again 50, 150 and 450 us after that and at
-//!    pauses that double from 5 to 40 ms, until every sleeper has acknowledged;
-//! 3. bumps the control words of all other keepers, which then look as well, and mostly find all marked (told before the ring,
-//!    they only get in its way: half of the deaths were known after 130 us then, and after 70 us so, with two processors);
-//! 4. follows the dead process, asleep on the word of one of its threads, and raises the alarm again when the last one is
-//!    marked, and 1 ms after any other: a sleeper that looked before the mark saw a live owner. Threads not marked after 1 ms
+//! 1. It checks *all* process slots against what it saw last. A slot that was taken again in between counts its deaths, so none is
+//!    overlooked. A process that left in order is no death: the keeper tells the two that watched it, so that they watch the
+//!    next ones, and nobody else.
+//! 2. If there was a death, it raises its process's alarm epoch and rings ([`crate::liveness::sleepers`]): at once if the words
+//!    of all threads of the dead process are marked, else 50 us later, as they mostly are by then; again 50, 150 and 450 us after
+//!    that and at pauses that double from 5 to 40 ms, until every sleeper has acknowledged.
+//! 3. It bumps the control words of all other keepers, which then take a turn as well. Told before the ring, they would only get in
+//!    its way.
+//! 4. It follows the dead process, asleep on the word of one of its threads, and raises the alarm again when the last one is
+//!    marked, and 1 ms after any other: a sleeper that checked before the mark saw a live owner. Threads not marked after 1 ms
 //!    are looked up in the system.
 //!
 //! # Why no death is missed
 //!
-//! Every live process is in the watch of its two live predecessors, or one of these has been told to look (a process that
-//! joins bumps all control words after its slot is visible). If the keeper that the kernel woke is killed before step 3, its
-//! own death wakes *its* predecessors, which look at all slots. So as long as one keeper lives, it is woken. (If it is stopped
-//! just then, the others look by themselves within a second, and who waits for a lock or a permit within 50 ms.)
+//! Every live process is in the watch of its two live predecessors, or one of these has been told to look: a process that
+//! joins tells both after its slot is visible. If the keeper that the kernel woke is killed before step 3, its own death wakes
+//! *its* predecessors, which check all slots. So as long as one keeper lives, it is woken. If it is stopped just then, the
+//! others look by themselves within a second, and who waits for a lock or a permit within 50 ms.
 //!
 //! Every second it also looks for news that came without a wake (a stopped sender). Otherwise an idle keeper sleeps.
 //!
-//! Where the kernel lacks `futex_waitv` it looks every 50 ms; where it lacks robust lists it asks after each process by
-//! descriptor and marks the words itself.
+//! A child that has not started (an *embryo*) is its parent's keeper's business. If the parent is dead, every keeper that took
+//! a turn because of it follows the embryo.
 //!
-//! The thread blocks all signals, and allocates nothing and locks nothing after its start. It asks the scheduler for the
-//! shortest turns: it is often woken on the very processor on which the dead one's memory is torn down, and would have to
-//! wait there for the end of the teardown's turn. (50 kills of a process with 1 GiB, two processors: 20 were told of after
-//! 3.6 to 6.2 ms, and 7 with short turns; the others after 0.1 to 0.3 ms.) A process under a system call filter does without:
-//! filters that end whoever asks are common.
+//! Where the kernel lacks `futex_waitv` the keeper looks every 50 ms. Where the kernel lacks robust lists the keeper asks after
+//! each process by descriptor and marks the words itself.
+//!
+//! # The thread
+//!
+//! It blocks all signals, and allocates nothing and locks nothing after its start. It asks the scheduler for the shortest
+//! turns: it is often woken on the very processor on which the dead one's memory is torn down, and would have to wait there
+//! for the end of the teardown's turn. A process under a system call filter does without: filters that end whoever asks are
+//! common.
+//!
+//! # Measured
+//!
+//! 50 kills of a process with 1 GiB, two processors: 20 were told of after 3.6 to 6.2 ms, and with short turns 7; the others
+//! after 0.1 to 0.3 ms. Half of the deaths were known after 130 us when other keepers were told before the ring, and after 70 us
+//! when they were told after it.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::liveness::registry::Registry;
+use crate::liveness::slot::{PROCESSES, ProcessId, State};
+use crate::liveness::view::Liveness;
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::robust::List;
 use crate::sys::{futex, thread};
 use crate::testing::{self, Broken};
-use crate::world::World;
-use crate::world::header::PROCESSES;
-use crate::world::registry::{ProcessId, State};
 use std::time::Duration;
 
 /// When to ring again after each ring, in microseconds. The last pause stays: it is for a sleeper that looks for long.
@@ -53,29 +65,38 @@ const MARKED_SOON: u64 = 50_000;
 const MARKED_LATER: u64 = 1_000_000;
 /// How long a dead process's threads may stay unmarked before the system is asked.
 const VANISHED: u64 = 1_000_000;
-/// How often to look after a process that is dying, or a child that has not started.
-const DYING_LOOK: Duration = Duration::from_micros(100);
+/// How often to check a process that is dying, or a child that has not started.
+const DYING_POLL: Duration = Duration::from_micros(100);
 const SLOW_DEATH: u64 = 20_000_000;
-const SLOW_LOOK: Duration = Duration::from_millis(5);
-const EMBRYO_LOOK: Duration = Duration::from_millis(20);
+const SLOW_POLL: Duration = Duration::from_millis(5);
+const EMBRYO_POLL: Duration = Duration::from_millis(20);
 /// How often to look where the kernel does not tell.
 const POLL: Duration = Duration::from_millis(50);
 /// How often to look for news that came without a wake.
-const NEWS_LOOK: Duration = Duration::from_secs(1);
+const NEWS_POLL: Duration = Duration::from_secs(1);
+/// How long after a death what it left is swept up, in nanoseconds.
+const CLEAN_UP: u64 = 200_000_000;
 const STACK: usize = 64 * 1024;
 
 /// Starts the keeper, which takes `reserved` or a new slot; returns when the process is registered.
-pub(crate) fn start(world: &'static World, reserved: Option<ProcessId>) -> Result<ProcessId> {
+///
+/// `after_death` is called from time to time when processes have died and all their threads with them; it must not block.
+pub(crate) fn start(
+    liveness: &'static Liveness,
+    reserved: Option<ProcessId>,
+    after_death: fn(),
+) -> Result<ProcessId> {
     let (tell, told) = std::sync::mpsc::sync_channel(1);
     // All memory is taken here: the thread allocates nothing, which also spares it an arena of the allocator.
     let seen = Vec::with_capacity(PROCESSES);
     let dying = Vec::with_capacity(PROCESSES);
     let body = move || {
         thread::take_short_turns();
-        let list = if world.is_robust() { List::of_this_thread() } else { None };
-        match world.take_process(list.as_ref(), reserved) {
+        let list = if liveness.is_robust() { List::of_this_thread() } else { None };
+        match liveness.take_process(list.as_ref(), reserved) {
             Ok(process) => {
-                let mut keeper = Keeper::new(world, process, seen, dying);
+                let mut keeper = Keeper::new(liveness, process, seen, dying);
+                keeper.after_death = Some(after_death);
                 let _ = tell.send(Ok(process));
                 drop(tell);
                 keeper.run();
@@ -103,11 +124,11 @@ pub(crate) fn start(world: &'static World, reserved: Option<ProcessId>) -> Resul
 }
 
 /// A dead process of which not every thread is marked.
-struct Dying {
+pub(crate) struct Dying {
     process: ProcessId,
     /// When it was seen first.
     since: u64,
-    /// How many of its threads were not marked at the last look.
+    /// How many of its threads were not marked when it was last checked.
     live: usize,
 }
 
@@ -117,120 +138,171 @@ impl Dying {
     }
 }
 
-struct Keeper {
-    world: &'static World,
+/// What a process slot held when the keeper last checked it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Seen {
+    state: State,
+    deaths: u32,
+}
+
+impl Seen {
+    fn of(registry: &Registry, index: usize) -> Seen {
+        // The state first: whoever takes the slot counts a death before it changes the state.
+        let state = registry.state(index);
+        Seen { state, deaths: registry.deaths(index) }
+    }
+
+    /// Whether there was a death since `before`; `has_left` says whether a dead owner left in order.
+    fn shows_death(self, before: Seen, has_left: bool) -> bool {
+        let known = before.state.is_dead() && before.state.generation() == self.state.generation();
+        self.deaths != before.deaths || (self.state.is_dead() && !has_left && !known)
+    }
+}
+
+pub(crate) struct Keeper {
+    liveness: &'static Liveness,
     process: ProcessId,
-    /// What each process slot held at the last look.
-    seen: Vec<State>,
+    seen: Vec<Seen>,
     dying: Vec<Dying>,
     /// The next ring: when, and its number.
     ring: Option<(u64, usize)>,
-    next_news_look: u64,
+    next_news_poll: u64,
     /// A death was seen, and not told to the other keepers.
     untold: bool,
+    /// There are children that have not started, and this keeper follows them.
     embryos: bool,
-    /// The count of general alarms at the last look.
+    /// The count of general alarms at the last turn.
     alarms: u32,
+    /// What to call some time after a death, and when; 0: no death.
+    after_death: Option<fn()>,
+    after_death_at: u64,
 }
 
 impl Keeper {
-    fn new(
-        world: &'static World,
+    /// A keeper for `process`, which the calling thread has just taken. The lists are empty and have room for all processes.
+    pub(crate) fn new(
+        liveness: &'static Liveness,
         process: ProcessId,
-        mut seen: Vec<State>,
+        mut seen: Vec<Seen>,
         mut dying: Vec<Dying>,
     ) -> Keeper {
-        let registry = world.registry;
-        seen.extend((0..PROCESSES).map(|index| registry.state(index)));
+        let registry = liveness.registry;
+        seen.extend((0..seen.capacity().min(PROCESSES)).map(|index| Seen::of(&registry, index)));
         // Others have told of these deaths, but not yet that the last thread is dead.
-        let dead = (0..PROCESSES).filter(|&index| seen[index].is_marked());
-        let dead = dead.filter_map(|index| ProcessId::in_slot(index, seen[index]));
+        let dead = seen.iter().map(|seen| seen.state).enumerate().filter(|(_, it)| it.is_dead());
+        let dead = dead.filter_map(|(index, state)| ProcessId::in_slot(index, state));
         dying.extend(dead.filter(|&id| !registry.is_gone(id)).map(Dying::new));
         Keeper {
-            world,
+            liveness,
             process,
             seen,
             dying,
             ring: None,
-            next_news_look: 0,
+            next_news_poll: 0,
             untold: false,
             embryos: false,
-            alarms: world.alarms(),
+            alarms: liveness.alarms(),
+            after_death: None,
+            after_death_at: 0,
         }
     }
 
     fn run(&mut self) -> ! {
         loop {
-            let control = &self.world.registry.slot(self.process.slot()).control;
-            // Before the look: a bump that comes during it ends the sleep at once.
-            let expected = control.load(Ordering::SeqCst);
-            let alarms = self.world.alarms();
-            if self.look() {
-                self.raise(if self.dying.is_empty() { 0 } else { clock::now() + MARKED_SOON });
-                self.untold = true;
-            } else if alarms != self.alarms {
-                self.raise(0);
-            }
-            self.alarms = alarms;
-            self.follow_the_dying();
-            self.ring_if_due();
-            self.look_for_old_news();
-            self.sleep(expected);
+            let control = self.turn();
+            self.sleep(control);
         }
     }
 
-    /// Looks at all process slots; whether one died since the last look.
-    fn look(&mut self) -> bool {
-        let registry = self.world.registry;
+    /// One turn: checks all slots, rings, follows the dying. Gives the value of the control word with which to sleep.
+    pub(crate) fn turn(&mut self) -> u32 {
+        let control = &self.liveness.registry.slot(self.process.slot()).control;
+        // Before the checks: a bump that comes during them ends the sleep at once.
+        let expected = control.load(Ordering::SeqCst);
+        let alarms = self.liveness.alarms();
+        if self.check_slots() {
+            self.raise(if self.dying.is_empty() { 0 } else { clock::now() + MARKED_SOON });
+            self.untold = true;
+        } else if alarms != self.alarms {
+            self.raise(0);
+        }
+        self.alarms = alarms;
+        self.follow_the_dying();
+        self.ring_if_due();
+        self.poll_for_news();
+        self.clean_up_if_due();
+        expected
+    }
+
+    /// Checks all process slots; whether a process died since the last turn.
+    fn check_slots(&mut self) -> bool {
+        let registry = self.liveness.registry;
         let mut death = false;
         self.embryos = false;
         for index in 0..registry.processes() {
-            let state = registry.state(index);
-            let before = self.seen[index];
-            if state.is_embryo() {
-                self.embryos = true;
-                self.look_at_embryo(index, state);
-            } else if !self.world.is_robust() && state.is_alive() && index != self.process.slot() {
-                self.ask_after(index, state);
+            let now = Seen::of(&registry, index);
+            if now.state.is_embryo() {
+                self.follow_embryo(index, now.state);
+            } else if !self.liveness.is_robust()
+                && now.state.is_alive()
+                && index != self.process.slot()
+            {
+                self.ask_after(index, now.state);
             }
-            if state == before {
-                continue;
-            }
-            self.seen[index] = state;
-            if testing::is_broken(Broken::NoReuseCheck) && state.is_alive() {
-                continue;
-            }
-            if is_death(before, state) {
-                death = true;
-                let ids = [before, state].map(|state| ProcessId::in_slot(index, state));
-                let dying = ids
-                    .into_iter()
-                    .flatten()
-                    .find(|&id| registry.is_dead(id) && !registry.is_gone(id));
-                if let Some(id) = dying.filter(|_| self.dying.len() < self.dying.capacity()) {
-                    self.dying.push(Dying::new(id));
-                }
-            }
+            death |= now != self.seen[index] && self.notice(index, now);
         }
         death
     }
 
-    /// A child that has not started is dead when its process has ended, or its parent died before it knew its number.
-    fn look_at_embryo(&self, index: usize, state: State) {
-        let registry = self.world.registry;
+    /// Notes what a slot holds now, which is something new; whether it tells of a death.
+    fn notice(&mut self, index: usize, now: Seen) -> bool {
+        let registry = self.liveness.registry;
+        let before = std::mem::replace(&mut self.seen[index], now);
+        if testing::is_broken(Broken::NoReuseCheck) && now.state.is_alive() {
+            return false;
+        }
+        let has_left = registry.has_left(index, now.state);
+        if !now.shows_death(before, has_left) {
+            if now.state.is_dead() && self.liveness.watches(self.process, index) {
+                // The kernel woke one of its two watchers.
+                self.liveness.tell_watchers(index);
+            }
+            return false;
+        }
+        let ids = [before, now].map(|seen| ProcessId::in_slot(index, seen.state));
+        let dying = ids
+            .into_iter()
+            .flatten()
+            .find(|&id| registry.is_dead(id) && !registry.is_gone(id));
+        if let Some(id) = dying.filter(|_| self.dying.len() < self.dying.capacity()) {
+            self.dying.push(Dying::new(id));
+        }
+        true
+    }
+
+    /// A child that has not started is dead when its process has ended, or its parent died before it knew its number. As long
+    /// as the parent lives, the child is the business of the parent's keeper.
+    fn follow_embryo(&mut self, index: usize, state: State) {
+        let registry = self.liveness.registry;
+        let parent = state.parent();
+        let is_orphan = parent.is_none_or(|parent| registry.is_gone(parent));
+        if !is_orphan && parent != Some(self.process) {
+            return;
+        }
+        self.embryos = true;
         let over = match registry.pid(index, state) {
             Some(pid) => thread::process_is_over(pid),
-            None => state.parent().is_none_or(|parent| registry.is_gone(parent)),
+            None => is_orphan,
         };
         if over && registry.mark(index, state) {
-            // The next look sees it; make that soon.
+            // The next turn sees it; make that soon.
             registry.slot(self.process.slot()).control.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     /// Without robust lists: marks a process that has ended.
     fn ask_after(&self, index: usize, state: State) {
-        let registry = self.world.registry;
+        let registry = self.liveness.registry;
         if let (Some(pid), Some(process)) =
             (registry.pid(index, state), ProcessId::in_slot(index, state))
             && thread::process_is_over(pid)
@@ -242,12 +314,12 @@ impl Keeper {
 
     /// Raises the alarm, and rings from the moment `at` on.
     fn raise(&mut self, at: u64) {
-        self.world.records.raise();
+        self.liveness.sleepers.raise();
         self.ring = Some((self.ring.map_or(at, |(before, _)| before.min(at)), 0));
     }
 
     fn follow_the_dying(&mut self) {
-        let registry = self.world.registry;
+        let registry = self.liveness.registry;
         let now = clock::now();
         let (mut marked, mut gone) = (false, false);
         self.dying.retain_mut(|dying| {
@@ -267,6 +339,9 @@ impl Keeper {
             return;
         }
         if gone {
+            if self.after_death_at == 0 {
+                self.after_death_at = now + CLEAN_UP;
+            }
             self.raise(0);
         } else if marked {
             self.raise(now + MARKED_LATER);
@@ -280,46 +355,44 @@ impl Keeper {
         }
         if number == 0 && at != 0 {
             // What was marked since it was raised counts, too.
-            self.world.records.raise();
+            self.liveness.sleepers.raise();
         }
-        let unheard = self.world.records.ring() && !testing::is_broken(Broken::NoRepeat);
+        let unheard = self.liveness.sleepers.ring() && !testing::is_broken(Broken::NoRepeat);
         self.ring = unheard.then(|| {
             let pause = RINGS[number.min(RINGS.len() - 1)] * 1000;
             (clock::now() + pause, number + 1)
         });
         if std::mem::take(&mut self.untold) {
-            self.world.tell_other_keepers();
+            self.liveness.tell_other_keepers();
         }
     }
 
-    fn look_for_old_news(&mut self) {
+    fn poll_for_news(&mut self) {
         let now = clock::now();
-        if now >= self.next_news_look {
-            self.next_news_look = now + NEWS_LOOK.as_nanos() as u64;
+        if now >= self.next_news_poll {
+            self.next_news_poll = now + NEWS_POLL.as_nanos() as u64;
             if testing::is_broken(Broken::NoNewsLook) {
                 return;
             }
-            self.world.records.ring_for_old_news();
+            self.liveness.sleepers.ring_for_old_news();
+        }
+    }
+
+    /// Some time after a death, what the dead left is swept up.
+    fn clean_up_if_due(&mut self) {
+        if self.after_death_at != 0 && clock::now() >= self.after_death_at {
+            self.after_death_at = 0;
+            if let Some(after_death) = self.after_death {
+                after_death();
+            }
         }
     }
 
     fn sleep(&self, control: u32) {
-        let registry = self.world.registry;
-        let mut pause = NEWS_LOOK;
-        if let Some((at, _)) = self.ring {
-            pause = pause.min(Duration::from_nanos(at.saturating_sub(clock::now())));
-        }
-        if let Some(youngest) = self.dying.iter().map(|dying| dying.since).max() {
-            // One that takes long takes very long: a thread that the kernel cannot end at the moment.
-            let is_slow = clock::now().saturating_sub(youngest) > SLOW_DEATH;
-            pause = pause.min(if is_slow { SLOW_LOOK } else { DYING_LOOK });
-        }
-        if self.embryos {
-            pause = pause.min(EMBRYO_LOOK);
-        }
-        let until = Deadline::after(pause.max(Duration::from_nanos(1)));
+        let registry = self.liveness.registry;
+        let until = Deadline::after(self.pause().max(Duration::from_nanos(1)));
         let control = (&registry.slot(self.process.slot()).control, control);
-        if !self.world.is_told() {
+        if !self.liveness.is_told() {
             futex::wait(control.0, control.1, until.earlier(Deadline::after(POLL)));
             return;
         }
@@ -338,7 +411,7 @@ impl Keeper {
         let processes = registry.processes();
         for step in 1..processes {
             let index = (self.process.slot() + step) % processes;
-            let state = self.seen[index];
+            let state = self.seen[index].state;
             if state.is_alive() && !state.is_embryo() {
                 words[count] = (registry.slot(index).robust_word(), state.word());
                 count += 1;
@@ -349,14 +422,24 @@ impl Keeper {
         }
         futex::wait_any(&words[..count], until);
     }
-}
 
-/// Whether a slot that held `before` and holds `now` had a death in between.
-fn is_death(before: State, now: State) -> bool {
-    let steps = now.generation().wrapping_sub(before.generation());
-    (before.is_alive() && (steps != 0 || !now.is_alive()))
-        || (steps != 0 && !now.is_alive())
-        || steps > 1
+    /// How long to sleep if nobody wakes this keeper.
+    fn pause(&self) -> Duration {
+        let mut pause = NEWS_POLL;
+        if let Some((at, _)) = self.ring {
+            pause = pause.min(Duration::from_nanos(at.saturating_sub(clock::now())));
+        }
+        if let Some(youngest) = self.dying.iter().map(|dying| dying.since).max() {
+            // One that takes long takes very long: a thread that the kernel cannot end at the moment.
+            let is_slow = clock::now().saturating_sub(youngest) > SLOW_DEATH;
+            pause = pause.min(if is_slow { SLOW_POLL } else { DYING_POLL });
+        }
+        if self.after_death_at != 0 {
+            let left = self.after_death_at.saturating_sub(clock::now());
+            pause = pause.min(Duration::from_nanos(left));
+        }
+        if self.embryos { pause.min(EMBRYO_POLL) } else { pause }
+    }
 }
 
 #[cfg(test)]
@@ -365,15 +448,27 @@ mod tests {
 
     #[test]
     fn a_death_is_seen_through_reuse() {
-        let alive = |generation: u64| State::from_bits(generation << 32 | 0x8000_0007);
-        let dead = |generation: u64| State::from_bits(generation << 32 | 0xc000_0007);
-        let free = State::from_bits(0);
-        assert!(is_death(alive(1), dead(1)));
-        assert!(is_death(alive(1), alive(2)), "taken again before the look");
-        assert!(is_death(dead(1), dead(2)), "lived and died between two looks");
-        assert!(is_death(dead(1), alive(3)), "one lived and died, the next lives");
-        assert!(!is_death(dead(1), alive(2)));
-        assert!(!is_death(free, alive(1)));
-        assert!(is_death(free, dead(1)));
+        let seen = |state: u64, deaths| Seen { state: State::from_bits(state), deaths };
+        let alive = |generation: u64, deaths| seen(generation << 32 | 0x8000_0007, deaths);
+        let dead = |generation: u64, deaths| seen(generation << 32 | 0xc000_0007, deaths);
+        let free = seen(0, 0);
+        let shows = |before, now: Seen| now.shows_death(before, false);
+        assert!(shows(alive(1, 0), dead(1, 0)));
+        assert!(shows(alive(1, 0), alive(2, 1)), "taken again before the turn");
+        assert!(shows(dead(1, 0), dead(2, 1)), "lived and died between two turns");
+        assert!(shows(dead(1, 0), alive(3, 2)), "one lived and died, the next lives");
+        assert!(!shows(dead(1, 1), alive(2, 1)));
+        assert!(!shows(dead(1, 0), dead(1, 0)));
+        assert!(!shows(free, alive(1, 0)));
+        assert!(shows(free, dead(1, 0)));
+    }
+
+    #[test]
+    fn an_end_in_order_is_no_death() {
+        let seen = |state: u64, deaths| Seen { state: State::from_bits(state), deaths };
+        let (alive, dead) = (seen(1 << 32 | 0x8000_0007, 3), seen(1 << 32 | 0xc000_0007, 3));
+        assert!(!dead.shows_death(alive, true));
+        assert!(!seen(2 << 32 | 0x8000_0008, 3).shows_death(alive, false), "taken again after it");
+        assert!(seen(2 << 32 | 0xc000_0008, 4).shows_death(alive, true), "a death between two ends in order");
     }
 }

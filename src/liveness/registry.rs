@@ -1,162 +1,45 @@
-//! Who is alive: one slot for every process and every thread that uses the world.
+//! Who is alive: taking slots, and what counts as dead.
 //!
-//! # Layout
+//! [`crate::liveness::slot`] has the layout of a slot. Taking one is one CAS that raises the generation and stores the thread id
+//! together. So an id is dead for good once the generation moved or the word is marked, and no id is ever given twice. A
+//! slot whose generation is used up is retired, after 262,142 lives.
 //!
-//! A slot's `state` is one 64-bit word, always changed as a whole by this crate: the robust word in the low half, the
-//! generation in the high half. The kernel changes the low half alone, when the owning thread dies.
+//! # Which slot is taken
 //!
-//! | low half | meaning | who writes it |
-//! |---|---|---|
-//! | 0 | never taken | |
-//! | `EMBRYO`, the parent | reserved for a child that has not started | the parent, from free or dead |
-//! | thread id, `WAITERS` | alive | the owner, from free, dead or `EMBRYO` |
-//! | `OWNER_DIED` and anything | dead, free to take | the kernel; a keeper that has proof |
-//!
-//! An [`Id`] is slot and generation. Taking a slot is one CAS that raises the generation and stores the thread id
-//! together; so an id is dead for good once the generation moved or the word is marked, and no id is ever given twice
-//! (a slot whose generation is used up is retired: 262,142 lives a slot).
-//!
-//! What else stands in a slot is written after it was taken, and carries the generation for which it was written: whoever
-//! reads it in between does not take it for the new owner's.
+//! A process takes the lowest free slot among those with the fewest lives, counted in thousands: slots age evenly, and few are
+//! ever in use, so that whoever looks at all of them looks at few. Threads take slots in turn, so that the numbers of a dead
+//! owner can be read for long.
 //!
 //! # If the taker dies
 //!
 //! 1. after the kernel's `pending` field names the slot, before the CAS: nothing happened;
 //! 2. after the CAS, before the node is linked: the kernel handles `pending` like a linked node and marks the word;
-//! 3. after linking: marked at the thread's death, whatever happens.
+//! 3. after linking: the kernel marks the word at the thread's death, whatever happens.
 //!
 //! # When something counts as over
 //!
 //! What a thread has in hand is released by its own word ([`Registry::is_dead`]). What a process has is released only when
 //! its keeper's word and the words of all its threads are marked ([`Registry::is_gone`]): threads of a killed process die
 //! one by one, and one inside a system call was seen to write shared memory 8.7 ms after the first was marked.
+//!
+//! # Leaving in order
+//!
+//! A process that has given everything back says so in `left` before it ends ([`Registry::leave`]). Its end is no death: no
+//! keeper tells others of it. A process that uses something shared after that takes the word back first. Whoever takes the slot
+//! of a life that ended in another way counts that in `deaths` before it takes the slot; a keeper that did not see the dead
+//! state itself sees the count move.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::atomic::Ordering;
-use crate::sys::robust::{List, OWNER_DIED, TID_MASK, WAITERS};
+use crate::liveness::slot::{
+    Id, LAST_GENERATION, PROCESSES, ProcessId, RegistryTable, SLOTS, Slot, State, stamped,
+};
+use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::robust::{List, WAITERS};
 use crate::sys::thread;
 use crate::testing::{self, Broken};
-use crate::world::header::{Header, PROCESSES, SLOTS, Slot};
 
-/// Set, with the parent in the bits below, in the word of a child that has not started; above any `pid_max`.
-const EMBRYO: u32 = 1 << 29;
-const SLOT_BITS: u32 = 12;
-const GENERATION_BITS: u32 = 18;
-const LAST_GENERATION: u32 = (1 << GENERATION_BITS) - 1;
-
-const PROCESS_BITS: u32 = PROCESSES.ilog2();
-
-const _: () = assert!(1 << SLOT_BITS == SLOTS && PROCESS_BITS + GENERATION_BITS < 29);
-
-/// A slot in one of its lives; never 0, fits in 30 bits, never given twice.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Id(u32);
-
-/// The [`Id`] of a process.
-pub(crate) type ProcessId = Id;
-
-impl Id {
-    /// An id that no process or thread ever has: the last slot in a life that is never given.
-    pub(crate) const NOBODY: Id = Id((1 << (SLOT_BITS + GENERATION_BITS)) - 1);
-
-    fn new(slot: usize, generation: u32) -> Id {
-        Id(generation << SLOT_BITS | slot as u32)
-    }
-
-    /// The owner that a slot with this state has or had.
-    pub(crate) fn in_slot(slot: usize, state: State) -> Option<Id> {
-        (!state.is_free()).then(|| Id::new(slot, state.generation()))
-    }
-
-    /// Reads an id from shared memory; any 30 bits with a generation are one.
-    pub(crate) fn from_bits(bits: u32) -> Option<Id> {
-        let generation = bits >> SLOT_BITS;
-        (generation != 0 && generation <= LAST_GENERATION).then_some(Id(bits))
-    }
-
-    /// An id from memory that only this process writes: 0 is none.
-    #[inline]
-    pub(crate) fn from_private(bits: u32) -> Option<Id> {
-        (bits != 0).then_some(Id(bits))
-    }
-
-    #[inline]
-    pub(crate) fn to_bits(self) -> u32 {
-        self.0
-    }
-
-    pub(crate) fn slot(self) -> usize {
-        self.0 as usize % SLOTS
-    }
-
-    pub(crate) fn generation(self) -> u32 {
-        self.0 >> SLOT_BITS
-    }
-}
-
-impl core::fmt::Debug for Id {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}.{}", self.slot(), self.generation())
-    }
-}
-
-/// A slot's state as read at one moment.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct State(u64);
-
-impl State {
-    fn new(generation: u32, word: u32) -> State {
-        State(u64::from(generation) << 32 | u64::from(word))
-    }
-
-    #[cfg(test)]
-    pub(crate) fn from_bits(bits: u64) -> State {
-        State(bits)
-    }
-
-    /// The robust word.
-    pub(crate) fn word(self) -> u32 {
-        self.0 as u32
-    }
-
-    pub(crate) fn generation(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    pub(crate) fn is_free(self) -> bool {
-        self.word() == 0
-    }
-
-    pub(crate) fn is_marked(self) -> bool {
-        self.word() & OWNER_DIED != 0
-    }
-
-    pub(crate) fn is_embryo(self) -> bool {
-        self.word() & (EMBRYO | OWNER_DIED | WAITERS) == EMBRYO
-    }
-
-    /// The state of a slot reserved by `parent`.
-    fn embryo_word(parent: ProcessId) -> u32 {
-        EMBRYO | parent.generation() << PROCESS_BITS | (parent.slot() % PROCESSES) as u32
-    }
-
-    /// The parent of a child that has not started.
-    pub(crate) fn parent(self) -> Option<ProcessId> {
-        let word = self.word() & (EMBRYO - 1);
-        let generation = word >> PROCESS_BITS;
-        (self.is_embryo() && generation != 0)
-            .then(|| Id::new(word as usize % PROCESSES, generation))
-    }
-
-    /// Taken and not marked.
-    pub(crate) fn is_alive(self) -> bool {
-        !self.is_free() && !self.is_marked()
-    }
-
-    fn tid(self) -> u32 {
-        self.word() & TID_MASK
-    }
-}
+/// Slots whose numbers of lives differ by less than this count as equally old.
+const AGE: u32 = 1 << 12;
 
 /// A live or dead owner of a slot in the system's numbering.
 #[derive(Clone, Copy, Debug)]
@@ -168,28 +51,33 @@ pub(crate) struct Numbers {
 /// The slots of one world.
 #[derive(Clone, Copy)]
 pub(crate) struct Registry {
-    header: &'static Header,
+    table: &'static RegistryTable,
 }
 
 impl Registry {
-    pub(crate) fn new(header: &'static Header) -> Registry {
-        Registry { header }
+    pub(crate) fn new(table: &'static RegistryTable) -> Registry {
+        Registry { table }
     }
 
     pub(crate) fn slot(&self, index: usize) -> &'static Slot {
-        &self.header.slots[index % SLOTS]
+        &self.table.slots[index % SLOTS]
+    }
+
+    /// Raised to make every keeper ring.
+    pub(crate) fn alarms(&self) -> &'static AtomicU32 {
+        &self.table.alarms
     }
 
     pub(crate) fn state(&self, index: usize) -> State {
-        // ORDERING(mark): SeqCst, so that a sleeper that published its address sees a mark that a keeper acted on, or
+        // ORDERING(death): SeqCst, so that a sleeper that published its address sees a mark that a keeper acted on, or
         // the keeper sees the address. Acquire alone would do for what the dead owner wrote: the kernel's mark is a full
         // barrier after it.
-        State(self.slot(index).state.load(Ordering::SeqCst))
+        State::from_bits(self.slot(index).state.load(Ordering::SeqCst))
     }
 
     /// How many process slots were ever taken.
     pub(crate) fn processes(&self) -> usize {
-        (self.header.processes.load(Ordering::SeqCst) as usize).min(PROCESSES)
+        (self.table.processes.load(Ordering::SeqCst) as usize).min(PROCESSES)
     }
 
     /// Whether the thread (or the keeper of the process) is dead.
@@ -235,7 +123,7 @@ impl Registry {
     /// The slots of the live threads of a process, with their states.
     fn threads_of(&self, process: ProcessId) -> impl Iterator<Item = (usize, State)> {
         let registry = *self;
-        let used = (self.header.threads.load(Ordering::SeqCst) as usize).min(SLOTS - PROCESSES);
+        let used = (self.table.threads.load(Ordering::SeqCst) as usize).min(SLOTS - PROCESSES);
         (PROCESSES..PROCESSES + used).map(move |index| (index, registry.state(index))).filter(
             move |&(index, state)| {
                 let written = registry.slot(index).process.load(Ordering::SeqCst);
@@ -271,23 +159,32 @@ impl Registry {
 
     /// Takes a process slot for the calling thread, its keeper.
     pub(crate) fn take_process(&self, list: Option<&List>, pid: u32) -> Result<ProcessId> {
-        for index in 0..PROCESSES {
-            if let Some(id) = self.take(index, list, thread::id() | WAITERS) {
-                self.set_pid(id, pid);
-                self.raise_processes(index);
-                return Ok(id);
-            }
-        }
-        Err(full("processes", PROCESSES))
+        let id = self.take_youngest(list, thread::id() | WAITERS)?;
+        self.set_pid(id, pid);
+        Ok(id)
     }
 
     /// Reserves a process slot for a child.
     pub(crate) fn reserve_process(&self, parent: ProcessId) -> Result<ProcessId> {
-        for index in 0..PROCESSES {
-            if let Some(id) = self.take(index, None, State::embryo_word(parent)) {
-                self.raise_processes(index);
-                return Ok(id);
+        self.take_youngest(None, State::embryo_word(parent))
+    }
+
+    /// Takes the lowest of the process slots with the fewest lives.
+    fn take_youngest(&self, list: Option<&List>, word: u32) -> Result<ProcessId> {
+        let mut age = 0;
+        while age <= LAST_GENERATION / AGE {
+            let mut next = u32::MAX;
+            for index in 0..PROCESSES {
+                let state = self.state(index);
+                let its_age = state.generation() / AGE;
+                if state.is_alive() || its_age > age {
+                    next = if state.is_alive() { next } else { next.min(its_age) };
+                } else if let Some(id) = self.take(index, list, word) {
+                    self.table.processes.fetch_max(index as u32 + 1, Ordering::SeqCst);
+                    return Ok(id);
+                }
             }
+            age = next;
         }
         Err(full("processes", PROCESSES))
     }
@@ -301,10 +198,7 @@ impl Registry {
         }
         self.set_pid(id, pid);
         let new = State::new(id.generation(), thread::id() | WAITERS);
-        let taken = || {
-            slot.state.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-        };
-        linked(list, slot, taken)
+        linked(list, slot, || replace(slot, old, new))
     }
 
     /// Takes a thread slot for the calling thread.
@@ -315,17 +209,17 @@ impl Registry {
         pid: u32,
     ) -> Result<Id> {
         // Slots are taken in turn, so that a dead owner's numbers can be read for long.
-        let first = self.header.thread_cursor.load(Ordering::Relaxed) as usize;
+        let first = self.table.thread_cursor.load(Ordering::Relaxed) as usize;
         let count = SLOTS - PROCESSES;
         for step in 0..count {
             let index = PROCESSES + (first + step) % count;
             if let Some(id) = self.take(index, list, thread::id() | WAITERS) {
                 self.set_pid(id, pid);
                 // Before the process is named: whoever looks for its threads looks here, too.
-                self.header.threads.fetch_max((index - PROCESSES) as u32 + 1, Ordering::SeqCst);
+                self.table.threads.fetch_max((index - PROCESSES) as u32 + 1, Ordering::SeqCst);
                 let process = stamped(id.generation(), process.to_bits());
                 self.slot(index).process.store(process, Ordering::SeqCst);
-                self.header.thread_cursor.store((index - PROCESSES + 1) as u32, Ordering::Relaxed);
+                self.table.thread_cursor.store((index - PROCESSES + 1) as u32, Ordering::Relaxed);
                 return Ok(id);
             }
         }
@@ -339,27 +233,42 @@ impl Registry {
             return None;
         }
         let id = Id::new(index, old.generation() + 1);
-        if index < PROCESSES && old.is_marked() && !self.is_gone(Id::new(index, old.generation())) {
+        if index < PROCESSES && old.is_dead() && !self.is_gone(Id::new(index, old.generation())) {
             return None;
         }
         let new = State::new(old.generation() + 1, word);
-        let taken = || {
-            slot.state.compare_exchange(old.0, new.0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-        };
-        linked(list, slot, taken).then_some(id)
+        if old.is_dead() && slot.left.load(Ordering::SeqCst) != old.generation() {
+            // Before the slot is taken: from then on its state tells of that death no longer.
+            slot.deaths.fetch_add(1, Ordering::SeqCst);
+        }
+        linked(list, slot, || replace(slot, old, new)).then_some(id)
     }
 
-    fn raise_processes(&self, index: usize) {
-        self.header.processes.fetch_max(index as u32 + 1, Ordering::SeqCst);
+    /// The process leaves in order: it holds nothing that others could wait for, and its end is no death.
+    pub(crate) fn leave(&self, process: ProcessId) {
+        // ORDERING(leave): SeqCst; the kernel's mark, which follows at the end of the process, is a full barrier after it.
+        self.slot(process.slot()).left.store(process.generation(), Ordering::SeqCst);
+    }
+
+    /// The process uses something shared after all.
+    pub(crate) fn stay(&self, process: ProcessId) {
+        self.slot(process.slot()).left.store(0, Ordering::SeqCst);
+    }
+
+    /// Whether this life of a slot ended, or is about to end, in order.
+    pub(crate) fn has_left(&self, index: usize, state: State) -> bool {
+        // ORDERING(leave): after the state was loaded, which was dead by then.
+        self.slot(index).left.load(Ordering::SeqCst) == state.generation()
+    }
+
+    /// How many earlier lives of a slot ended out of order.
+    pub(crate) fn deaths(&self, index: usize) -> u32 {
+        self.slot(index).deaths.load(Ordering::SeqCst)
     }
 
     /// Marks the slot's owner dead, if it is still `state`; for whoever has proof, where the kernel did not do it.
     pub(crate) fn mark(&self, index: usize, state: State) -> bool {
-        let marked = State(state.0 | u64::from(OWNER_DIED));
-        self.slot(index)
-            .state
-            .compare_exchange(state.0, marked.0, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
+        replace(self.slot(index), state, state.dead())
     }
 
     /// Marks a process that is proved dead, and its threads.
@@ -386,9 +295,11 @@ impl Registry {
     }
 }
 
-/// A word that counts only for one generation.
-fn stamped(generation: u32, value: u32) -> u64 {
-    u64::from(generation) << 32 | u64::from(value)
+/// Changes a slot's state as a whole; whether it was still `old`.
+fn replace(slot: &Slot, old: State, new: State) -> bool {
+    slot.state
+        .compare_exchange(old.to_bits(), new.to_bits(), Ordering::SeqCst, Ordering::SeqCst)
+        .is_ok()
 }
 
 fn linked(list: Option<&List>, slot: &'static Slot, take: impl FnOnce() -> bool) -> bool {
@@ -402,7 +313,8 @@ fn full(what: &str, most: usize) -> Error {
     Error::new(
         ErrorKind::Limit,
         format!(
-            "all {most} places for {what} of this process tree are taken: end some of them first"
+            "all {most} places for {what} of this process tree are taken or worn out: end some of them first, or, after \
+             {LAST_GENERATION} lives of each place, start the program again"
         ),
     )
 }

@@ -1,449 +1,200 @@
-//! Cells: 64 bytes for every shared object, and who refers to them.
+//! Objects: 64 bytes for every lock, event and queue.
 //!
-//! # What is true
+//! ```text
+//! 0  48  payload     up to the kind; while the object is free, the first word holds the next free one plus one
+//! 48  4  generation  how often the object was made
+//! 52  4  kind        what it is; 0: free
+//! 56  4  in flight   references to it in messages and results (cache)
+//! 60  4  unused
+//! ```
 //!
-//! A cell is in use while someone refers to it:
-//!
-//! - a process that is not gone has one of its *presence bits* for the cell: it has a handle (and perhaps a role: it can put
-//!   into a queue, or get from it). Each process has its own bits, four a cell, in tables that die with it;
-//! - a message that carries a handle stands between head and tail of a queue whose cell is in use;
-//! - the result of a process that carries a handle waits for the parent (`in_results` counts these).
-//!
-//! Presence bits are set, and messages with handles put and taken, only under the arena lock. So under it references may go,
-//! but none appears, and none moves from one place to another past whoever looks. What is in messages is found by walking the
-//! queues ([`Held::references`]); `carried` counts it roughly (a cache, exact after a sweep), so that the walk is needed only
-//! where the count is not zero.
-//!
-//! # If a process dies
-//!
-//! - its presence bits count no longer once it is gone, all its threads included;
-//! - in the middle of putting or taking a message with handles: the arena lock's successor sweeps, and what the message
-//!   carries counts or does not as head and tail tell;
-//! - between posting a result and the parent's taking it over: `in_results` stays too high, and the cell is kept while the
-//!   world lives.
+//! Objects stand in blocks of 1,023, which are the arena's for ever. What is free is derived ([`crate::memory::sweep`]); the free
+//! list is a cache. Everything here but reading happens under the arena lock.
 
-#![allow(unsafe_code, reason = "a view of a cell's payload")]
+#![allow(unsafe_code, reason = "a view of an object's payload")]
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::world::World;
-use crate::world::arena::{HEAD, Held, PERMANENT, class_of};
-use crate::world::header::{CELL_BLOCKS, PRESENCE_BLOCKS, PROCESSES};
-use crate::world::registry::ProcessId;
-use crate::world::segments::Shared;
-use std::sync::OnceLock;
+use crate::memory::block::{Block, HEAD};
+use crate::memory::id::ObjectId;
+use crate::memory::store::{Held, Memory, OBJECT_BLOCKS};
+use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE, Ordering};
+use crate::sys::shared::Shared;
 
-const CELLS: u32 = 1023;
-const CELL_BLOCK: u64 = 64 << 10;
-const PRESENCE_BLOCK: u64 = 64 << 10;
-/// Four presence bits a cell, sixteen cells a word.
-const PRESENCE_CELLS: u32 = ((PRESENCE_BLOCK - HEAD) * 2) as u32;
+/// Objects of a block.
+pub(crate) const OBJECTS: u32 = 1023;
+/// Bytes of payload of a block of objects.
+pub(crate) const OBJECT_BLOCK: u64 = (64 << 10) - HEAD;
+/// 64-bit words of an object's payload.
+pub(crate) const PAYLOAD: usize = 6;
 
-/// A cell: 48 bytes of payload and 16 of bookkeeping.
+/// An object; see the module.
 #[repr(C, align(64))]
-pub(crate) struct Cell {
-    pub(crate) payload: [AtomicU64; 6],
+pub(crate) struct Object {
+    pub(crate) payload: [AtomicU64; PAYLOAD],
     pub(crate) generation: AtomicU32,
-    /// What the cell holds; 0 while it is free.
     pub(crate) kind: AtomicU32,
-    /// References in messages (cache).
-    carried: AtomicU32,
-    /// References in results of processes.
-    in_results: AtomicU32,
+    in_flight: AtomicU32,
+    reserved: AtomicU32,
 }
 
 // SAFETY: a structure of atomics only.
-unsafe impl Shared for Cell {}
+unsafe impl Shared for Object {}
 
 const _: () = {
-    assert!(size_of::<Cell>() == 64);
-    assert!((CELLS as u64 + 1) * 64 == CELL_BLOCK);
+    assert!(!NATIVE || size_of::<Object>() == 64);
+    assert!(OBJECTS as u64 * 64 == OBJECT_BLOCK);
 };
 
-impl Cell {
+impl Object {
     /// The payload as a structure of atomics.
     pub(crate) fn view<T: Shared>(&'static self) -> &'static T {
-        const { assert!(size_of::<T>() <= 48 && align_of::<T>() <= 8) };
+        const { assert!(size_of::<T>() <= size_of::<[AtomicU64; PAYLOAD]>() && align_of::<T>() <= 8) };
         let address = core::ptr::from_ref(&self.payload).cast::<T>();
         // SAFETY:
-        // - the payload is 48 bytes, 8-aligned, in a mapping that is never unmapped;
-        // - `T: Shared`: any bytes are a value, all access is atomic.
+        // - the payload is as large as `T`, 8-aligned, in a mapping that is never unmapped;
+        // - `T: Shared`: any bytes are a value, all access is atomic, whatever a peer writes.
         unsafe { &*address }
     }
-}
 
-/// A cell in one of its lives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct CellId {
-    pub(crate) index: u32,
-    pub(crate) generation: u32,
-}
-
-impl CellId {
-    pub(crate) fn to_bits(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
+    /// References to it in messages and results.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn from_bits(bits: u64) -> CellId {
-        CellId { index: bits as u32, generation: (bits >> 32) as u32 }
+    /// One more reference in a message or result, or one less; never below zero, whatever a peer wrote.
+    pub(crate) fn count_in_flight(&self, more: bool) {
+        let _ = self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| {
+            if more { n.checked_add(1) } else { n.checked_sub(1) }
+        });
     }
-}
 
-/// Tells each handle in the messages of a queue: the queue's cell, and whom to tell of cell and roles.
-pub(crate) type Walk = fn(&World, &'static Cell, &mut dyn FnMut(CellId, u32));
-
-/// How to walk a cell of a kind that carries messages; set by the layer that knows them.
-static WALK: OnceLock<(u32, Walk)> = OnceLock::new();
-
-/// Makes the messages in cells of `kind` known. A process that never did takes carried cells for used.
-pub(crate) fn set_walk(kind: u32, walk: Walk) {
-    let _ = WALK.set((kind, walk));
-}
-
-/// The cells that were in use during a sweep, under the arena lock.
-pub(super) struct UsedCells {
-    used: Vec<bool>,
-    generations: Vec<u32>,
-}
-
-impl UsedCells {
-    pub(super) fn has(&self, id: CellId) -> bool {
-        let index = id.index as usize;
-        self.used.get(index) == Some(&true) && self.generations.get(index) == Some(&id.generation)
+    /// Forgets the count, which is about to be derived.
+    pub(crate) fn reset_in_flight(&self) {
+        self.in_flight.store(0, Ordering::Relaxed);
     }
-}
 
-impl World {
-    /// A fresh cell of `kind`, with the presence bits `roles` for this process.
-    pub(crate) fn alloc_cell(&self, kind: u32, roles: u32) -> Result<(CellId, &'static Cell)> {
-        let held = self.hold()?;
-        let index = held.free_cell()?;
-        let cell = self.cell(index)?;
-        let generation = cell.generation.load(Ordering::Relaxed).wrapping_add(1).max(1);
-        // Presence first: it needs memory and may fail.
-        held.set_presence(self.this_process(), index, roles)?;
-        self.header
-            .arena
-            .free_cell
-            .store(cell.payload[0].load(Ordering::Relaxed) as u32, Ordering::Relaxed);
-        for word in &cell.payload {
+    /// Begins a new life as `kind`, with a payload of zeroes; the generation.
+    fn begin(&self, kind: u32) -> u32 {
+        let generation = self.generation.load(Ordering::Relaxed).wrapping_add(1).max(1);
+        for word in &self.payload {
             word.store(0, Ordering::Relaxed);
         }
-        cell.carried.store(0, Ordering::Relaxed);
-        cell.in_results.store(0, Ordering::Relaxed);
-        cell.generation.store(generation, Ordering::Relaxed);
-        cell.kind.store(kind, Ordering::Release);
-        Ok((CellId { index, generation }, cell))
+        self.reset_in_flight();
+        self.generation.store(generation, Ordering::Relaxed);
+        // ORDERING(object): Release, pairs with the Acquire in `is`; the payload before the kind.
+        self.kind.store(kind, Ordering::Release);
+        generation
     }
 
-    /// The cell with this index.
-    pub(crate) fn cell(&self, index: u32) -> Result<&'static Cell> {
-        let block = index / CELLS;
-        let count = self.header.arena.cell_blocks.load(Ordering::Acquire);
-        if block >= count.min(CELL_BLOCKS as u32) {
-            return Err(no_cell(index));
-        }
-        let block = self.extent(self.header.cell_blocks[block as usize].load(Ordering::Relaxed))?;
-        block.get((index % CELLS) as usize * size_of::<Cell>())
-    }
-
-    /// Frees the cell if nobody refers to it any more; `carrier` says that it may have messages that carry handles.
-    pub(crate) fn free_cell_if_unused(&self, id: CellId, carrier: bool) {
-        // In doubt the cell stays until the next sweep.
-        let Ok(cell) = self.cell(id.index) else { return };
-        let Ok(held) = self.hold() else { return };
-        if cell.generation.load(Ordering::Relaxed) != id.generation
-            || cell.kind.load(Ordering::Relaxed) == 0
-            || cell.carried.load(Ordering::Relaxed) != 0
-            || cell.in_results.load(Ordering::Relaxed) != 0
-            || self.living_processes().any(|process| self.presence(process, id.index) != 0)
-        {
-            return;
-        }
-        held.push_cell(id.index, cell);
-        if carrier {
-            // What its messages refer to is free with it.
-            held.sweep();
-        }
-    }
-
-    /// The processes that are not gone, children about to start included.
-    pub(crate) fn living_processes(&self) -> impl Iterator<Item = ProcessId> {
-        let registry = self.registry;
-        (0..registry.processes())
-            .filter_map(move |index| registry.process_at(index))
-            .filter(move |&process| !registry.is_gone(process))
-    }
-
-    /// What `process` has to do with the cell: its presence bits, 0 for nothing. What cannot be read counts as all.
-    pub(crate) fn presence(&self, process: ProcessId, index: u32) -> u32 {
-        match self.presence_word(process, index) {
-            Ok(Some((word, shift))) => (word.load(Ordering::SeqCst) >> shift) as u32 & 0xf,
-            Ok(None) => 0,
-            Err(_) => 0xf,
-        }
-    }
-
-    /// Whether a process that is not gone has one of `roles`. Without the arena lock a role that moves may be missed.
-    pub(crate) fn is_role_in_process(&self, index: u32, roles: u32) -> bool {
-        let registry = self.registry;
-        // Bits first: whether a process is gone is the longer question.
-        (0..registry.processes())
-            .filter_map(|slot| registry.process_at(slot))
-            .any(|process| self.presence(process, index) & roles != 0 && !registry.is_gone(process))
-    }
-
-    /// Whether one of `roles` is anywhere: in a process, in a message, in a result. Exact.
-    pub(crate) fn is_role_anywhere(&self, id: CellId, roles: u32) -> Result<bool> {
-        let held = self.hold()?;
-        let cell = self.cell(id.index)?;
-        if self.is_role_in_process(id.index, roles) || cell.in_results.load(Ordering::Relaxed) != 0
-        {
-            return Ok(true);
-        }
-        if cell.carried.load(Ordering::Relaxed) == 0 {
-            return Ok(false);
-        }
-        let mut found = WALK.get().is_none();
-        held.references(|carried, its_roles| found |= carried == id && its_roles & roles != 0);
-        Ok(found)
-    }
-
-    /// The word that holds a cell's presence bits for a process, and their place in it.
-    fn presence_word(
-        &self,
-        process: ProcessId,
-        index: u32,
-    ) -> Result<Option<(&'static AtomicU64, u32)>> {
-        let record = &self.header.records[process.slot() % PROCESSES];
-        if record.generation.load(Ordering::Acquire) != process.generation() {
-            return Ok(None);
-        }
-        let table = (index / PRESENCE_CELLS) as usize;
-        let id = record.presence.get(table).map_or(0, |id| id.load(Ordering::Acquire));
-        if id == 0 {
-            return Ok(None);
-        }
-        let within = index % PRESENCE_CELLS;
-        let word = self.extent(id)?.word((within / 16) as usize * 8)?;
-        Ok(Some((word, within % 16 * 4)))
-    }
-
-    /// Adds presence bits for a process: for this one, or for a child that has not started.
-    pub(crate) fn add_presence(&self, process: ProcessId, index: u32, roles: u32) -> Result<()> {
-        self.hold()?.set_presence(process, index, roles)
-    }
-
-    /// Takes presence bits of this process away.
-    pub(crate) fn remove_presence(&self, index: u32, roles: u32) {
-        if let Ok(Some((word, shift))) = self.presence_word(self.this_process(), index) {
-            word.fetch_and(!(u64::from(roles & 0xf) << shift), Ordering::SeqCst);
-        }
-    }
-
-    /// Runs `f`, which puts or takes a message with handles, so that nobody sees it half done.
-    pub(crate) fn moving_references<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
-        let _held = self.hold()?;
-        Ok(f())
-    }
-
-    /// Forgets what an earlier process in this slot had; before the process is told to anyone.
-    pub(crate) fn clear_record(&self, process: ProcessId) {
-        let record = &self.header.records[process.slot() % PROCESSES];
-        // First no generation's: a sweep must not see a new table under an old generation, or the other way round.
-        record.generation.store(0, Ordering::SeqCst);
-        for table in &record.presence {
-            // The old tables are free: their holder is gone.
-            table.store(0, Ordering::Relaxed);
-        }
-        // ORDERING(record): Release, pairs with the Acquire in `presence_word`: no old table under the new generation.
-        record.generation.store(process.generation(), Ordering::Release);
+    /// Whether it is the object that `id` names, alive.
+    pub(crate) fn is(&self, id: ObjectId) -> bool {
+        // ORDERING(object): Acquire, pairs with the Release in `begin`.
+        self.kind.load(Ordering::Acquire) != 0
+            && self.generation.load(Ordering::Acquire) == id.generation
     }
 }
 
-impl Cell {
-    /// One more reference in a message, or one less.
-    pub(crate) fn count_carried(&self, more: bool) {
-        count(&self.carried, more);
+impl Memory {
+    /// The object with this index, free or not.
+    pub(crate) fn object(&self, index: u32) -> Result<&'static Object> {
+        let number = (index / OBJECTS) as usize;
+        let block = (number < self.object_blocks())
+            .then(|| self.table.object_blocks[number].load(Ordering::Relaxed));
+        let block = block.ok_or_else(|| no_object(index))?;
+        self.block(block)?.get((index % OBJECTS) as usize * size_of::<Object>())
     }
 
-    /// One more reference in a result, or one less.
-    pub(crate) fn count_in_results(&self, more: bool) {
-        count(&self.in_results, more);
+    fn object_blocks(&self) -> usize {
+        // ORDERING(objects): Acquire, pairs with the Release in `add_objects`.
+        (self.table.arena.object_blocks.load(Ordering::Acquire) as usize).min(OBJECT_BLOCKS)
     }
-}
-
-/// Counts up or down, and never below zero, whatever a peer wrote.
-fn count(word: &AtomicU32, more: bool) {
-    let _ = word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| {
-        if more { n.checked_add(1) } else { n.checked_sub(1) }
-    });
-}
-
-#[cold]
-fn no_cell(index: u32) -> Error {
-    Error::new(
-        ErrorKind::Corrupted,
-        format!("shared memory is corrupted: there is no cell {index}"),
-    )
 }
 
 impl Held<'_> {
-    fn free_cell(&self) -> Result<u32> {
-        let arena = &self.world.header.arena;
-        let live = arena.live_cells.load(Ordering::Relaxed);
-        if arena.free_cell.load(Ordering::Relaxed) == 0
-            && arena.fresh_cells.load(Ordering::Relaxed) > live.saturating_add(CELLS)
-        {
-            self.sweep();
-        }
-        if arena.free_cell.load(Ordering::Relaxed) == 0 {
-            self.add_cells()?;
-        }
-        let fresh = arena.fresh_cells.load(Ordering::Relaxed);
-        arena.fresh_cells.store(fresh.saturating_add(1), Ordering::Relaxed);
-        arena.free_cell.load(Ordering::Relaxed).checked_sub(1).ok_or_else(|| no_cell(0))
+    /// The first free object, if there is one, which stays free until [`Held::begin_object`].
+    pub(crate) fn free_object(&self) -> Option<u32> {
+        self.memory.table.arena.free_object.load(Ordering::Relaxed).checked_sub(1)
     }
 
-    fn add_cells(&self) -> Result<()> {
-        let arena = &self.world.header.arena;
-        let count = arena.cell_blocks.load(Ordering::Relaxed);
-        let Some(entry) = self.world.header.cell_blocks.get(count as usize) else {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!(
-                    "all {} shared objects of this process tree are in use",
-                    CELLS * CELL_BLOCKS as u32
-                ),
-            ));
-        };
-        let class = class_of(CELL_BLOCK - HEAD).unwrap_or(0);
-        let block = self.alloc(class, CELL_BLOCK - HEAD, PERMANENT)?;
-        entry.store(block.id(), Ordering::Relaxed);
-        for index in (0..CELLS).rev() {
-            let cell: &Cell = block.get(index as usize * size_of::<Cell>())?;
-            cell.kind.store(0, Ordering::Relaxed);
-            cell.payload[0]
-                .store(u64::from(arena.free_cell.load(Ordering::Relaxed)), Ordering::Relaxed);
-            arena.free_cell.store(count * CELLS + index + 1, Ordering::Relaxed);
+    /// Makes the first free object one of `kind`.
+    pub(crate) fn begin_object(
+        &self,
+        index: u32,
+        kind: u32,
+    ) -> Result<(ObjectId, &'static Object)> {
+        let object = self.memory.object(index)?;
+        let next = object.payload[0].load(Ordering::Relaxed) as u32;
+        self.memory.table.arena.free_object.store(next, Ordering::Relaxed);
+        let generation = object.begin(kind);
+        Ok((ObjectId { index, generation }, object))
+    }
+
+    /// Whether there may be another block of objects.
+    pub(crate) fn check_objects(&self) -> Result<()> {
+        if self.memory.object_blocks() < OBJECT_BLOCKS {
+            return Ok(());
         }
-        // ORDERING(cells): Release, pairs with the Acquire in `cell`; the block's id before the count.
-        arena.cell_blocks.store(count + 1, Ordering::Release);
+        Err(Error::new(
+            ErrorKind::Limit,
+            format!(
+                "all {} shared objects of this process tree are in use: drop some first",
+                OBJECTS as usize * OBJECT_BLOCKS
+            ),
+        ))
+    }
+
+    /// Makes a block of objects, all free. The block is the arena's from now on.
+    pub(crate) fn add_objects(&self, block: &Block) -> Result<()> {
+        let count = self.memory.object_blocks();
+        let Some(entry) = self.memory.table.object_blocks.get(count) else {
+            return self.check_objects();
+        };
+        entry.store(block.id(), Ordering::Relaxed);
+        for index in (0..OBJECTS).rev() {
+            let object: &Object = block.get(index as usize * size_of::<Object>())?;
+            self.list_object(count as u32 * OBJECTS + index, object);
+        }
+        // ORDERING(objects): Release, pairs with the Acquire in `object_blocks`; the block's id before the count.
+        self.memory.table.arena.object_blocks.store(count as u32 + 1, Ordering::Release);
         Ok(())
     }
 
-    fn push_cell(&self, index: u32, cell: &Cell) {
-        let arena = &self.world.header.arena;
-        cell.kind.store(0, Ordering::Relaxed);
-        cell.payload[0]
-            .store(u64::from(arena.free_cell.load(Ordering::Relaxed)), Ordering::Relaxed);
-        arena.free_cell.store(index + 1, Ordering::Relaxed);
-        let fresh = arena.fresh_cells.load(Ordering::Relaxed);
-        arena.fresh_cells.store(fresh.saturating_sub(1), Ordering::Relaxed);
+    /// Ends an object, which is first in the free list then.
+    pub(crate) fn list_object(&self, index: u32, object: &Object) {
+        let first = &self.memory.table.arena.free_object;
+        object.kind.store(0, Ordering::Relaxed);
+        object.payload[0].store(u64::from(first.load(Ordering::Relaxed)), Ordering::Relaxed);
+        first.store(index + 1, Ordering::Relaxed);
     }
 
-    fn set_presence(&self, process: ProcessId, index: u32, roles: u32) -> Result<()> {
-        let table = (index / PRESENCE_CELLS) as usize;
-        let record = &self.world.header.records[process.slot() % PROCESSES];
-        if table >= PRESENCE_BLOCKS
-            || record.generation.load(Ordering::Acquire) != process.generation()
-        {
-            return Err(no_cell(index));
-        }
-        if record.presence[table].load(Ordering::Relaxed) == 0 {
-            let len = PRESENCE_BLOCK - HEAD;
-            let block = self.alloc(class_of(len).unwrap_or(0), len, process.to_bits())?;
-            for offset in (0..block.len()).step_by(8) {
-                let word = block.word(offset)?;
-                if word.load(Ordering::Relaxed) != 0 {
-                    word.store(0, Ordering::Relaxed);
-                }
-            }
-            record.presence[table].store(block.id(), Ordering::Release);
-        }
-        match self.world.presence_word(process, index)? {
-            Some((word, shift)) => {
-                word.fetch_or(u64::from(roles & 0xf) << shift, Ordering::SeqCst);
-                Ok(())
-            }
-            None => Err(no_cell(index)),
-        }
+    /// Empties the free list, which is about to be derived.
+    pub(crate) fn forget_free_objects(&self) {
+        self.memory.table.arena.free_object.store(0, Ordering::Relaxed);
     }
 
-    fn cells(&self) -> impl Iterator<Item = (u32, &'static Cell)> {
-        let world = self.world;
-        let count = world.header.arena.cell_blocks.load(Ordering::Relaxed).min(CELL_BLOCKS as u32);
-        (0..count * CELLS).filter_map(move |index| Some((index, world.cell(index).ok()?)))
+    /// All objects, free ones included, as far as their blocks can be read.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (u32, &'static Object)> {
+        let memory = self.memory;
+        (0..memory.object_blocks() as u32)
+            // A scribbled count names blocks that there are not.
+            .map_while(|number| {
+                let id = memory.table.object_blocks[number as usize].load(Ordering::Relaxed);
+                let block = memory.block(id).ok()?;
+                (block.len() as u64 >= OBJECT_BLOCK).then_some((number, block))
+            })
+            .flat_map(|(number, block)| {
+                (0..OBJECTS).filter_map(move |index| {
+                    let object = block.get(index as usize * size_of::<Object>()).ok()?;
+                    Some((number * OBJECTS + index, object))
+                })
+            })
     }
+}
 
-    /// Finds every cell in use, from those that processes and results refer to through the messages of queues, and tells
-    /// each reference in a message.
-    pub(crate) fn references(&self, mut tell: impl FnMut(CellId, u32)) -> UsedCells {
-        let world = self.world;
-        let living: Vec<ProcessId> = world.living_processes().collect();
-        let walk = WALK.get();
-        let mut found = UsedCells { used: Vec::new(), generations: Vec::new() };
-        let mut queues = Vec::new();
-        for (index, cell) in self.cells() {
-            let kind = cell.kind.load(Ordering::Relaxed);
-            let used = kind != 0
-                && (cell.in_results.load(Ordering::Relaxed) != 0
-                    || (walk.is_none() && cell.carried.load(Ordering::Relaxed) != 0)
-                    || living.iter().any(|&process| world.presence(process, index) != 0));
-            found.used.resize(index as usize, true);
-            found.generations.resize(index as usize, 0);
-            found.used.push(used);
-            found.generations.push(cell.generation.load(Ordering::Relaxed));
-            if used && walk.is_some_and(|(carrier, _)| *carrier == kind) {
-                queues.push(cell);
-            }
-        }
-        let Some((carrier, walk)) = walk else { return found };
-        while let Some(queue) = queues.pop() {
-            walk(world, queue, &mut |id, roles| {
-                let index = id.index as usize;
-                if found.generations.get(index) != Some(&id.generation) {
-                    return;
-                }
-                tell(id, roles);
-                if !std::mem::replace(&mut found.used[index], true)
-                    && let Ok(cell) = world.cell(id.index)
-                    && cell.kind.load(Ordering::Relaxed) == *carrier
-                {
-                    queues.push(cell);
-                }
-            });
-        }
-        found
-    }
-
-    /// Derives the free list of cells and the counts of references in messages.
-    pub(super) fn sweep_cells(&self) -> UsedCells {
-        let world = self.world;
-        let arena = &world.header.arena;
-        let mut carried = Vec::new();
-        let used = self.references(|id, _| carried.push(id.index));
-        if WALK.get().is_some() {
-            for (_, cell) in self.cells() {
-                cell.carried.store(0, Ordering::Relaxed);
-            }
-            for index in carried {
-                if let Ok(cell) = world.cell(index) {
-                    cell.count_carried(true);
-                }
-            }
-        }
-        arena.free_cell.store(0, Ordering::Relaxed);
-        let mut live = 0;
-        for (index, cell) in self.cells() {
-            if used.used.get(index as usize) == Some(&true) {
-                live += 1;
-            } else {
-                self.push_cell(index, cell);
-            }
-        }
-        arena.live_cells.store(live, Ordering::Relaxed);
-        arena.fresh_cells.store(0, Ordering::Relaxed);
-        used
-    }
+#[cold]
+pub(crate) fn no_object(index: u32) -> Error {
+    Error::new(
+        ErrorKind::Corrupted,
+        format!("shared memory is corrupted: there is no object {index}"),
+    )
 }

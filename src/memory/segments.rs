@@ -1,31 +1,37 @@
 //! The file of a world, mapped piece by piece.
 //!
-//! A segment is a range of the file that never moves, shrinks or goes; each process maps it when it first needs it and
-//! never unmaps it, so a reference into a segment lives as long as the process. Where a segment lies is read from shared
-//! memory and checked against the size of the file, which is sealed against shrinking: no SIGBUS.
+//! A segment is a range of the file that never moves, shrinks or goes. Each process maps it when it first needs it and never
+//! unmaps it, so a reference into a segment lives as long as the process. Where a segment lies is read from shared memory and
+//! checked against the size of the file, which is sealed against shrinking: no SIGBUS.
 
 #![allow(unsafe_code, reason = "turns addresses in the file into references")]
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, NATIVE, Ordering};
 use crate::sys::memory;
-use crate::world::header::{Header, LEN, SEGMENTS};
+use crate::sys::shared::Shared;
 use std::fs::File;
 
-/// Types of which every bit pattern is a value and every field is an atomic: references to them are sound whatever other
-/// processes write.
-///
-/// # Safety
-///
-/// Only `repr(C)` structures of atomics (and arrays of them) may implement it.
-pub(crate) unsafe trait Shared: 'static {}
+/// How many segments a file can have.
+pub(crate) const SEGMENTS: usize = 4096;
 
-// SAFETY: a structure of atomics only.
-unsafe impl Shared for Header {}
-// SAFETY: an atomic.
-unsafe impl Shared for crate::sys::atomic::AtomicU32 {}
-// SAFETY: an atomic.
-unsafe impl Shared for crate::sys::atomic::AtomicU64 {}
+/// Where a segment lies in the file. Written once, by a holder of the arena lock.
+#[repr(C)]
+pub(crate) struct SegmentEntry {
+    pub(crate) offset: AtomicU64,
+    pub(crate) len: AtomicU64,
+}
+
+/// All segments of a file.
+#[repr(C, align(64))]
+pub(crate) struct SegmentTable {
+    /// How many entries are valid; the truth.
+    pub(crate) count: AtomicU32,
+    reserved: [AtomicU32; 15],
+    pub(crate) entries: [SegmentEntry; SEGMENTS],
+}
+
+const _: () = assert!(!NATIVE || size_of::<SegmentTable>() == 64 + 16 * SEGMENTS);
 
 struct Mapped {
     base: AtomicPtr<u8>,
@@ -35,31 +41,88 @@ struct Mapped {
 /// The private table of mapped segments.
 pub(crate) struct Segments {
     file: File,
+    /// In the first segment; null before [`Segments::set_table`].
+    table: AtomicPtr<SegmentTable>,
     mapped: Box<[Mapped]>,
     mapping: parking_lot::Mutex<()>,
 }
 
 impl Segments {
-    /// Maps the first segment of a checked or new file.
-    pub(crate) fn open(file: File) -> Result<Segments> {
+    /// Maps the first segment, `len` bytes, of a checked or new file.
+    pub(crate) fn open(file: File, len: usize) -> Result<Segments> {
         let mapped = (0..SEGMENTS)
             .map(|_| Mapped { base: AtomicPtr::default(), len: AtomicUsize::new(0) })
             .collect();
-        let segments = Segments { file, mapped, mapping: parking_lot::Mutex::new(()) };
-        segments.map(0, 0, LEN as u64)?;
+        let segments = Segments {
+            file,
+            table: AtomicPtr::default(),
+            mapped,
+            mapping: parking_lot::Mutex::new(()),
+        };
+        segments.map(0, 0, len as u64)?;
         Ok(segments)
+    }
+
+    /// Says where the other segments are listed.
+    pub(crate) fn set_table(&self, table: &'static SegmentTable) {
+        self.table.store(core::ptr::from_ref(table).cast_mut(), Ordering::Release);
     }
 
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    pub(crate) fn header(&self) -> &'static Header {
-        let base = self.mapped[0].base.load(Ordering::Acquire);
-        // SAFETY:
-        // - `open` mapped the first segment, page aligned and LEN bytes long, and it is never unmapped;
-        // - a Header consists of atomics: whatever a peer writes is a value of it.
-        unsafe { &*base.cast::<Header>() }
+    /// Where segment `index` lies, if there is one.
+    fn entry(&self, index: usize) -> Option<&'static SegmentEntry> {
+        // SAFETY: null, or the reference that `set_table` was given: a structure of atomics, mapped for ever.
+        let table = unsafe { self.table.load(Ordering::Acquire).as_ref() }?;
+        // ORDERING(segment): Acquire, pairs with the Release in `append`.
+        let count = table.count.load(Ordering::Acquire) as usize;
+        table.entries[..count.min(SEGMENTS)].get(index)
+    }
+
+    /// How many segments there are.
+    pub(crate) fn count(&self) -> usize {
+        // SAFETY: as in `entry`.
+        let table = unsafe { self.table.load(Ordering::Acquire).as_ref() };
+        table.map_or(1, |table| (table.count.load(Ordering::Acquire) as usize).min(SEGMENTS))
+    }
+
+    /// The length of segment `index`, 0 if there is none.
+    pub(crate) fn len_of(&self, index: usize) -> u64 {
+        self.entry(index).map_or(0, |entry| entry.len.load(Ordering::Relaxed))
+    }
+
+    /// Appends a segment to the file. Under the arena lock.
+    pub(crate) fn append(&self, len: u64) -> Result<usize> {
+        // SAFETY: as in `entry`.
+        let table = unsafe { self.table.load(Ordering::Acquire).as_ref() };
+        let count = self.count();
+        let Some((table, entry)) = table.and_then(|table| Some((table, table.entries.get(count)?)))
+        else {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("shared memory has all its {SEGMENTS} segments: free something first"),
+            ));
+        };
+        let end = |entry: &SegmentEntry| {
+            entry.offset.load(Ordering::Relaxed).saturating_add(entry.len.load(Ordering::Relaxed))
+        };
+        let offset = table.entries[..count].iter().map(end).max().unwrap_or(0);
+        self.grow(offset.saturating_add(len))?;
+        entry.offset.store(offset, Ordering::Relaxed);
+        entry.len.store(len, Ordering::Relaxed);
+        // ORDERING(segment): Release, pairs with the Acquire in `entry`; the entry before the count.
+        table.count.store(count as u32 + 1, Ordering::Release);
+        Ok(count)
+    }
+
+    /// Gives the pages of a range of a segment back to the system.
+    pub(crate) fn punch(&self, index: usize, offset: u64, len: u64) {
+        if let Some(entry) = self.entry(index).filter(|_| len > 0) {
+            let start = entry.offset.load(Ordering::Relaxed).saturating_add(offset);
+            memory::punch(&self.file, start, len);
+        }
     }
 
     /// Maps segment `index`, which the file must hold whole.
@@ -111,11 +174,9 @@ impl Segments {
         // ORDERING(map): Acquire, pairs with the Release in `map`.
         let mut base = mapped.base.load(Ordering::Acquire);
         if base.is_null() {
-            let count = self.header().arena.segments.load(Ordering::Acquire) as usize;
-            if index >= count {
+            let Some(entry) = self.entry(index) else {
                 return Err(corrupted(index, offset, len));
-            }
-            let entry = &self.header().segments[index];
+            };
             base = self.map(
                 index,
                 entry.offset.load(Ordering::Relaxed),
@@ -142,7 +203,7 @@ impl Segments {
     }
 
     /// Makes the file at least `size` bytes long.
-    pub(crate) fn grow(&self, size: u64) -> Result<()> {
+    fn grow(&self, size: u64) -> Result<()> {
         let now = self
             .file
             .metadata()

@@ -1,6 +1,6 @@
 //! The record of one call: what a child is to do, and what became of it.
 //!
-//! The parent makes it before it starts the child; both know it by the number of its extent. The extent belongs to a
+//! The parent makes it before it starts the child; both know it by the number of its block. The block belongs to a
 //! cell of its own, in which parent and child are both present: so it outlives either, and a child whose parent was killed
 //! never writes its outcome into memory that is somebody else's by then. It is freed by the parent after the child has
 //! ended, or it is free once both are dead.
@@ -13,7 +13,7 @@
 //! 24       8          length of the arguments                                 parent, before the start
 //! 32       8          checksum of the request                                 parent, before the start
 //! 40       8          length of the outcome                                   child
-//! 48       8          extent that holds the outcome, plus one; 0: this one    child
+//! 48       8          block that holds the outcome, plus one; 0: this one    child
 //! 56       8          cell: index, generation                                 parent, before the start
 //! 64                  request, arguments; later the outcome                   parent, then child
 //! ```
@@ -28,7 +28,7 @@
 //!
 //! The parent looks at the state once the child has ended. The child stores it last: killed before that store it left
 //! no outcome, killed after it a whole one. The arguments are overwritten only after they were copied out, and nobody
-//! else reads them. An outcome that does not fit has an extent of its own, which is the child's while it is filled and
+//! else reads them. An outcome that does not fit has an block of its own, which is the child's while it is filled and
 //! then the cell's; the child killed in between, it is free.
 
 use serde::{Deserialize, Serialize};
@@ -36,10 +36,11 @@ use serde::{Deserialize, Serialize};
 use super::image::Checksum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::Ordering;
-use crate::world::arena::Extent;
-use crate::world::cells::CellId;
-use crate::world::handle::PRESENT;
-use crate::world::{ProcessId, World};
+use crate::handle::{self, PRESENT, Parcel};
+use crate::liveness::ProcessId;
+use crate::memory::walk::{Met, Walker, register};
+use crate::memory::{Block, Memory, Object, ObjectId};
+use crate::world::{Kind, World};
 
 /// `mprocall` in the byte order of the machine.
 const MAGIC: u64 = u64::from_be_bytes(*b"mprocall");
@@ -107,9 +108,9 @@ pub(super) struct Panic {
 /// One call, in either process.
 pub(super) struct Call {
     world: &'static World,
-    extent: Extent,
-    /// Keeps the extent while parent or child lives.
-    cell: CellId,
+    block: Block,
+    /// Keeps the block while parent or child lives.
+    cell: ObjectId,
 }
 
 fn corrupted(message: String) -> Error {
@@ -128,21 +129,21 @@ impl Call {
             Error::new(ErrorKind::Encode, "cannot write down the call").with_source(error)
         })?;
         let len = BODY + (request.len() + args.len()).max(LEAST_BODY);
-        let extent = world.alloc(len, world.this_process())?;
+        let block = world.alloc(len, world.this_process())?;
         let cell = match world.alloc_cell(KIND, PRESENT) {
             Ok((cell, _)) => cell,
             Err(error) => {
-                world.free(extent);
+                world.free(block);
                 return Err(error);
             }
         };
-        let call = Call { world, extent, cell };
+        let call = Call { world, block, cell };
         let filled =
             call.fill(&request, args).and_then(|()| world.add_presence(child, cell.index, PRESENT));
         match filled {
             Ok(()) => {
                 // Until 0: never behind the cell's floor, which nobody moves.
-                call.extent.give_to(cell, 0);
+                call.block.give_to(cell, 0);
                 Ok(call)
             }
             Err(error) => {
@@ -161,21 +162,21 @@ impl Call {
         self.store(OUTCOME_LEN, 0)?;
         self.store(OUTCOME_EXTENT, 0)?;
         self.store(CELL, u64::from(self.cell.generation) << 32 | u64::from(self.cell.index))?;
-        self.extent.write(BODY, request)?;
-        self.extent.write(BODY + request.len(), args)?;
+        self.block.write(BODY, request)?;
+        self.block.write(BODY + request.len(), args)?;
         self.store(0, MAGIC)
     }
 
     fn store(&self, at: usize, value: u64) -> Result<()> {
-        self.extent.word(at)?.store(value, Ordering::Relaxed);
+        self.block.word(at)?.store(value, Ordering::Relaxed);
         Ok(())
     }
 
     fn load(&self, at: usize) -> Result<u64> {
-        Ok(self.extent.word(at)?.load(Ordering::Relaxed))
+        Ok(self.block.word(at)?.load(Ordering::Relaxed))
     }
 
-    /// A length that one of the words holds; the bounds of the extent are checked by whoever uses it.
+    /// A length that one of the words holds; the bounds of the block are checked by whoever uses it.
     fn len(&self, at: usize) -> Result<usize> {
         let len = self.load(at)?;
         usize::try_from(len)
@@ -186,12 +187,12 @@ impl Call {
 
     /// The number under which the child finds the call.
     pub(super) fn id(&self) -> u32 {
-        self.extent.id()
+        self.block.id()
     }
 
     /// Gives the memory back. The parent's, once the child has ended or was never started.
     pub(super) fn free(self) {
-        self.world.free(self.extent);
+        self.world.free(self.block);
         self.world.remove_presence(self.cell.index, PRESENT);
         self.world.free_cell_if_unused(self.cell, false);
     }
@@ -202,10 +203,10 @@ impl Call {
         id: u32,
         child: ProcessId,
     ) -> Result<(Call, Request, Vec<u8>)> {
-        let extent = world.extent(id)?;
-        let bits = extent.word(CELL)?.load(Ordering::Relaxed);
-        let cell = CellId { index: bits as u32, generation: (bits >> 32) as u32 };
-        let call = Call { world, extent, cell };
+        let block = world.block(id)?;
+        let bits = block.word(CELL)?.load(Ordering::Relaxed);
+        let cell = ObjectId { index: bits as u32, generation: (bits >> 32) as u32 };
+        let call = Call { world, block, cell };
         let magic = call.load(0)?;
         if magic != MAGIC {
             return Err(corrupted(format!(
@@ -213,7 +214,7 @@ impl Call {
             )));
         }
         let len = call.len(REQUEST_LEN)?;
-        let request = call.extent.read(BODY, len)?;
+        let request = call.block.read(BODY, len)?;
         let (sum, found) = (call.load(REQUEST_SUM)?, Checksum::of(&request));
         if sum != found {
             return Err(corrupted(format!(
@@ -229,7 +230,7 @@ impl Call {
                 child.to_bits()
             )));
         }
-        let args = call.extent.read(BODY + len, call.len(ARGS_LEN)?)?;
+        let args = call.block.read(BODY + len, call.len(ARGS_LEN)?)?;
         Ok((call, request, args))
     }
 
@@ -241,8 +242,8 @@ impl Call {
 
     /// Leaves the outcome. The child's, at most once, after it copied the arguments out.
     pub(super) fn finish(&self, state: State, outcome: &[u8]) -> Result<()> {
-        if outcome.len() <= self.extent.len().saturating_sub(BODY) {
-            self.extent.write(BODY, outcome)?;
+        if outcome.len() <= self.block.len().saturating_sub(BODY) {
+            self.block.write(BODY, outcome)?;
         } else {
             let other = self.world.alloc(outcome.len(), self.world.this_process())?;
             if let Err(error) = other.write(0, outcome) {
@@ -254,26 +255,26 @@ impl Call {
         }
         self.store(OUTCOME_LEN, outcome.len() as u64)?;
         // ORDERING(outcome): Release, pairs with the Acquire in `outcome`; place, length and bytes before the state.
-        self.extent.word(STATE)?.store(state as u64, Ordering::Release);
+        self.block.word(STATE)?.store(state as u64, Ordering::Release);
         Ok(())
     }
 
     /// How far the child got, and what it left. The parent's, once the child has ended; frees the call.
     pub(super) fn outcome(self) -> Result<(State, Vec<u8>)> {
         let found = self.read_outcome();
-        if let Ok(Some(other)) = self.outcome_extent() {
+        if let Ok(Some(other)) = self.outcome_block() {
             self.world.free(other);
         }
         self.free();
         found
     }
 
-    /// The extent of an outcome that did not fit; also one that a child left and then was killed.
-    fn outcome_extent(&self) -> Result<Option<Extent>> {
+    /// The block of an outcome that did not fit; also one that a child left and then was killed.
+    fn outcome_block(&self) -> Result<Option<Block>> {
         match self.load(OUTCOME_EXTENT)? {
             0 => Ok(None),
             id => match u32::try_from(id - 1) {
-                Ok(id) => self.world.extent(id).map(Some),
+                Ok(id) => self.world.block(id).map(Some),
                 Err(_) => Err(corrupted(format!("a call names block {id} of shared memory"))),
             },
         }
@@ -281,13 +282,13 @@ impl Call {
 
     fn read_outcome(&self) -> Result<(State, Vec<u8>)> {
         // ORDERING(outcome): Acquire, pairs with the Release in `finish`.
-        let state = State::from_word(self.extent.word(STATE)?.load(Ordering::Acquire))?;
+        let state = State::from_word(self.block.word(STATE)?.load(Ordering::Acquire))?;
         if matches!(state, State::Waiting | State::Taken) {
             return Ok((state, Vec::new()));
         }
         let len = self.len(OUTCOME_LEN)?;
-        let bytes = match self.outcome_extent()? {
-            None => self.extent.read(BODY, len)?,
+        let bytes = match self.outcome_block()? {
+            None => self.block.read(BODY, len)?,
             Some(other) => other.read(0, len)?,
         };
         Ok((state, bytes))

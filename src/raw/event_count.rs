@@ -1,109 +1,105 @@
-//! News: a word to sleep on until something has happened that some word elsewhere tells (a message was put, room was made,
-//! a permit is free).
+//! The event count: a word on which those sleep who wait for something that another word tells (a message was put, room was
+//! made, a permit is free). (Vyukov's event count; folly has one, too.)
 //!
 //! ```text
-//! bit 0      SLEEPERS  someone sleeps, or is about to, or did
-//! bits 1..32 count     how many wakes there were
+//! bit 0      WAITERS  someone sleeps, or is about to, or did
+//! bits 1..32 count    how many wakes there were
 //! ```
 //!
-//! - A sleeper *arms* the word (SLEEPERS on), looks at the truth elsewhere, and sleeps on the exact value it armed.
-//! - A teller first changes the truth, then looks at the word. With SLEEPERS it raises the count, wakes as many as
-//!   the change is for, and leaves SLEEPERS on; only if nobody was woken does it clear SLEEPERS, by CAS from that value, and
-//!   wakes all once more.
+//! - A waiter *prepares* (WAITERS on), checks the truth elsewhere, and sleeps on the exact value that it prepared.
+//! - A notifier first changes the truth, then loads the word. With WAITERS it raises the count, wakes as many as the change is
+//!   for, and leaves WAITERS on. Only if nobody was woken does it clear WAITERS, by CAS from that value, and wakes all once more.
 //!
 //! # Why no wake is lost
 //!
-//! Arming and the teller's change are followed by full barriers: either the sleeper sees the change, or the teller sees
-//! SLEEPERS. The count makes every wake a change: whoever armed before it and has not slept yet does not fall asleep. Sleepers
-//! that the CAS would strand slept after the wake that found nobody and before the CAS, and the last wake reaches them;
-//! those that come later find another value. A cleared bit with an unchanged count would not do: it has an ABA.
+//! The waiter's preparation and the notifier's change are followed by full barriers: either the waiter sees the change, or the
+//! notifier sees WAITERS. The count makes every wake a change: whoever prepared before it and has not slept yet does not fall
+//! asleep. Waiters that the CAS would strand slept after the wake that found nobody and before the CAS, and the last wake reaches
+//! them; those that come later find another value. A cleared bit with an unchanged count would not do: it has an ABA.
 //!
 //! # If a process dies
 //!
-//! The teller, between its change and its wake; the woken one, before it acts: sleepers are woken by the alarm and look. A
-//! stopped one: the count has moved past what sleepers armed, and their keepers wake them within a second.
+//! - The notifier, between its change and its wake: the alarm wakes the sleepers, and they check.
+//! - The one that was woken, before it acts: the same.
+//! - A notifier that is stopped: the count, or the truth, has moved past what the sleepers saw, and their keepers wake them
+//!   within a second.
 
-use crate::sys::atomic::{AtomicU32, Ordering, fence};
+use crate::sys::atomic::{AtomicU32, Ordering, fence, fence_after_read_modify_write};
 use crate::sys::futex;
 use crate::testing::{self, Broken};
 
-const SLEEPERS: u32 = 1;
+const WAITERS: u32 = 1;
 const ONE: u32 = 2;
 
 /// See the module.
 #[repr(transparent)]
-pub(crate) struct News(AtomicU32);
+pub(crate) struct EventCount(AtomicU32);
 
-impl News {
-    /// Announces a sleeper; the value to sleep on. The caller looks at the truth afterwards.
-    pub(crate) fn arm(&self) -> u32 {
-        let armed = self.0.fetch_or(SLEEPERS, Ordering::SeqCst) | SLEEPERS;
-        // ORDERING(news): with the barrier in `tell`; see the module.
+impl EventCount {
+    /// Announces a waiter. Gives the value on which to sleep. The caller checks the truth afterwards.
+    pub(crate) fn prepare_wait(&self) -> u32 {
+        let prepared = self.0.fetch_or(WAITERS, Ordering::SeqCst) | WAITERS;
+        // ORDERING(event count): SeqCst, with the barrier in `notify_one`; see the module.
         fence(Ordering::SeqCst);
-        armed
+        prepared
     }
 
     pub(crate) fn word(&self) -> &AtomicU32 {
         &self.0
     }
 
-    /// Wakes a sleeper if there is one. The caller changed the truth, and then did a read-modify-write on another word.
+    /// Wakes a waiter if there is one. The caller changed the truth, and then did a read-modify-write on another word.
     #[inline]
-    pub(crate) fn tell(&self) {
-        after_read_modify_write();
-        if self.has_sleepers() {
-            self.wake(1);
+    pub(crate) fn notify_one(&self) {
+        // ORDERING(event count): SeqCst, with the barrier in `prepare_wait`.
+        fence_after_read_modify_write();
+        if self.has_waiters() {
+            self.notify_slow(1);
         }
     }
 
-    /// Wakes as many sleepers as there are, and `count` at most. The caller found SLEEPERS after it had changed the truth: with
-    /// a full barrier in between, or both under a lock under which sleepers look.
+    /// Wakes as many waiters as there are, and `most` at most. The caller found WAITERS after it had changed the truth: with
+    /// a full barrier in between, or both under a lock under which waiters check.
     #[cold]
-    pub(crate) fn wake(&self, count: u32) {
+    pub(crate) fn notify_slow(&self, most: u32) {
+        if testing::is_broken(Broken::NoWakeOnPut) {
+            return;
+        }
         let now = self.count_up();
         let step = if testing::is_broken(Broken::NewsWithoutCount) { 0 } else { ONE };
-        if futex::wake(&self.0, count) == 0 && self.clear(now, step) {
+        if futex::wake(&self.0, most) == 0 && self.clear(now, step) {
             futex::wake_all(&self.0);
         }
     }
 
     fn count_up(&self) -> u32 {
+        // Relaxed: the count orders nothing; the kernel compares the word under its own lock.
         self.0.fetch_add(ONE, Ordering::Relaxed).wrapping_add(ONE)
     }
 
-    /// Takes SLEEPERS away if nothing has changed since `now`, and counts on by `step`; whether it did.
+    /// Takes WAITERS away if nothing has changed since `now`, and counts on by `step`; whether it did.
     fn clear(&self, now: u32, step: u32) -> bool {
-        let cleared = now.wrapping_add(step) & !SLEEPERS;
+        let cleared = now.wrapping_add(step) & !WAITERS;
         self.0.compare_exchange(now, cleared, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Makes the word differ from what sleepers armed, and wakes nobody yet.
+    /// Makes the word differ from what waiters prepared, and wakes nobody yet.
     pub(crate) fn change(&self) {
         self.0.fetch_add(ONE, Ordering::SeqCst);
     }
 
     /// Wakes everyone: for what all of them must see.
-    pub(crate) fn tell_all(&self) {
+    pub(crate) fn notify_all(&self) {
+        // ORDERING(event count): SeqCst, with the barrier in `prepare_wait`.
         fence(Ordering::SeqCst);
-        self.0.fetch_add(ONE, Ordering::Relaxed);
+        self.count_up();
         futex::wake_all(&self.0);
     }
 
     /// Whether someone sleeps, or slept since the last wake that found nobody.
     #[inline]
-    pub(crate) fn has_sleepers(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & SLEEPERS != 0
-    }
-}
-
-/// A full barrier for code that has just done an atomic read-modify-write.
-#[inline]
-fn after_read_modify_write() {
-    // ORDERING(news): on x86-64 the locked instruction was a full barrier, and only the compiler has to be told.
-    if cfg!(target_arch = "x86_64") {
-        core::sync::atomic::compiler_fence(Ordering::SeqCst);
-    } else {
-        fence(Ordering::SeqCst);
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & WAITERS != 0
     }
 }
 
@@ -111,17 +107,17 @@ fn after_read_modify_write() {
 mod tests {
     use super::*;
 
-    /// Whether a sleeper that armed the word between a teller's two steps would still fall asleep on what it armed, after
-    /// another one armed the word again.
+    /// Whether a waiter that prepared the word between a notifier's two steps would still fall asleep on what it prepared, after
+    /// another one prepared again.
     fn falls_asleep(step: u32) -> bool {
-        let news = News(AtomicU32::new(0));
-        news.arm();
-        let now = news.count_up();
-        let armed = news.arm();
-        // The teller's wake found nobody asleep.
-        assert!(news.clear(now, step), "nothing has changed");
-        news.arm();
-        news.word().load(Ordering::Relaxed) == armed
+        let count = EventCount(AtomicU32::new(0));
+        count.prepare_wait();
+        let now = count.count_up();
+        let prepared = count.prepare_wait();
+        // The notifier's wake found nobody asleep.
+        assert!(count.clear(now, step), "nothing has changed");
+        count.prepare_wait();
+        count.word().load(Ordering::Relaxed) == prepared
     }
 
     #[test]

@@ -1,68 +1,98 @@
-//! The lock word: mutual exclusion between processes that survives the death of whoever holds it or sleeps on it.
+//! The robust lock: mutual exclusion between processes that survives the death of whoever holds it or sleeps on it.
 //!
-//! One 32-bit word. It is the only truth; nothing is ever repaired. (A second word is about fairness; see the end.)
+//! One 32-bit word. It is the only truth, and nothing is ever repaired. (A second word is about fairness; see the end.)
 //!
 //! ```text
-//! bit 31      WAITERS  someone sleeps, or did: the unlocker must wake
-//! bit 30      MARKED   what the lock guards may be half written
-//! bits 0..30  owner    slot and generation of the owning thread; 0: free
+//! 0  4  word      who holds the lock             lockers and the holder                    THE TRUTH
+//! 4  4  fairness  how a waiter gets its turn     waiters and whoever unlocks (hint)
+//!
+//! bit 31      WAITERS   someone sleeps, or did: the unlocker must wake
+//! bit 30      POISONED  what the lock guards may be half written
+//! bits 0..30  owner     slot and generation of the owning thread; 0: free
 //! ```
 //!
 //! | from | to | by |
 //! |---|---|---|
 //! | owner 0 | owner me, other bits kept | a locker (CAS) |
 //! | owner live | the same and WAITERS | a locker about to sleep (CAS) |
-//! | owner me | owner 0, WAITERS kept, MARKED kept or cleared | the owner (one subtraction) |
+//! | owner me | owner 0, WAITERS kept, POISONED kept or cleared | the owner (one subtraction) |
 //! | owner 0, WAITERS | 0 | an unlocker whose wake found nobody (CAS), who then wakes all once more |
 //! | owner dead | owner me, other bits kept | whoever adopts (CAS from the exact value) |
 //!
 //! # If a process dies
 //!
 //! - Holding, at any instruction from its CAS to its subtraction: the word names a dead thread. Adopters take it over; for
-//!   the rest *that is* the mark: `lock` answers that the owner died until someone recovers.
+//!   the rest *that is* the poison: `lock` answers that the owner died until someone recovers.
 //! - After its subtraction, before its wake: the word is free with WAITERS; sleepers are woken by the alarm.
-//! - Asleep, or woken and not yet here again: WAITERS stays, so the next unlocker wakes another sleeper. The wake that the
-//!   dead one consumed is repeated by the alarm. Storing a plain 0 on unlock would lose it: a barger holds and unlocks,
-//!   finds no WAITERS, and the other sleeper waits for ever.
-//! - After the CAS to 0, before the second wake: those who fell asleep in between are woken by the alarm.
+//! - Asleep, or woken and not yet here again: WAITERS stays, so the next unlocker wakes another sleeper. The alarm repeats the
+//!   wake that the dead one consumed. Storing a plain 0 on unlock would lose it: a barging locker holds and unlocks, finds no
+//!   WAITERS, and the other sleeper waits for ever.
+//! - After the CAS to 0, before the second wake: the alarm wakes those who fell asleep in between.
 //!
 //! # Why no wake is lost while all live
 //!
-//! A sleeper sleeps on the exact value with WAITERS set. Only the CAS in the fourth row clears WAITERS; it comes after a
+//! A sleeper sleeps on the exact value with WAITERS set. Only the CAS in the fourth row clears WAITERS. It comes after a
 //! wake that found nobody, and the wake after it reaches those who slept in between; later ones see another value. In any
 //! other case an unlocker sees WAITERS and wakes one, and the woken one either takes the lock (keeping WAITERS) or finds a
-//! new owner, who will see WAITERS too. A waiter that is woken and then gives up first looks whether the word is free.
+//! new owner, who will see WAITERS too. A waiter that is woken and then gives up first checks whether the word is free.
 //!
 //! # Fairness
 //!
-//! A newcomer may take a free lock before the sleeper that was woken for it, unless a waiter asks for
-//! [restraint](crate::world::restraint).
+//! A newcomer may take a free lock before the sleeper that was woken for it (*barging*), unless a waiter asks for
+//! [fairness](crate::raw::fairness).
 
+use crate::liveness::{Id, Liveness, Rhythm, Wait};
+use crate::raw::fairness::{Fairness, Patience};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::{futex, thread};
 use crate::testing::{self, Broken};
-use crate::world::World;
-use crate::world::registry::Id;
-use crate::world::restraint::Restraint;
-use crate::world::wait::Wait;
 
 const WAITERS: u32 = 1 << 31;
-const MARKED: u32 = 1 << 30;
-const OWNER: u32 = MARKED - 1;
+const POISONED: u32 = 1 << 30;
+const OWNER: u32 = POISONED - 1;
 
-/// How often a locker looks at a held lock before it sleeps, and before it sleeps again. The pause between two looks doubles
-/// from 250 ns to 1 us: faster polling takes the line from the holder (22 million locks a second against 52 in a prototype).
-const LOOKS: u32 = 8;
+/// The word as read at one moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State(u32);
+
+impl State {
+    /// Who holds the lock, dead or alive. No id at all is what only scribbling leaves: taken like a free one.
+    fn owner(self) -> Option<Id> {
+        Id::from_bits(self.0 & OWNER)
+    }
+
+    fn is_free(self) -> bool {
+        self.0 & OWNER == 0
+    }
+
+    fn has_waiters(self) -> bool {
+        self.0 & WAITERS != 0
+    }
+
+    fn is_poisoned(self) -> bool {
+        self.0 & POISONED != 0
+    }
+
+    /// The same with a waiter.
+    fn with_waiters(self) -> State {
+        State(self.0 | WAITERS)
+    }
+
+    /// The same held by `me`.
+    fn taken_by(self, me: Id, poisoned: bool) -> State {
+        State(self.0 & WAITERS | me.to_bits() | if poisoned { POISONED } else { 0 })
+    }
+}
 
 /// How an attempt to lock ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The caller holds the lock.
     Locked,
-    /// The caller holds the lock; its last owner died with it or marked it.
+    /// The caller holds the lock; its last owner died with it or poisoned it.
     Adopted(Option<Id>),
-    /// Not locked: its last owner died with it or marked it.
+    /// Not locked: its last owner died with it or poisoned it.
     OwnerDied,
     /// Not locked: the calling thread holds it.
     Deadlock,
@@ -75,7 +105,7 @@ pub(crate) enum Outcome {
 pub(crate) enum Policy {
     /// Answer `OwnerDied`.
     Report,
-    /// Take over and keep the mark until it is cleared by [`WordLock::unlock_recovered`].
+    /// Take over and keep the poison until it is cleared by [`RobustLock::unlock_recovered`].
     Recover,
     /// Take over as if nothing had happened: for locks whose guarded data is never half written.
     Adopt,
@@ -83,18 +113,16 @@ pub(crate) enum Policy {
 
 /// A lock in shared memory.
 #[repr(C)]
-pub(crate) struct WordLock {
+pub(crate) struct RobustLock {
     word: AtomicU32,
-    restraint: Restraint,
+    fairness: Fairness,
 }
 
-impl WordLock {
-    /// Takes the lock if it is free and unmarked.
+impl RobustLock {
+    /// Takes the lock if it is free and not poisoned.
     #[inline]
     pub(crate) fn try_lock(&self, me: Id) -> bool {
-        // ORDERING(lock): Acquire, pairs with the Release in `unlock`.
-        // ORDERING(owner): Release, pairs with the Acquire in `lock_contended`: whoever reads this id finds its slot taken.
-        self.word.compare_exchange(0, me.to_bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.replace(State(0), State(me.to_bits()))
     }
 
     /// Takes the lock, waiting until `until`.
@@ -102,14 +130,14 @@ impl WordLock {
     pub(crate) fn lock(
         &'static self,
         me: Id,
-        world: &World,
+        liveness: &Liveness,
         until: Deadline,
         policy: Policy,
     ) -> Outcome {
         if self.try_lock(me) {
             Outcome::Locked
         } else {
-            self.lock_contended(me, world, until, policy)
+            self.lock_contended(me, liveness, until, policy)
         }
     }
 
@@ -117,119 +145,139 @@ impl WordLock {
     fn lock_contended(
         &'static self,
         me: Id,
-        world: &World,
+        liveness: &Liveness,
         until: Deadline,
         policy: Policy,
     ) -> Outcome {
-        let word = &self.word;
-        let mut since = None;
-        let first_look = if world.spins() { 0 } else { LOOKS };
-        let mut looks = first_look;
+        let mut patience = Patience::new();
+        let mut spin = liveness.spin(Rhythm::Lock);
         loop {
-            // ORDERING(owner): Acquire, pairs with the Release of whoever took the lock.
-            let now = word.load(Ordering::Acquire);
-            let marked = now & MARKED != 0;
-            if marked && policy == Policy::Report {
+            // ORDERING(owner): Acquire, pairs with the Release in `replace` of whoever took the lock.
+            let now = State(self.word.load(Ordering::Acquire));
+            if now.is_poisoned() && policy == Policy::Report {
                 return Outcome::OwnerDied;
             }
-            let Some(owner) = Id::from_bits(now & OWNER) else {
-                if since.is_none()
-                    && now & WAITERS != 0
-                    && !until.is_over()
-                    && self.restraint.is_granted()
-                {
+            let Some(owner) = now.owner() else {
+                if self.yields_to_sleepers(now, &patience, until) {
                     thread::yield_now();
-                    continue;
-                }
-                // Free, or no id at all, which only scribbling leaves: taken like a free one.
-                let mine = now & WAITERS
-                    | me.to_bits()
-                    | if policy == Policy::Adopt { 0 } else { now & MARKED };
-                // ORDERING(lock, owner): as in `try_lock`.
-                if word.compare_exchange(now, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                    if since.is_some() {
-                        self.restraint.end();
-                    }
-                    return if marked { Outcome::Adopted(None) } else { Outcome::Locked };
+                } else if let Some(outcome) = self.take_free(now, me, policy) {
+                    patience.end(&self.fairness);
+                    return outcome;
                 }
                 continue;
             };
             if owner == me {
                 return Outcome::Deadlock;
             }
-            if looks < LOOKS && !until.is_over() {
-                world.pause(looks.min(2));
-                looks += 1;
+            if !until.is_over() && spin.poll() {
                 continue;
             }
-            if world.registry.is_dead(owner) {
-                if policy == Policy::Report {
-                    // ORDERING(lock): behind the load of the mark, which is an Acquire.
-                    if word.load(Ordering::Relaxed) != now {
-                        // It let go, and died after that. No owner comes back, so else it died with the lock.
-                        continue;
-                    }
-                    return Outcome::OwnerDied;
-                }
-                let mark = if policy == Policy::Recover { MARKED } else { 0 };
-                let mine = now & WAITERS | mark | me.to_bits();
-                // ORDERING(lock, owner): as in `try_lock`; the dead owner's stores come before its mark, which `is_dead` loaded.
-                if word.compare_exchange(now, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                    if since.is_some() {
-                        self.restraint.end();
-                    }
-                    return Outcome::Adopted(Some(owner));
+            if liveness.registry.is_dead(owner) {
+                if let Some(outcome) = self.take_from_dead(now, owner, me, policy) {
+                    patience.end(&self.fairness);
+                    return outcome;
                 }
                 continue;
             }
             if until.is_over() {
                 return Outcome::TimedOut;
             }
-            let asleep = now | WAITERS;
-            if now != asleep
-                && word.compare_exchange(now, asleep, Ordering::Relaxed, Ordering::Relaxed).is_err()
-            {
-                continue;
-            }
-            self.restraint.ask(&mut since);
-            world.sleep(word, asleep, until, Wait::Baton, || !world.registry.is_dead(owner));
+            self.sleep(now, owner, liveness, until, &mut patience);
             // Woken: whoever barged in has it for a moment, mostly.
-            looks = first_look;
+            spin.reset();
         }
     }
 
-    /// Gives the lock back. The caller holds it, unmarked or to stay marked.
+    /// Whether a newcomer leaves the free lock to those who sleep.
+    fn yields_to_sleepers(&self, now: State, patience: &Patience, until: Deadline) -> bool {
+        !patience.has_waited()
+            && now.has_waiters()
+            && !until.is_over()
+            && self.fairness.is_open()
+    }
+
+    /// Takes the lock, which was free.
+    fn take_free(&self, now: State, me: Id, policy: Policy) -> Option<Outcome> {
+        let poisoned = policy != Policy::Adopt && now.is_poisoned();
+        let outcome = if now.is_poisoned() { Outcome::Adopted(None) } else { Outcome::Locked };
+        self.replace(now, now.taken_by(me, poisoned)).then_some(outcome)
+    }
+
+    /// Takes the lock from a dead owner, or reports it.
+    fn take_from_dead(&self, now: State, owner: Id, me: Id, policy: Policy) -> Option<Outcome> {
+        if policy == Policy::Report {
+            // An id never owns a lock twice, so an unchanged word means that the owner died holding it. A changed one means that
+            // it unlocked before it died.
+            // ORDERING(lock): Relaxed, behind the load of the owner's death, which is an Acquire.
+            let unchanged = self.word.load(Ordering::Relaxed) == now.0;
+            return unchanged.then_some(Outcome::OwnerDied);
+        }
+        // The dead owner's stores come before its mark, which `is_dead` loaded.
+        let mine = now.taken_by(me, policy == Policy::Recover);
+        self.replace(now, mine).then_some(Outcome::Adopted(Some(owner)))
+    }
+
+    /// Changes the word to one that names the caller; whether it was still `now`.
+    #[inline]
+    fn replace(&self, now: State, mine: State) -> bool {
+        // ORDERING(lock): Acquire, pairs with the Release in `unlock`.
+        // ORDERING(owner): Release, pairs with the Acquire in `lock_contended`: whoever reads this id finds its slot taken.
+        self.word.compare_exchange(now.0, mine.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Sleeps while `owner` lives and holds the lock.
+    fn sleep(
+        &'static self,
+        now: State,
+        owner: Id,
+        liveness: &Liveness,
+        until: Deadline,
+        patience: &mut Patience,
+    ) {
+        let asleep = now.with_waiters();
+        let word = &self.word;
+        if now != asleep
+            && word.compare_exchange(now.0, asleep.0, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
+            return;
+        }
+        patience.request(&self.fairness);
+        let is_held = || !liveness.registry.is_dead(owner);
+        liveness.sleep(word, asleep.0, until, Wait::Baton, is_held);
+    }
+
+    /// Gives the lock back. The caller holds it, unpoisoned or to stay poisoned.
     #[inline]
     pub(crate) fn unlock(&self, me: Id) {
         // A subtraction keeps the other bits and is one instruction where `fetch_and` with a result is a loop.
-        // ORDERING(lock): Release, pairs with the Acquire of the next locker.
+        // ORDERING(lock): Release, pairs with the Acquire of the next locker in `replace`.
         let before = self.word.fetch_sub(me.to_bits(), Ordering::Release);
-        if before & WAITERS != 0 {
-            self.wake();
+        if State(before).has_waiters() {
+            self.wake_contended();
         }
     }
 
-    /// Gives a recovered lock back, without its mark.
+    /// Gives a recovered lock back, without its poison.
     pub(crate) fn unlock_recovered(&self, me: Id) {
-        // ORDERING(lock): as in `unlock`.
-        let before = self.word.fetch_sub(me.to_bits() | MARKED, Ordering::Release);
-        if before & WAITERS != 0 {
-            self.wake();
+        // ORDERING(lock): Release, as in `unlock`.
+        let before = self.word.fetch_sub(me.to_bits() | POISONED, Ordering::Release);
+        if State(before).has_waiters() {
+            self.wake_contended();
         }
     }
 
     #[cold]
-    fn wake(&self) {
+    fn wake_contended(&self) {
         if testing::is_broken(Broken::UnlockStoresZero) {
             self.word.fetch_and(!WAITERS, Ordering::Relaxed);
             futex::wake(&self.word, 1);
             return;
         }
-        if self.word.load(Ordering::Relaxed) & OWNER != 0 {
+        if !State(self.word.load(Ordering::Relaxed)).is_free() {
             // Someone took it already and kept WAITERS: the wake is theirs to give, or the alarm's if they die.
             return;
         }
-        self.restraint.grant();
+        self.fairness.open();
         if futex::wake(&self.word, 1) == 0
             && self.word.compare_exchange(WAITERS, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
@@ -237,18 +285,18 @@ impl WordLock {
         }
     }
 
-    /// Who holds it, dead or alive; a marked free lock is nobody's.
+    /// Who holds it, dead or alive. A poisoned free lock is nobody's.
     pub(crate) fn owner(&self) -> Option<Id> {
-        Id::from_bits(self.word.load(Ordering::Relaxed) & OWNER)
+        State(self.word.load(Ordering::Relaxed)).owner()
     }
 
-    /// Whether a holder marked it and nobody has finished recovering.
-    pub(crate) fn is_marked(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & MARKED != 0
+    /// Whether a holder poisoned it and nobody has finished recovering.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        State(self.word.load(Ordering::Relaxed)).is_poisoned()
     }
 
     /// Whether someone sleeps, or slept since the lock was last free of waiters.
     pub(crate) fn has_waiters(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & WAITERS != 0
+        State(self.word.load(Ordering::Relaxed)).has_waiters()
     }
 }

@@ -1,6 +1,6 @@
-//! A lock for short sections: one locked instruction takes it, and a plain store gives it back.
+//! The short lock, for short sections: one locked instruction takes it, and a plain store gives it back.
 //!
-//! For records of which each section leaves the truth whole at every step; the [`WordLock`] is for the rest.
+//! For records of which each section leaves the truth whole at every step; the [`RobustLock`] is for the rest.
 //!
 //! # Layout
 //!
@@ -20,12 +20,12 @@
 //!
 //! # Waiting
 //!
-//! A locker that finds it taken looks some times more, says so in `waiters`, and sleeps on the word; the holder, after its
-//! store, looks at `waiters` and wakes one; it clears `waiters` before that, and puts it back if there was one, as there may be
+//! A locker that finds it taken polls some times more, says so in `waiters`, and sleeps on the word. The holder, after its
+//! store, checks `waiters` and wakes one. It clears `waiters` before that, and puts it back if there was one, as there may be
 //! more. This is no proof against a lost wake:
 //!
-//! - nothing orders the holder's look after its store, so the locker may have seen the lock still taken (but the kernel looks
-//!   at the word once more before it lets the locker sleep, some hundred times later than a store needs to be seen);
+//! - nothing orders the holder's check after its store, so the locker may have seen the lock still taken (but the kernel checks
+//!   the word once more before it lets the locker sleep, some hundred times later than a store needs to be seen);
 //! - the word may have the same holder again by then;
 //! - `waiters` may be said between the holder's two steps, and cleared for nobody.
 //!
@@ -38,57 +38,58 @@
 //! - After its store, before its wake: sleepers are woken by the alarm, or by their naps.
 //! - Asleep, or woken: `waiters` stays; the next holder wakes another one.
 //!
-//! [`WordLock`]: crate::world::word_lock::WordLock
+//! [`RobustLock`]: crate::raw::lock::RobustLock
 
+use crate::liveness::{Id, Liveness, Rhythm, Wait};
+use crate::raw::lock::Outcome;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::futex;
-use crate::world::World;
-use crate::world::registry::Id;
-use crate::world::wait::Wait;
-use crate::world::word_lock::Outcome;
 use std::time::Duration;
 
-/// How often a locker looks at a held lock before it sleeps, about 250 ns apart.
-const LOOKS: u32 = 8;
 /// The first nap and the longest.
 const NAPS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 
 /// A lock in shared memory.
 #[repr(C)]
-pub(crate) struct BriefLock {
+pub(crate) struct ShortLock {
     word: AtomicU32,
     waiters: AtomicU32,
 }
 
-impl BriefLock {
+impl ShortLock {
     /// Takes the lock if it is free.
     #[inline]
     pub(crate) fn try_lock(&self, me: Id) -> bool {
         // ORDERING(lock): Acquire, pairs with the Release in `unlock`.
-        // ORDERING(owner): Release, pairs with the Acquire in `lock`: whoever reads this id finds its slot taken.
+        // ORDERING(owner): Release, pairs with the Acquire in `lock_contended`: whoever reads this id finds its slot taken.
         self.word.compare_exchange(0, me.to_bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Takes the lock, waiting until `until`; from a dead holder in silence, as [`Outcome::Adopted`].
+    /// Takes the lock, waiting until `until`. From a dead holder it is taken in silence, as [`Outcome::Adopted`].
     #[cold]
-    pub(crate) fn lock(&'static self, me: Id, world: &World, until: Deadline) -> Outcome {
+    pub(crate) fn lock_contended(
+        &'static self,
+        me: Id,
+        liveness: &Liveness,
+        until: Deadline,
+    ) -> Outcome {
         let word = &self.word;
-        let mut looks = if world.spins() { 0 } else { LOOKS };
+        let mut spin = liveness.spin(Rhythm::Section);
         let mut nap = NAPS[0];
         loop {
-            // ORDERING(owner): Acquire, pairs with the Release of whoever took the lock.
+            // ORDERING(owner): Acquire, pairs with the Release in `try_lock` of whoever took the lock.
             let now = word.load(Ordering::Acquire);
             // No id at all is what only scribbling leaves: taken like a free one.
             let owner = Id::from_bits(now);
             if owner == Some(me) {
                 return Outcome::Deadlock;
             }
-            let is_dead = || owner.is_some_and(|owner| world.registry.is_dead(owner));
+            let is_dead = || owner.is_some_and(|owner| liveness.registry.is_dead(owner));
             if owner.is_none() || is_dead() {
                 let mine = me.to_bits();
-                // ORDERING(lock, owner): as in `try_lock`; a dead owner's stores come before its mark, which `is_dead`
-                // loaded.
+                // ORDERING(lock): Acquire, as in `try_lock`; a dead owner's stores come before its mark, which `is_dead` loaded.
+                // ORDERING(owner): Release, as in `try_lock`.
                 match word.compare_exchange(now, mine, Ordering::AcqRel, Ordering::Relaxed) {
                     Ok(_) if owner.is_some() => return Outcome::Adopted(owner),
                     Ok(_) => return Outcome::Locked,
@@ -98,14 +99,12 @@ impl BriefLock {
             if until.is_over() {
                 return Outcome::TimedOut;
             }
-            if looks < LOOKS {
-                world.pause(0);
-                looks += 1;
+            if spin.poll() {
                 continue;
             }
             self.waiters.store(1, Ordering::Relaxed);
             let end = Deadline::after(nap);
-            world.sleep(word, now, until.earlier(end), Wait::Baton, || !is_dead());
+            liveness.sleep(word, now, until.earlier(end), Wait::Baton, || !is_dead());
             nap = if end.is_over() { (nap * 2).min(NAPS[1]) } else { NAPS[0] };
         }
     }
@@ -116,12 +115,12 @@ impl BriefLock {
         // ORDERING(lock): Release, pairs with the Acquire of the next locker.
         self.word.store(0, Ordering::Release);
         if self.waiters.load(Ordering::Relaxed) != 0 {
-            self.wake();
+            self.wake_contended();
         }
     }
 
     #[cold]
-    fn wake(&self) {
+    fn wake_contended(&self) {
         // Whoever has it by now will see `waiters`, too.
         if self.word.load(Ordering::Relaxed) == 0 {
             self.waiters.store(0, Ordering::Relaxed);

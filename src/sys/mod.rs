@@ -9,6 +9,8 @@
 //! - `process`: starting, watching and signalling processes.
 
 pub(crate) mod atomic;
+pub(crate) mod shared;
+pub(crate) mod bytes;
 pub(crate) mod clock;
 pub(crate) mod futex;
 pub(crate) mod memory;

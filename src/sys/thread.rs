@@ -23,6 +23,12 @@ pub(crate) fn yield_now() {
     std::thread::yield_now();
 }
 
+/// Whether the calling thread unwinds from a panic.
+#[inline]
+pub(crate) fn is_panicking() -> bool {
+    std::thread::panicking()
+}
+
 /// `struct sched_attr` of the kernel, in its first version.
 #[repr(C)]
 #[derive(Default)]

@@ -1,80 +1,35 @@
-//! The first segment of a world's file: header, registry and tables, and the check that whoever attaches makes.
+//! The first segment of a world's file: identity, registry and tables, and the check that whoever attaches makes.
 //!
 //! ```text
 //! offset   size      what                          who writes
 //! 0        64        identity                      the creator, before anyone else can see the file
-//! 64       64        arena line                    holders of the arena lock
-//! 128      64        registry line                 whoever takes a slot
-//! 192      256       free lists, a word a class    holders of the arena lock (caches)
-//! 448      2,816     blocks of cells, by number     holders of the arena lock, once each
-//! 3,264    832       unused
-//! 4 KiB    256 KiB   4,096 slots of 64 bytes       each by its owner; the kernel and keepers mark deaths
-//! 260 KiB  64 KiB    1,024 process records         each by its process, or by the parent before it starts
-//! 324 KiB  64 KiB    4,096 segment entries         holders of the arena lock, once each
-//! 388 KiB            end
+//! 64       64        registry line                 whoever takes a slot
+//! 128      256 KiB   4,096 slots of 64 bytes       each by its owner; the kernel and keepers mark deaths
+//! then     64        arena line                    holders of the arena lock
+//!          128       free lists, a word a class    holders of the arena lock (caches)
+//!          2,816     blocks of objects, by number  holders of the arena lock, once each
+//!          384 KiB   1,024 process records         holders of the arena lock; generation: its process or its parent
+//!          64 KiB    4,096 segment entries         holders of the arena lock, once each
 //! ```
 //!
 //! Everything is zero at first and every word is an atomic, so a reference to these structures is sound whatever other
 //! processes write. The magic number is stored last, with Release: a file without it was never finished.
 
+#![allow(unsafe_code, reason = "a structure in shared memory")]
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::world::word_lock::WordLock;
+use crate::liveness::{Pauses, RegistryTable};
+use crate::memory::MemoryTable;
+use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE, Ordering};
+use crate::sys::shared::Shared;
 
 /// `mltiproc` in the byte order of the machine that made the file.
 const MAGIC: u64 = u64::from_be_bytes(*b"mltiproc");
 /// Raised with every change of the layout of anything shared.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// What this file is; named objects will have kinds of their own.
 const KIND_WORLD: u32 = 1;
 const WORD_BYTES: u32 = size_of::<usize>() as u32;
-
-/// How many slots processes may take; they are the first ones.
-pub(crate) const PROCESSES: usize = 1024;
-/// How many slots there are for processes and threads together.
-pub(crate) const SLOTS: usize = 4096;
-/// How many segments a file can have.
-pub(crate) const SEGMENTS: usize = 4096;
-/// Size classes of the arena.
-pub(crate) const CLASSES: usize = 32;
-/// Tables of presence bits per process.
-pub(crate) const PRESENCE_BLOCKS: usize = 8;
-/// Blocks of cells.
-pub(crate) const CELL_BLOCKS: usize = 704;
-
-/// One registry slot; [`crate::world::registry`] has the protocol.
-#[repr(C, align(64))]
-pub(crate) struct Slot {
-    /// Low half: the robust word. High half: the generation.
-    pub(crate) state: AtomicU64,
-    /// The process that a thread belongs to; high half: the generation for which this was written.
-    pub(crate) process: AtomicU64,
-    /// The process id in the system's numbering; high half: the generation for which this was written.
-    pub(crate) pid: AtomicU64,
-    /// Private pointers of the owner's robust list; never read by this crate.
-    robust: [AtomicU64; 2],
-    /// Bumped to make this process's keeper look at all slots.
-    pub(crate) control: AtomicU32,
-    /// The last generation of which all threads were seen dead; of a process (cache).
-    pub(crate) gone: AtomicU32,
-    reserved: [AtomicU32; 2],
-}
-
-/// What belongs to a process; valid while `generation` is that of its slot.
-#[repr(C, align(64))]
-pub(crate) struct ProcessRecord {
-    pub(crate) generation: AtomicU32,
-    /// Blocks of presence bits, by cell index.
-    pub(crate) presence: [AtomicU32; PRESENCE_BLOCKS],
-    reserved: [AtomicU32; 7],
-}
-
-/// Where a segment lies in the file.
-#[repr(C)]
-pub(crate) struct SegmentEntry {
-    pub(crate) offset: AtomicU64,
-    pub(crate) len: AtomicU64,
-}
 
 /// The first segment.
 #[repr(C)]
@@ -89,75 +44,24 @@ pub(crate) struct Header {
     pid_namespace: AtomicU64,
     /// What the creator found out about the machine, so that its children need not: bytes of memory, 1 for more than one
     /// processor, and how many `pause` instructions take 250 ns.
-    pub(crate) memory: AtomicU64,
-    pub(crate) cores: AtomicU32,
-    pub(crate) pauses: AtomicU32,
-    identity_rest: AtomicU64,
+    pub(crate) memory_limit: AtomicU64,
+    several: AtomicU32,
+    quarter: AtomicU32,
+    reserved_too: AtomicU64,
 
-    pub(crate) arena: ArenaLine,
-
-    /// One more than the highest process slot ever taken.
-    pub(crate) processes: AtomicU32,
-    /// Where the next search for a thread slot starts.
-    pub(crate) thread_cursor: AtomicU32,
-    /// Raised to make every keeper ring although nobody died.
-    pub(crate) alarms: AtomicU32,
-    /// One more than the highest thread slot ever taken, counted from the first of them.
-    pub(crate) threads: AtomicU32,
-    registry_rest: [AtomicU64; 6],
-
-    pub(crate) free: [AtomicU32; CLASSES],
-    free_rest: [AtomicU64; 16],
-
-    /// Blocks of cells, in order of their making.
-    pub(crate) cell_blocks: [AtomicU32; CELL_BLOCKS],
-    rest: [AtomicU64; 104],
-
-    pub(crate) slots: [Slot; SLOTS],
-    pub(crate) records: [ProcessRecord; PROCESSES],
-    pub(crate) segments: [SegmentEntry; SEGMENTS],
+    pub(crate) registry: RegistryTable,
+    pub(crate) memory: MemoryTable,
 }
 
-/// The arena's own words, on one line; only under its lock but for `lock`.
-#[repr(C, align(64))]
-pub(crate) struct ArenaLine {
-    pub(crate) lock: WordLock,
-    /// How many entries of `segments` are valid; the truth.
-    pub(crate) segments: AtomicU32,
-    /// How many bytes of the newest common segment are carved (cache).
-    pub(crate) carved: AtomicU32,
-    /// The segment being carved; the truth.
-    pub(crate) carving: AtomicU32,
-    /// First free cell plus one (cache).
-    pub(crate) free_cell: AtomicU32,
-    /// How many blocks of cells there are; the truth.
-    pub(crate) cell_blocks: AtomicU32,
-    /// Blocks in use at the last sweep and handed out since (cache).
-    pub(crate) live: AtomicU32,
-    pub(crate) fresh: AtomicU32,
-    /// Bytes carved in all blocks (cache); compared with the ceiling.
-    pub(crate) bytes: AtomicU64,
-    /// Cells alive at the last sweep and handed out since (caches).
-    pub(crate) live_cells: AtomicU32,
-    pub(crate) fresh_cells: AtomicU32,
-    /// Bytes of free blocks that still have pages (cache).
-    pub(crate) pooled: AtomicU64,
-}
+// SAFETY: a structure of atomics only.
+unsafe impl Shared for Header {}
 
 /// Size of the first segment in bytes.
-pub(crate) const LEN: usize = size_of::<Header>();
+pub(crate) const LEN: usize = size_of::<Header>().next_multiple_of(4096);
 
 const _: () = {
-    assert!(size_of::<Slot>() == 64);
-    assert!(core::mem::offset_of!(Slot, robust) == 24);
-    assert!(size_of::<ProcessRecord>() == 64);
-    assert!(size_of::<ArenaLine>() == 64);
-    assert!(core::mem::offset_of!(Header, arena) == 64);
-    assert!(core::mem::offset_of!(Header, processes) == 128);
-    assert!(core::mem::offset_of!(Header, free) == 192);
-    assert!(core::mem::offset_of!(Header, slots) == 4096);
-    assert!(core::mem::offset_of!(Header, records) == 4096 + 64 * SLOTS);
-    assert!(LEN == 388 * 1024);
+    assert!(!NATIVE || core::mem::offset_of!(Header, registry) == 64);
+    assert!(!NATIVE || core::mem::offset_of!(Header, memory) == 128 + 64 * crate::liveness::SLOTS);
 };
 
 impl Header {
@@ -168,10 +72,24 @@ impl Header {
         self.kind.store(KIND_WORLD, Ordering::Relaxed);
         self.id.store(id, Ordering::Relaxed);
         self.pid_namespace.store(pid_namespace, Ordering::Relaxed);
-        self.arena.segments.store(1, Ordering::Relaxed);
-        self.segments[0].len.store(LEN as u64, Ordering::Relaxed);
+        let segments = &self.memory.segments;
+        segments.entries[0].len.store(LEN as u64, Ordering::Relaxed);
+        segments.count.store(1, Ordering::Relaxed);
         // ORDERING(attach): Release, pairs with the Acquire in `check`; the identity before the magic number.
         self.magic.store(MAGIC, Ordering::Release);
+    }
+
+    /// Notes what the creator found out about the machine.
+    pub(crate) fn note_machine(&self, memory_limit: u64, pauses: Pauses) {
+        self.memory_limit.store(memory_limit, Ordering::Relaxed);
+        self.several.store(u32::from(pauses.several()), Ordering::Relaxed);
+        self.quarter.store(pauses.quarter(), Ordering::Relaxed);
+    }
+
+    /// What spinning is like on this machine.
+    pub(crate) fn pauses(&self) -> Pauses {
+        let several = self.several.load(Ordering::Relaxed) == 1;
+        Pauses::new(several, self.quarter.load(Ordering::Relaxed))
     }
 
     /// Whether this is a world that this program understands; the error says what it is instead.

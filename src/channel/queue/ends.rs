@@ -1,22 +1,25 @@
 //! The counted ends of a queue: see [`Queue::split`](super::Queue::split).
 //!
-//! The process has a role's presence bit while it has a handle with that role; a role is alive while any living process has
-//! the bit, or a message or the result of a process carries it ([`crate::world::cells`]). The last handle's drop clears the bit
-//! and raises the alarm, a death is an alarm: who waits for the other side looks again.
+//! The process has a role's presence bit while it has a handle with that role. A role is there while any living process has
+//! the bit, or is under way to one in a message or the result of a process ([`crate::memory`]). Whoever drops the last handle of a
+//! role in its process clears the bit and wakes all who sleep at the queue. A death is an alarm. In both cases whoever waits for the
+//! other side checks again.
 
-use super::queue::{Iter, Port, getting, looking, putting, received, timed, travelling};
+use super::getting::{IntoIter, getting};
+use super::looking::looking;
+use super::port::Port;
+use super::putting::putting;
+use super::travelling::travelling;
 use crate::error::Result;
-use crate::message::Message;
-use crate::sys::clock::Deadline;
-use crate::world::handle::{self, CONSUMER, PRODUCER};
+use crate::handle::{CONSUMER, PRODUCER};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::time::{Duration, Instant};
 
 /// The putting end of a split [`Queue`](crate::Queue).
 ///
 /// When the last one, in whatever process, is dropped or its process is dead, consumers get what is left and then an error
-/// with [`is_closed`](crate::Error::is_closed).
+/// with [`is_closed`](crate::Error::is_closed). A producer that nobody can ever get, because it stands in a queue without a living
+/// consumer, counts for nothing.
 pub struct Producer<T> {
     port: Port<T>,
 }
@@ -24,7 +27,7 @@ pub struct Producer<T> {
 /// The getting end of a split [`Queue`](crate::Queue).
 ///
 /// When the last one, in whatever process, is dropped or its process is dead, producers get an error with
-/// [`is_closed`](crate::Error::is_closed).
+/// [`is_closed`](crate::Error::is_closed). So they do when the only consumers stand in the queue's own messages, or in each other's.
 pub struct Consumer<T> {
     port: Port<T>,
 }
@@ -48,3 +51,12 @@ travelling!(Producer, PRODUCER);
 looking!(Consumer);
 getting!(Consumer);
 travelling!(Consumer, CONSUMER);
+
+impl<T: Serialize + DeserializeOwned> IntoIterator for Consumer<T> {
+    type Item = Result<T>;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { port: self.port }
+    }
+}

@@ -1,26 +1,51 @@
-//! Chunks: the blocks of 64 KiB in which the records of a queue stand, and the only code that touches their bytes.
+//! Chunks: the blocks of 64 KiB in which records stand, and the only code that touches their bytes.
 //!
 //! Positions, records and who may write what: see [`super`]. Every access is checked against the chunk, whatever
 //! position or length was read from shared memory.
 
 #![allow(unsafe_code, reason = "copies records to and from shared memory")]
 
-use super::damaged;
+use super::head::{NEXT, RecordHead};
+use super::{Store, damaged};
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use crate::world::World;
-use crate::world::arena::{Block, HEAD};
+use crate::sys::bytes;
 
 /// Positions of a chunk; the first 8 stand for the block's head.
-pub(super) const CHUNK: u32 = 8192;
-pub(super) const CHUNK_FIRST: u32 = HEAD as u32 / 8;
-pub(super) const CHUNK_BYTES: usize = (CHUNK - CHUNK_FIRST) as usize * 8;
-/// The rest of the chunk is unused. No record has this length.
-pub(super) const NEXT: u64 = u64::MAX;
+const CHUNK: u32 = 8192;
+const CHUNK_FIRST: u32 = 8;
+/// Bytes of payload of a chunk.
+pub(crate) const CHUNK_BYTES: usize = (CHUNK - CHUNK_FIRST) as usize * 8;
 
-/// The number of the chunk in which `position` lies; its end belongs to the next.
-pub(super) fn chunk_of(position: u32) -> u32 {
+/// The position of the first record of chunk `number`.
+pub(crate) fn chunk_start(number: u32) -> u32 {
+    number.wrapping_mul(CHUNK).wrapping_add(CHUNK_FIRST)
+}
+
+/// The position at which chunk `number` ends.
+pub(crate) fn after_chunk(number: u32) -> u32 {
+    number.wrapping_add(1).wrapping_mul(CHUNK)
+}
+
+/// The number of the chunk in which the record at `position` begins.
+pub(super) fn chunk_at(position: u32) -> u32 {
     position / CHUNK
+}
+
+/// The number of the chunk in which a head or tail at `position` is. One at the very end belongs to the chunk before it.
+pub(super) fn chunk_before(position: u32) -> u32 {
+    chunk_at(position.wrapping_sub(1))
+}
+
+/// Whether a position is the end of its chunk.
+pub(super) fn is_at_end(position: u32) -> bool {
+    position.is_multiple_of(CHUNK)
+}
+
+/// Whether a record of so many units that begins at `position` ends within its chunk. The end itself is no place to begin.
+pub(super) fn fits_in_chunk(position: u32, units: u32) -> bool {
+    let place = position % CHUNK;
+    place != 0 && place + units <= CHUNK
 }
 
 /// Positions that a record with `len` bytes of payload takes.
@@ -28,28 +53,55 @@ pub(super) fn units(len: usize) -> u32 {
     1 + len.div_ceil(8) as u32
 }
 
+/// A chunk as the store knows it.
+#[derive(Clone, Copy)]
+pub(crate) struct ChunkBlock {
+    pub(crate) id: u32,
+    pub(crate) link: &'static AtomicU32,
+    payload: *mut u8,
+}
+
+impl ChunkBlock {
+    /// A chunk with its payload of `len` bytes, in a mapping that is never unmapped, aligned to 64.
+    pub(crate) fn new(
+        id: u32,
+        link: &'static AtomicU32,
+        payload: *mut u8,
+        len: usize,
+    ) -> Result<ChunkBlock> {
+        if len < CHUNK_BYTES {
+            return Err(damaged(format!("a chunk of {len} bytes")));
+        }
+        Ok(ChunkBlock { id, link, payload })
+    }
+
+    pub(super) fn chunk(&self) -> Chunk {
+        Chunk(self.payload)
+    }
+}
+
 /// The chunk that this handle met last, so that it need not be looked up for every record. Used under the lock of its side
 /// only.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Cached {
     id: AtomicU32,
     base: AtomicPtr<u8>,
 }
 
-impl Found {
+impl Cached {
     #[inline]
-    pub(super) fn at_hand(&self, id: u32) -> Option<Chunk> {
+    pub(super) fn get(&self, id: u32) -> Option<Chunk> {
         let base = self.base.load(Ordering::Relaxed);
         (self.id.load(Ordering::Relaxed) == id && !base.is_null()).then_some(Chunk(base))
     }
 
-    pub(super) fn chunk(&self, id: u32, world: &World) -> Result<Chunk> {
-        self.at_hand(id).map_or_else(|| self.look_up(id, world), Ok)
+    pub(super) fn chunk<S: Store>(&self, id: u32, store: &S) -> Result<Chunk> {
+        self.get(id).map_or_else(|| self.look_up_slow(id, store), Ok)
     }
 
     #[cold]
-    fn look_up(&self, id: u32, world: &World) -> Result<Chunk> {
-        let chunk = Chunk::of(&world.extent(id)?)?;
+    fn look_up_slow<S: Store>(&self, id: u32, store: &S) -> Result<Chunk> {
+        let chunk = store.chunk(id)?.chunk();
         // Null in between: a thread may end here while it holds the lock.
         self.base.store(core::ptr::null_mut(), Ordering::Relaxed);
         self.id.store(id, Ordering::Relaxed);
@@ -63,16 +115,9 @@ impl Found {
 pub(super) struct Chunk(*mut u8);
 
 impl Chunk {
-    pub(super) fn of(block: &Block) -> Result<Chunk> {
-        if block.len() < CHUNK_BYTES {
-            return Err(damaged(format!("a chunk of {} bytes", block.len())));
-        }
-        Ok(Chunk(block.payload()))
-    }
-
     /// The first word of a record.
     #[inline]
-    pub(super) fn word(self, position: u32) -> Result<&'static AtomicU64> {
+    fn word(self, position: u32) -> Result<&'static AtomicU64> {
         let word = self.0.wrapping_add(offset(position, 0)?).cast();
         // SAFETY:
         // - `offset` answers multiples of 8 with 8 bytes left in the chunk, whose base is aligned to 64;
@@ -80,16 +125,32 @@ impl Chunk {
         Ok(unsafe { AtomicU64::from_ptr(word) })
     }
 
-    /// Writes a record: its payload and its first word.
+    /// The head of the record at `position`; `None` if the rest of the chunk is unused.
     #[inline]
-    pub(super) fn write(self, position: u32, info: u32, bytes: &[u8]) -> Result<()> {
-        let to = self.0.wrapping_add(offset(position, bytes.len())? + 8);
+    pub(super) fn head(self, position: u32) -> Result<Option<RecordHead>> {
+        // Relaxed: behind the load of the tail, which the record came before (I1).
+        match self.word(position)?.load(Ordering::Relaxed) {
+            NEXT => Ok(None),
+            word => RecordHead::from_word(word).map(Some),
+        }
+    }
+
+    /// Says that the rest of the chunk is unused.
+    pub(super) fn end(self, position: u32) -> Result<()> {
+        self.word(position)?.store(NEXT, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes a record: its payload and its head.
+    #[inline]
+    pub(super) fn write(self, position: u32, head: RecordHead, payload: &[u8]) -> Result<()> {
+        let to = self.0.wrapping_add(offset(position, payload.len())? + 8);
         // SAFETY:
         // - in the chunk, as `offset` checked; private memory does not overlap shared memory;
         // - only the holder of the tail lock writes behind the tail, and nobody reads there (I1); a peer that does all the
         //   same sees or makes garbage, which readers check.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
-        self.word(position)?.store(u64::from(info) << 32 | bytes.len() as u64, Ordering::Relaxed);
+        unsafe { bytes::copy_in(payload, to) };
+        self.word(position)?.store(head.to_word(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -97,16 +158,11 @@ impl Chunk {
     #[inline]
     pub(super) fn read(self, position: u32, len: usize, out: &mut Vec<u8>) -> Result<()> {
         let from = self.0.wrapping_add(offset(position, len)? + 8);
-        out.reserve(len);
-        let end = out.len();
-        let to = out.spare_capacity_mut().as_mut_ptr().cast::<u8>();
         // SAFETY:
-        // - the source is in the chunk, as `offset` checked; the target has just been reserved;
+        // - the source is in the chunk, as `offset` checked;
         // - bytes between head and tail are not written (I1); if a peer writes all the same, the copy differs, and it is the
         //   copy that is checked.
-        unsafe { core::ptr::copy_nonoverlapping(from, to, len) };
-        // SAFETY: these bytes were just written, within the capacity.
-        unsafe { out.set_len(end + len) };
+        unsafe { bytes::append(from, len, out) };
         Ok(())
     }
 }
@@ -119,6 +175,6 @@ fn offset(position: u32, len: usize) -> Result<usize> {
 }
 
 #[cold]
-pub(super) fn no_room(position: u32, len: usize) -> Error {
+fn no_room(position: u32, len: usize) -> Error {
     damaged(format!("a record of {len} bytes at position {position}"))
 }

@@ -1,29 +1,20 @@
-//! How getters and putters wait before they sleep.
+//! How takers and putters wait before they sleep.
 
+use crate::liveness::{Liveness, Rhythm};
 use crate::sys::atomic::{AtomicU32, Ordering};
-use crate::sys::thread;
-use crate::world::World;
 
-/// Looks for some microseconds whether `blocked` has ended: as fast as pausing allows for about 5 us, then four times after
-/// giving the processor away. How many looks it took, if it has.
-fn spin(world: &World, blocked: impl Fn() -> bool) -> Option<u32> {
-    let looks = 20 * world.looks();
-    for look in 0..looks {
-        if !blocked() {
-            return Some(look);
-        }
-        world.pause_shortly();
-    }
-    for _ in 0..4 {
-        thread::yield_now();
-        if !blocked() {
-            return Some(looks);
+/// Polls in the rhythm of messages whether `is_blocked` has ended; after how many polls, if it has.
+fn spin(liveness: &Liveness, is_blocked: impl Fn() -> bool) -> Option<u32> {
+    let mut spin = liveness.spin(Rhythm::Stream);
+    while is_blocked() {
+        if !spin.poll() {
+            return None;
         }
     }
-    None
+    Some(spin.polls())
 }
 
-/// How a getter waits for messages, and a putter for room. When each message comes just as the getter looks for one, both
+/// How a taker waits for messages, and a putter for room. When each message comes just as the taker looks for one, both
 /// sides pay two cache lines a message; then it holds off for 2 us at the next empty queue, and takes what has gathered
 /// meanwhile in one go. (A prototype went from 11 to 30 million messages a second.) If little gathers, it stops holding off
 /// for a while. The same goes for a putter at a full queue.
@@ -50,7 +41,15 @@ const FORBIDDEN: u32 = 32;
 
 impl Pace {
     /// Waits for some microseconds while `is_blocked`; whether that has ended. `moved` counts the records so far.
-    pub(super) fn spin(&self, world: &World, moved: u32, is_blocked: impl Fn() -> bool) -> bool {
+    pub(super) fn spin(
+        &self,
+        liveness: &Liveness,
+        moved: u32,
+        is_blocked: impl Fn() -> bool,
+    ) -> bool {
+        if !liveness.pauses().helps() {
+            return false;
+        }
         let forbidden = self.forbidden.load(Ordering::Relaxed);
         if forbidden > 0 {
             self.forbidden.store(forbidden - 1, Ordering::Relaxed);
@@ -61,15 +60,15 @@ impl Pace {
                 self.quick.store(0, Ordering::Relaxed);
             } else {
                 // 250 ns times 8.
-                world.pause(3);
+                liveness.pauses().pause(3);
             }
             self.held_at.store(moved.max(1), Ordering::Relaxed);
-            return spin(world, is_blocked).is_some();
+            return spin(liveness, is_blocked).is_some();
         }
         self.held_at.store(0, Ordering::Relaxed);
-        match spin(world, is_blocked) {
-            Some(looks) => {
-                let quick = if looks <= (world.looks() / QUICK).max(1) {
+        match spin(liveness, is_blocked) {
+            Some(polls) => {
+                let quick = if polls <= (liveness.pauses().shorts_in_quarter() / QUICK).max(1) {
                     self.quick.load(Ordering::Relaxed) + 1
                 } else {
                     0

@@ -1,61 +1,79 @@
-//! Walking the messages of a queue, to find the handles in them; see [`crate::world::cells`].
+//! Walking the records of a queue: its chunks, the blocks that records name, and the messages that carry references.
 
-use super::chunk::{CHUNK, CHUNK_FIRST, Chunk, NEXT, chunk_of, no_room, units};
-use super::{CARRIES, HeadLine, INLINE, Mark, NAMES_BLOCK, TailLine, named};
+use super::chunk::{chunk_before, chunk_start, is_at_end, units};
+use super::head::{NamedBlock, RecordHead};
+use super::{ChunkBlock, HeadLine, Stamp, TailLine, damaged};
 use crate::error::Result;
 use crate::sys::atomic::Ordering;
-use crate::world::World;
-use crate::world::cells::{Cell, CellId};
-use crate::world::handle;
 
-/// Tells the handles in the messages of the queue in `cell`; under the arena lock, so that none of these messages moves.
-pub(super) fn walk(world: &World, cell: &'static Cell, tell: &mut dyn FnMut(CellId, u32)) {
-    // In doubt nothing more is told: shared memory is damaged then.
-    let _ = try_walk(world, cell, tell);
+/// What a walk needs, and whom it tells.
+pub(crate) trait Walk {
+    /// The chunk with this number.
+    fn chunk(&mut self, id: u32) -> Result<ChunkBlock>;
+
+    /// The queue has this block.
+    fn block(&mut self, id: u32);
+
+    /// A message that carries references; `payload` is what stands in the chunk.
+    fn message(&mut self, head: RecordHead, payload: &[u8]) -> Result<()>;
 }
 
-fn try_walk(world: &World, cell: &'static Cell, tell: &mut dyn FnMut(CellId, u32)) -> Result<()> {
-    let line: &HeadLine = cell.view();
-    let tail: &TailLine = world.extent(line.block.load(Ordering::Relaxed))?.get(0)?;
-    let tail = Mark(tail.tail.load(Ordering::Acquire));
-    let mut head = Mark(line.head.load(Ordering::Acquire));
-    // Getters of plain messages go on; the chunk they leave is not given away while the arena lock is held. Only number
-    // and head have to fit together.
+/// Walks the records between head and tail. Under the arena lock no message with references moves meanwhile, and no chunk is
+/// given away.
+pub(crate) fn walk(head: &HeadLine, tail: &TailLine, walker: &mut impl Walk) -> Result<()> {
+    let tail = Stamp(tail.tail.load(Ordering::Acquire));
+    let (start, id) = start(head);
+    let mut chunk = walker.chunk(id)?;
+    walker.block(chunk.id);
+    let mut position = start.position();
+    // Takers of plain messages may have gone past a tail that was loaded earlier: nothing is left of them then.
+    let count = tail.count().wrapping_sub(start.count());
+    if count as i32 <= 0 {
+        return Ok(());
+    }
+    // Without special records there are only chunks to tell of.
+    let plain = head.special.load(Ordering::Relaxed) == 0;
+    let mut left = count;
+    while left > 0 {
+        let at_end = is_at_end(position);
+        let record = if at_end { None } else { chunk.chunk().head(position)? };
+        let Some(record) = record else {
+            let number = chunk_before(position).wrapping_add(1);
+            chunk = walker.chunk(chunk.link.load(Ordering::Relaxed))?;
+            walker.block(chunk.id);
+            position = chunk_start(number);
+            if at_end && chunk.chunk().head(position)?.is_none() {
+                return Err(damaged(format!("chunk {number} has no record")));
+            }
+            continue;
+        };
+        if !plain && !record.is_plain() {
+            let mut payload = Vec::new();
+            chunk.chunk().read(position, record.len, &mut payload)?;
+            if record.names_block {
+                walker.block(NamedBlock::from_bytes(&payload)?.id);
+            }
+            if record.carries {
+                walker.message(record, &payload)?;
+            }
+        }
+        position = position.wrapping_add(units(record.len));
+        left -= 1;
+    }
+    Ok(())
+}
+
+/// The head, and the chunk in which it is. Takers of plain messages go on meanwhile; only number and head have to fit together.
+fn start(line: &HeadLine) -> (Stamp, u32) {
+    let mut head = Stamp(line.head.load(Ordering::Acquire));
     let mut id = 0;
     for _ in 0..64 {
-        id = line.chunks[chunk_of(head.position().wrapping_sub(1)) as usize & 1]
-            .load(Ordering::Acquire);
-        let again = Mark(line.head.load(Ordering::Acquire));
+        id = line.chunks[chunk_before(head.position()) as usize & 1].load(Ordering::Acquire);
+        let again = Stamp(line.head.load(Ordering::Acquire));
         if again == head {
             break;
         }
         head = again;
     }
-    let mut position = head.position();
-    let mut chunk = world.extent(id)?;
-    for _ in 0..tail.count().wrapping_sub(head.count()) {
-        let at_end = position.is_multiple_of(CHUNK);
-        if at_end || Chunk::of(&chunk)?.word(position)?.load(Ordering::Relaxed) == NEXT {
-            let number = chunk_of(position.wrapping_sub(1)).wrapping_add(1);
-            chunk = world.extent(chunk.link().load(Ordering::Relaxed))?;
-            position = number.wrapping_mul(CHUNK).wrapping_add(CHUNK_FIRST);
-        }
-        let here = Chunk::of(&chunk)?;
-        let word = here.word(position)?.load(Ordering::Relaxed);
-        let (len, info) = (word as u32 as usize, (word >> 32) as u32);
-        if len > INLINE {
-            return Err(no_room(position, len));
-        }
-        if info & CARRIES != 0 {
-            let mut bytes = Vec::new();
-            here.read(position, len, &mut bytes)?;
-            if info & NAMES_BLOCK != 0 {
-                let (id, len) = named(&bytes);
-                bytes = world.extent(id)?.read(0, len as usize)?;
-            }
-            handle::list_of(&bytes)?.1.for_each(|(id, roles)| tell(id, roles));
-        }
-        position = position.wrapping_add(units(len));
-    }
-    Ok(())
+    (head, id)
 }

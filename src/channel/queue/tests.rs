@@ -3,11 +3,11 @@ use super::*;
 /// The number of the last chunk before positions start from 0 again.
 const LAST_CHUNK: u32 = u32::MAX / CHUNK;
 
-fn push(ring: &Ring, bytes: &[u8]) {
+fn push(ring: &Records, bytes: &[u8]) {
     ring.push(&Item { form: Form::Bytes, bytes, parcel: None }, Deadline::NOW).unwrap();
 }
 
-fn pop(ring: &Ring) -> Result<Vec<u8>> {
+fn pop(ring: &Records) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     ring.pop(Form::Bytes, "bytes", Deadline::NOW, &mut bytes).map(|_| bytes)
 }
@@ -23,7 +23,7 @@ fn payload(number: u32, len: usize) -> Vec<u8> {
 
 #[test]
 fn positions_wrap_around() {
-    let ring = Ring::starting_at(LAST_CHUNK - 1, "bytes", 0, 0).unwrap();
+    let ring = Records::starting_at(LAST_CHUNK - 1, "bytes", 0, 0).unwrap();
     let before = ring.load_tail().position();
     for round in 0..40 {
         for number in 0..100 {
@@ -40,7 +40,7 @@ fn positions_wrap_around() {
 
 #[test]
 fn a_backlog_across_the_wrap_survives_a_sweep() {
-    let ring = Ring::starting_at(LAST_CHUNK, "bytes", 0, 0).unwrap();
+    let ring = Records::starting_at(LAST_CHUNK, "bytes", 0, 0).unwrap();
     let len = |number: u32| if number.is_multiple_of(50) { 20_000 } else { 900 };
     for number in 0..1000 {
         push(&ring, &payload(number, len(number)));
@@ -53,7 +53,7 @@ fn a_backlog_across_the_wrap_survives_a_sweep() {
 
 #[test]
 fn every_length_at_every_place_of_a_chunk() {
-    let ring = Ring::new("bytes", 0, 0).unwrap();
+    let ring = Records::new("bytes", 0, 0).unwrap();
     let mut number = 0;
     // Lengths that share no factor with the chunk's, and those around the limits.
     for len in [0, 1, 7, 8, 9, 63, 64, 65, 1000, INLINE - 1, INLINE, INLINE + 1] {
@@ -70,7 +70,7 @@ fn every_length_at_every_place_of_a_chunk() {
 
 #[test]
 fn an_empty_record_may_be_the_last_of_a_chunk() {
-    let ring = Ring::new("bytes", 0, 0).unwrap();
+    let ring = Records::new("bytes", 0, 0).unwrap();
     // One word each: the records end exactly with the chunk.
     for _ in 0..3 * CHUNK {
         push(&ring, b"");
@@ -84,7 +84,7 @@ fn an_empty_record_may_be_the_last_of_a_chunk() {
 
 #[test]
 fn bytes_are_counted_to_the_last() {
-    let ring = Ring::new("bytes", 0, 100).unwrap();
+    let ring = Records::new("bytes", 0, 100).unwrap();
     push(&ring, &[1; 60]);
     push(&ring, &[2; 40]);
     let item = Item { form: Form::Bytes, bytes: &[3], parcel: None };
@@ -108,7 +108,7 @@ fn scribbled_records_are_corrupted_not_followed() {
         (NAMES_BLOCK as u64 | 2) << 32 | 16,
     ];
     for word in words {
-        let ring = Ring::new("bytes", 0, 0).unwrap();
+        let ring = Records::new("bytes", 0, 0).unwrap();
         push(&ring, &[0xff; 16]);
         let id = ring.head.chunks[0].load(Ordering::Relaxed);
         let chunk = ring.head_chunk.chunk(id, ring.world()).unwrap();
@@ -121,7 +121,7 @@ fn scribbled_records_are_corrupted_not_followed() {
         }
     }
     for head in [0u64, 7, u64::MAX, 0x5555_5555_5555_5555] {
-        let ring = Ring::new("bytes", 0, 0).unwrap();
+        let ring = Records::new("bytes", 0, 0).unwrap();
         push(&ring, &[1; 16]);
         ring.head.head.store(head, Ordering::Relaxed);
         // Whatever it finds: an answer, and no wait.
@@ -129,7 +129,7 @@ fn scribbled_records_are_corrupted_not_followed() {
         let _ = ring.len();
     }
     for chunk in [0, 1, 1 << 20 | 0xf_ffff, u32::MAX] {
-        let ring = Ring::new("bytes", 0, 0).unwrap();
+        let ring = Records::new("bytes", 0, 0).unwrap();
         push(&ring, &[1; 16]);
         ring.head.chunks[0].store(chunk, Ordering::Relaxed);
         assert!(pop(&ring).unwrap_err().is_corrupted());
@@ -143,7 +143,7 @@ fn dropped_queues_leave_nothing() {
     // Other tests run beside this one: a leak would grow with every round.
     let before = used();
     for _ in 0..500 {
-        let ring = Ring::new("bytes", 0, 0).unwrap();
+        let ring = Records::new("bytes", 0, 0).unwrap();
         for _ in 0..20 {
             push(&ring, &[1; 10_000]);
         }

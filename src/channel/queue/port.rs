@@ -1,0 +1,307 @@
+//! A handle's side of a queue, with the message type: messages become bytes before anything is locked, because their size is
+//! unknown and a user's `Serialize` may block, panic or put something itself. They are decoded from a private copy, because
+//! another process could change shared bytes between a check and a use.
+
+use super::special::{Incoming, Outgoing};
+use super::store::{self, QueueStore, TypeTag};
+use crate::error::{Error, ErrorKind, Result};
+use crate::handle::{self, Claimed, Parcel};
+use crate::message::{self, Message};
+use crate::raw::records::{Form, INLINE, NamedBlock, Put, RecordHead, Records};
+use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::clock::Deadline;
+use core::any::type_name;
+use core::cell::Cell;
+use core::marker::PhantomData;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::hash::{Hash, Hasher};
+
+/// Scratch memory larger than this is given back after use.
+const KEPT: usize = 1 << 20;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Runs `f` with empty scratch memory of this thread. A nested call gets its own, and so does one in another thread-local's
+/// destructor.
+fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+    scratch.clear();
+    let result = f(&mut scratch);
+    if scratch.capacity() <= KEPT {
+        let _ = SCRATCH.try_with(|place| place.set(scratch));
+    }
+    result
+}
+
+/// What to put.
+struct Item<'a> {
+    form: Form,
+    bytes: &'a [u8],
+    parcel: Option<&'a Parcel>,
+}
+
+/// A handle's side of a queue whose typed messages are `T`.
+pub(super) struct Port<T> {
+    records: Records<QueueStore>,
+    /// 1 once a message of this type was read back from its own bytes.
+    verified: AtomicU32,
+    /// Why a message in the middle of a batch could not be decoded; the next getter of this handle is told.
+    undecodable: Mutex<Option<Error>>,
+    /// 1 while there is such an error.
+    has_undecodable: AtomicU32,
+    message: PhantomData<fn(T) -> T>,
+}
+
+/// How the message type `T` is told from another one. All processes of a family run the same image, so a type id means the same in
+/// each; it tells types of one name apart.
+pub(super) fn tag_of<T>() -> TypeTag<'static> {
+    let mut hasher = std::hash::DefaultHasher::new();
+    typeid::of::<T>().hash(&mut hasher);
+    TypeTag { name: type_name::<T>(), hash: hasher.finish() as u32 }
+}
+
+impl<T> Port<T> {
+    pub(super) fn new(records: Records<QueueStore>) -> Port<T> {
+        Port {
+            records,
+            verified: AtomicU32::new(0),
+            undecodable: Mutex::new(None),
+            has_undecodable: AtomicU32::new(0),
+            message: PhantomData,
+        }
+    }
+
+    pub(super) fn records(&self) -> &Records<QueueStore> {
+        &self.records
+    }
+
+    pub(super) fn roles(&self) -> u32 {
+        self.records.store.roles
+    }
+
+    /// Another handle to the same queue.
+    pub(super) fn with_roles(&self, roles: u32) -> Port<T> {
+        Port::new(store::with_roles(&self.records, roles))
+    }
+
+    #[inline]
+    fn push(&self, item: &Item<'_>, until: Deadline) -> Result<()> {
+        let me = self.records.store.reference.world.liveness.me()?;
+        let head = RecordHead::plain(item.form, item.bytes.len());
+        if item.parcel.is_none() && self.records.try_put_fast(me, head, item.bytes) {
+            return Ok(());
+        }
+        self.push_slow(item, until)
+    }
+
+    #[inline(never)]
+    fn push_slow(&self, item: &Item<'_>, until: Deadline) -> Result<()> {
+        let store = &self.records.store;
+        let memory = &store.reference.world.memory;
+        let me = store.reference.world.liveness.me()?;
+        let total = item.bytes.len();
+        self.records.check_len(total)?;
+        memory.check_message(total)?;
+        let carries = item.parcel.is_some();
+        if carries || total > INLINE {
+            store::note_special(&self.records);
+        }
+        let mut outgoing = Outgoing { store, large: None, parcel: item.parcel };
+        let head = RecordHead { carries, ..RecordHead::plain(item.form, total) };
+        if total <= INLINE {
+            let attached = carries.then_some(&outgoing as _);
+            let put = Put { head, payload: item.bytes, total, attached };
+            return self.records.put_slow(me, &put, until);
+        }
+        let large = memory.alloc_for_message(total, me)?;
+        outgoing.large = Some(large);
+        let name = NamedBlock { id: large.id(), len: total as u64 }.to_bytes();
+        let head = RecordHead { len: name.len(), names_block: true, ..head };
+        let put = Put { head, payload: &name, total, attached: Some(&outgoing) };
+        let result =
+            large.write(0, item.bytes).and_then(|()| self.records.put_slow(me, &put, until));
+        if result.is_err() {
+            memory.free(large);
+        }
+        result
+    }
+
+    #[inline]
+    fn pop(&self, form: Form, until: Deadline, out: &mut Vec<u8>) -> Result<Option<Claimed>> {
+        if self.has_undecodable.load(Ordering::Relaxed) != 0 {
+            self.report_undecodable()?;
+        }
+        let me = self.records.store.reference.world.liveness.me()?;
+        if self.records.try_take_fast(me, form, out) {
+            return Ok(None);
+        }
+        self.pop_slow(form, until, out)
+    }
+
+    #[inline(never)]
+    fn pop_slow(&self, form: Form, until: Deadline, out: &mut Vec<u8>) -> Result<Option<Claimed>> {
+        let world = self.records.store.reference.world;
+        let me = world.liveness.me()?;
+        let mut incoming = Incoming::new(world);
+        let mismatch = |found| store::other_form(found, type_name::<T>());
+        self.records.take_slow(me, form, until, out, &mut incoming, mismatch)?;
+        incoming.finish(out)
+    }
+
+    /// The error of a message that ended a batch, once.
+    #[cold]
+    fn report_undecodable(&self) -> Result<()> {
+        let mut undecodable = self.undecodable.lock();
+        self.has_undecodable.store(0, Ordering::Relaxed);
+        undecodable.take().map_or(Ok(()), Err)
+    }
+
+    pub(super) fn put_bytes(&self, bytes: &[u8], until: Deadline) -> Result<()> {
+        self.push(&Item { form: Form::Bytes, bytes, parcel: None }, until)
+    }
+
+    pub(super) fn put_with<R>(
+        &self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+        until: Deadline,
+    ) -> Result<R> {
+        self.records.check_len(len)?;
+        self.records.store.reference.world.memory.check_message(len)?;
+        with_scratch(|scratch| {
+            scratch.try_reserve_exact(len).map_err(|_| {
+                Error::new(
+                    ErrorKind::TooLarge,
+                    format!("no memory for a message of {len} bytes: send it in parts"),
+                )
+            })?;
+            scratch.resize(len, 0);
+            let result = fill(scratch);
+            self.put_bytes(scratch, until)?;
+            Ok(result)
+        })
+    }
+
+    pub(super) fn get_bytes(&self, until: Deadline) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.pop(Form::Bytes, until, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn get_with<R>(&self, read: impl FnOnce(&[u8]) -> R, until: Deadline) -> Result<R> {
+        with_scratch(|scratch| {
+            self.pop(Form::Bytes, until, scratch)?;
+            Ok(read(scratch))
+        })
+    }
+
+    /// Takes a message of whatever form and drops it, without waiting; whether there was one.
+    pub(super) fn discard(&self) -> bool {
+        with_scratch(|scratch| {
+            match self.pop(Form::Typed, Deadline::NOW, scratch) {
+                Err(error) if error.is_mismatch() => {
+                    scratch.clear();
+                    self.pop(Form::Bytes, Deadline::NOW, scratch).is_ok()
+                }
+                Err(error) => error.is_decode(),
+                Ok(_) => true,
+            }
+        })
+    }
+
+    /// Live state, for `Debug`.
+    pub(super) fn describe(
+        &self,
+        name: &str,
+        f: &mut core::fmt::Formatter<'_>,
+    ) -> core::fmt::Result {
+        let records = &self.records;
+        let (to_get, to_put) = records.has_waiters();
+        f.debug_struct(name)
+            .field("len", &records.len())
+            .field("capacity", &records.most_items())
+            .field("closed", &records.is_closed())
+            .field("waiting_to_get", &to_get)
+            .field("waiting_to_put", &to_put)
+            .finish()
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Port<T> {
+    #[inline]
+    pub(super) fn put<M: Message<T>>(&self, item: &M, until: Deadline) -> Result<()> {
+        if let Some(bytes) = message::raw(item) {
+            return self.push(&Item { form: Form::Typed, bytes, parcel: None }, until);
+        }
+        with_scratch(|scratch| {
+            let ((), parcel) = handle::pack(|| message::encode::<T, M>(item, scratch))?;
+            if !parcel.is_empty() {
+                handle::seal(scratch, &parcel);
+                let parcel = Some(&parcel);
+                return self.push(&Item { form: Form::Typed, bytes: scratch, parcel }, until);
+            }
+            if self.verified.load(Ordering::Relaxed) == 0 {
+                message::verify::<T>(scratch)?;
+                self.verified.store(1, Ordering::Relaxed);
+            }
+            self.push(&Item { form: Form::Typed, bytes: scratch, parcel: None }, until)
+        })
+    }
+
+    pub(super) fn put_many<M: Message<T>>(
+        &self,
+        items: impl IntoIterator<Item = M>,
+        until: Deadline,
+    ) -> Result<()> {
+        items.into_iter().try_for_each(|item| self.put(&item, until))
+    }
+
+    /// Takes the first message: the outer error leaves it in the queue, the inner one says why it could not be decoded.
+    #[inline]
+    fn take(&self, until: Deadline) -> Result<Result<T>> {
+        with_scratch(|scratch| {
+            let claimed = self.pop(Form::Typed, until, scratch)?;
+            Ok(match claimed {
+                None => message::decode(scratch),
+                Some(claimed) => handle::unpack(claimed, || message::decode(scratch)),
+            })
+        })
+    }
+
+    #[inline]
+    pub(super) fn get(&self, until: Deadline) -> Result<T> {
+        self.take(until)?
+    }
+
+    pub(super) fn get_many(&self, max: usize, until: Deadline) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        if max == 0 {
+            return Ok(items);
+        }
+        items.push(self.get(until)?);
+        while items.len() < max {
+            match self.take(Deadline::NOW) {
+                Ok(Ok(item)) => items.push(item),
+                Ok(Err(error)) => {
+                    // That message is gone: the next call tells of it.
+                    *self.undecodable.lock() = Some(error);
+                    self.has_undecodable.store(1, Ordering::Relaxed);
+                    break;
+                }
+                // The rest stays for the next call, which also tells what is wrong.
+                Err(_) => break,
+            }
+        }
+        Ok(items)
+    }
+}
+
+impl<T> Drop for Port<T> {
+    fn drop(&mut self) {
+        store::drop_roles(&self.records);
+    }
+}

@@ -1,0 +1,110 @@
+//! Messages that are not all in their chunk: large ones, which lie in a block of their own, and those that carry shared objects.
+
+use super::store::QueueStore;
+use crate::error::{Error, ErrorKind, Result};
+use crate::handle::{self, Claimed, Parcel};
+use crate::liveness::Id;
+use crate::memory::Block;
+use crate::raw::records::{Attached, NamedBlock, RecordHead, Special, damaged};
+use crate::world::{Kind, World};
+
+/// What a message takes with it into the queue.
+pub(super) struct Outgoing<'a> {
+    pub(super) store: &'a QueueStore,
+    pub(super) large: Option<Block>,
+    pub(super) parcel: Option<&'a Parcel>,
+}
+
+impl Attached for Outgoing<'_> {
+    fn placed(&self, position: u32) {
+        if let Some(large) = &self.large {
+            self.store.give_until(large, position);
+        }
+    }
+
+    fn move_in(&self, store: &mut dyn FnMut()) -> Result<()> {
+        let Some(parcel) = self.parcel else {
+            store();
+            return Ok(());
+        };
+        let memory = &self.store.reference.world.memory;
+        memory.moving_references(Kind::Queue as u32, || {
+            parcel.carry();
+            store();
+        })
+    }
+}
+
+/// What a message brings out of the queue.
+pub(super) struct Incoming {
+    world: &'static World,
+    large: Option<(Block, usize)>,
+    claimed: Option<Claimed>,
+}
+
+impl Incoming {
+    pub(super) fn new(world: &'static World) -> Incoming {
+        Incoming { world, large: None, claimed: None }
+    }
+
+    /// Copies a large message out, if that was not done yet, and frees its block; the shared objects that it carried.
+    pub(super) fn finish(mut self, out: &mut Vec<u8>) -> Result<Option<Claimed>> {
+        let Some((large, len)) = self.large.take() else { return Ok(self.claimed) };
+        let copied =
+            if self.claimed.is_none() { large.read_into(0, len, out) } else { Ok(()) };
+        self.world.memory.free(large);
+        copied.map(|()| self.claimed)
+    }
+}
+
+impl Special for Incoming {
+    fn claim(&mut self, me: Id, head: RecordHead, out: &mut Vec<u8>) -> Result<u64> {
+        let start = out.len() - head.len;
+        let mut total = head.len as u64;
+        if head.names_block {
+            let named = NamedBlock::from_bytes(&out[start..])?;
+            out.truncate(start);
+            let large = self.world.memory.block(named.id)?;
+            if named.len > large.len() as u64 {
+                return Err(damaged(format!(
+                    "a message of {} bytes in a block of {}",
+                    named.len,
+                    large.len()
+                )));
+            }
+            let len = named.len as usize;
+            // Before the record is gone: without memory it stays.
+            out.try_reserve(len).map_err(|_| {
+                Error::new(
+                    ErrorKind::OutOfMemory,
+                    format!("no memory for a message of {len} bytes: it stays in the queue"),
+                )
+            })?;
+            total = named.len;
+            large.set_holder(Some(me));
+            if head.carries {
+                large.read_into(0, len, out)?;
+            }
+            self.large = Some((large, len));
+        }
+        if head.carries {
+            // This process takes the objects over before the record is gone.
+            let (body, claimed) = handle::open(self.world, &out[start..])?;
+            let len = body.len();
+            out.truncate(start + len);
+            self.claimed = Some(claimed);
+        }
+        Ok(total)
+    }
+
+    fn move_out(&mut self, store: &mut dyn FnMut()) -> Result<()> {
+        let Some(claimed) = &self.claimed else {
+            store();
+            return Ok(());
+        };
+        self.world.memory.moving_references(Kind::Queue as u32, || {
+            store();
+            claimed.uncarry();
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! Handles: references to shared objects, and how they travel.
+//!
+//! - `reference`: what a `Lock` or `Queue` value holds;
+//! - `travel`: handles inside messages, arguments and results.
+
+mod reference;
+mod travel;
+
+pub(crate) use reference::{CONSUMER, Found, ObjectRef, PRESENT, PRODUCER};
+pub(crate) use travel::{
+    Claimed, Parcel, deserialize, list_of, open, pack, seal, serialize, unpack,
+};

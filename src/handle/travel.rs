@@ -1,0 +1,242 @@
+//! How handles travel.
+//!
+//! Handles serialise only inside [`pack`], which collects them beside the bytes; the bytes hold the place in the list.
+//!
+//! - For a child about to start, the parent sets the child's presence bits ([`Parcel::give_to`]): if either dies, the bits
+//!   die with the child's slot.
+//! - In a message of a queue, and in the result of a process, they are references as long as the message is there
+//!   ([`crate::memory`]).
+//!
+//! The receiver sets its own presence bits ([`open`]) before the message or result is gone.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::handle::reference::{CONSUMER, ObjectRef, PRESENT, PRODUCER};
+use crate::liveness::ProcessId;
+use crate::memory::ObjectId;
+use crate::message;
+use crate::sys::atomic::Ordering;
+use crate::world::{Kind, World};
+use core::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+/// A handle on its way: the reference and what it may do.
+type Carried = (Arc<ObjectRef>, u32);
+
+/// The handles inside one packed value.
+#[derive(Default)]
+pub(crate) struct Parcel {
+    handles: Vec<Carried>,
+}
+
+/// Bytes of one entry of a posted list.
+const ENTRY: usize = 16;
+
+thread_local! {
+    /// Where in `PACKED` the handles of the value being packed begin; `None` outside.
+    static PACKING: Cell<Option<usize>> = const { Cell::new(None) };
+    /// How many handles `PACKED` holds; asked for every value, while the list is touched only for handles.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+    static PACKED: RefCell<Vec<Carried>> = const { RefCell::new(Vec::new()) };
+    static UNPACKING: RefCell<Option<Claimed>> = const { RefCell::new(None) };
+}
+
+/// Runs an encoder that may meet handles; gives its result and the handles. It may be called by an encoder, too.
+#[inline]
+pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
+    /// Ends the packing, also when a user's `Serialize` fails or panics.
+    struct Packing {
+        outer: Option<usize>,
+        start: usize,
+    }
+    impl Packing {
+        fn take(&self) -> Parcel {
+            if COUNT.get() == self.start {
+                return Parcel::default();
+            }
+            COUNT.set(self.start);
+            let handles = PACKED.try_with(|packed| packed.borrow_mut().split_off(self.start));
+            Parcel { handles: handles.unwrap_or_default() }
+        }
+    }
+    impl Drop for Packing {
+        fn drop(&mut self) {
+            PACKING.set(self.outer);
+            drop(self.take());
+        }
+    }
+    let start = COUNT.get();
+    let packing = Packing { outer: PACKING.replace(Some(start)), start };
+    let result = f()?;
+    Ok((result, packing.take()))
+}
+
+/// Notes a handle of the value being packed: its place in the list.
+fn pack_one(reference: &Arc<ObjectRef>, roles: u32) -> Option<u32> {
+    let start = PACKING.get()?;
+    // In another thread-local's destructor there may be no list any more.
+    PACKED.try_with(|packed| packed.borrow_mut().push((reference.clone(), roles))).ok()?;
+    COUNT.set(COUNT.get() + 1);
+    u32::try_from(COUNT.get() - start - 1).ok()
+}
+
+/// Runs a decoder that may meet handles from `claimed`; what it does not take is given up.
+pub(crate) fn unpack<R>(claimed: Claimed, f: impl FnOnce() -> R) -> R {
+    /// Puts the outer list back, also when a user's `Deserialize` panics.
+    struct Unpacking(Option<Claimed>);
+    impl Drop for Unpacking {
+        fn drop(&mut self) {
+            let rest = UNPACKING.try_with(|cell| cell.replace(self.0.take()));
+            drop(rest);
+        }
+    }
+    let mut claimed = Some(claimed);
+    // In another thread-local's destructor there may be no place for them any more: then no handle is found.
+    let outer = UNPACKING.try_with(|cell| cell.replace(claimed.take()));
+    let _unpacking = Unpacking(outer.ok().flatten());
+    f()
+}
+
+impl Parcel {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.handles.is_empty()
+    }
+
+    /// The list as bytes, for behind the packed value.
+    pub(crate) fn list(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.handles.len() * ENTRY);
+        for (reference, roles) in &self.handles {
+            for word in [reference.id.index, reference.id.generation, *roles, 0] {
+                bytes.extend_from_slice(&word.to_le_bytes());
+            }
+        }
+        bytes
+    }
+
+    /// Gives the handles to a child that has not started: its presence bits are set now.
+    pub(crate) fn give_to(&self, world: &World, child: ProcessId) -> Result<()> {
+        for (reference, roles) in &self.handles {
+            world.memory.add_presence(child, reference.id.index, PRESENT | roles)?;
+        }
+        Ok(())
+    }
+
+    /// Counts the handles as being in a message or result.
+    pub(crate) fn carry(&self) {
+        for (reference, _) in &self.handles {
+            reference.object.count_in_flight(true);
+        }
+    }
+}
+
+/// Appends a parcel's list to the bytes it was packed with; [`open`] takes them apart.
+pub(crate) fn seal(bytes: &mut Vec<u8>, parcel: &Parcel) {
+    let list = parcel.list();
+    bytes.extend_from_slice(&list);
+    bytes.extend_from_slice(&(list.len() as u32).to_le_bytes());
+}
+
+/// Takes sealed bytes apart: the length of the packed value, and the handles.
+pub(crate) fn list_of(sealed: &[u8]) -> Result<(usize, impl Iterator<Item = (ObjectId, u32)> + '_)> {
+    let cut = || Error::new(ErrorKind::Corrupted, "a message with shared objects is cut off");
+    let (rest, len) = sealed.split_last_chunk().ok_or_else(cut)?;
+    let len = u32::from_le_bytes(*len) as usize;
+    let body = rest.len().checked_sub(len).filter(|_| len.is_multiple_of(ENTRY)).ok_or_else(cut)?;
+    let entries = rest[body..].as_chunks::<ENTRY>().0.iter().map(|entry| {
+        let word = |at: usize| entry[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
+        (ObjectId { index: word(0), generation: word(4) }, word(8) & (PRODUCER | CONSUMER))
+    });
+    Ok((body, entries))
+}
+
+/// Takes sealed bytes apart, and takes their handles over: this process has them now, whether or not they are decoded.
+pub(crate) fn open<'a>(world: &'static World, sealed: &'a [u8]) -> Result<(&'a [u8], Claimed)> {
+    let (body, entries) = list_of(sealed)?;
+    let mut claimed = Claimed::default();
+    for (id, roles) in entries {
+        let reference = ObjectRef::find(world, id)?;
+        reference.add_roles(roles)?;
+        claimed.handles.push(Some((reference, roles)));
+    }
+    Ok((&sealed[..body], claimed))
+}
+
+/// Handles taken over from a list, for [`unpack`]; those not decoded are given back.
+#[derive(Default)]
+pub(crate) struct Claimed {
+    handles: Vec<Option<Carried>>,
+}
+
+impl Claimed {
+    /// The message or result that carried them is gone.
+    pub(crate) fn uncarry(&self) {
+        for (reference, _) in self.handles.iter().flatten() {
+            reference.object.count_in_flight(false);
+        }
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        for (reference, roles) in self.handles.drain(..).flatten() {
+            give_back(&reference, roles);
+        }
+    }
+}
+
+/// Gives up the roles of a handle that arrived and was not taken.
+fn give_back(reference: &ObjectRef, roles: u32) {
+    if reference.remove_roles(roles) != 0 {
+        // Whoever waits for the role to end checks again; which words they sleep on is not known here.
+        reference.world.liveness.raise_alarm();
+    }
+}
+
+/// Serialises a handle: its place in the list, with the world's id to tell strangers apart.
+pub(crate) fn serialize<S: serde::Serializer>(
+    reference: &Arc<ObjectRef>,
+    roles: u32,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    use serde::Serialize as _;
+    let place = if reference.world.is_current() { pack_one(reference, roles) } else { None };
+    let Some(place) = place else {
+        return Err(message::refuse_to_serialize(Error::new(
+            ErrorKind::Foreign,
+            "a shared object can travel only in the arguments and results of a process, or through a queue of its own process tree",
+        )));
+    };
+    let world = reference.world.id();
+    (world, place).serialize(serializer)
+}
+
+/// Brings a handle of `kind` back; the roles it came with are the caller's to count off.
+pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+    kind: Kind,
+) -> Result<(Arc<ObjectRef>, u32), D::Error> {
+    use serde::Deserialize as _;
+    let (world, place) = <(u64, u32)>::deserialize(deserializer)?;
+    let carried = UNPACKING.try_with(|cell| {
+        let mut claimed = cell.borrow_mut();
+        Some(claimed.as_mut()?.handles.get_mut(place as usize).and_then(Option::take))
+    });
+    let Some(carried) = carried.ok().flatten() else {
+        return Err(message::refuse_to_deserialize(Error::new(
+            ErrorKind::Foreign,
+            "a shared object can be read only from a message of its own process tree",
+        )));
+    };
+    let Some((reference, roles)) = carried else {
+        return Err(message::refuse_to_deserialize(Error::new(
+            ErrorKind::Corrupted,
+            "a shared object was taken twice from one message",
+        )));
+    };
+    let found = reference.object.kind.load(Ordering::Relaxed);
+    if found != kind as u32 || world != reference.world.id() {
+        let text = format!("opened as {kind:?}, holds {}", Kind::name_of(found));
+        give_back(&reference, roles);
+        return Err(message::refuse_to_deserialize(Error::new(ErrorKind::Mismatch, text)));
+    }
+    Ok((reference, roles))
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("README.md")]
+
+mod keeper;
+mod registry;
+mod sleepers;
+mod slot;
+mod spin;
+mod thread;
+mod view;
+
+pub(crate) use keeper::start;
+pub(crate) use sleepers::Wait;
+pub(crate) use slot::{Id, PROCESSES, ProcessId, RegistryTable, SLOTS};
+pub(crate) use spin::{Pauses, Rhythm, Spin};
+pub(crate) use thread::is_me;
+pub(crate) use view::Liveness;

@@ -1,0 +1,187 @@
+//! This process's view of who is alive, and how it tells others to look.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::liveness::registry::Registry;
+use crate::liveness::sleepers::Sleepers;
+use crate::liveness::slot::{Id, ProcessId, RegistryTable, Slot};
+use crate::liveness::spin::{Pauses, Rhythm, Spin};
+use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::futex;
+use crate::sys::robust::List;
+use crate::testing;
+
+/// This process's view of who is alive. A lock needs this and its word, and nothing else.
+pub(crate) struct Liveness {
+    pub(crate) registry: Registry,
+    pub(crate) sleepers: &'static Sleepers,
+    /// This process. Set once, by its keeper, before anyone else sees this.
+    process: AtomicU32,
+    /// Whether the kernel marks the words of the dead.
+    robust: bool,
+    /// Whether the keeper is woken by deaths, rather than looking for them.
+    waitv: bool,
+    pauses: Pauses,
+}
+
+impl Liveness {
+    /// A view for a process that has no slot yet.
+    pub(crate) fn new(table: &'static RegistryTable, pauses: Pauses) -> Result<Liveness> {
+        let robust = !testing::polling() && List::of_this_thread().is_some();
+        Ok(Liveness {
+            registry: Registry::new(table),
+            sleepers: Sleepers::new()?,
+            process: AtomicU32::new(0),
+            robust,
+            waitv: robust && futex::has_wait_any(),
+            pauses,
+        })
+    }
+
+    /// Whether this is the calling process's own view, not one inherited by fork.
+    #[inline]
+    pub(crate) fn is_current(&self) -> bool {
+        self.sleepers.is_alive()
+    }
+
+    /// This process.
+    pub(crate) fn this_process(&self) -> ProcessId {
+        // Set before the view is visible; the fallback is an id that nobody has.
+        Id::from_bits(self.process.load(Ordering::Acquire)).unwrap_or(Id::NOBODY)
+    }
+
+    pub(crate) fn set_process(&self, process: ProcessId) {
+        self.process.store(process.to_bits(), Ordering::Release);
+    }
+
+    pub(crate) fn is_robust(&self) -> bool {
+        self.robust
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.waitv
+    }
+
+    pub(crate) fn pauses(&self) -> Pauses {
+        self.pauses
+    }
+
+    /// Begins to poll in a rhythm.
+    #[inline]
+    pub(crate) fn spin(&self, rhythm: Rhythm) -> Spin {
+        Spin::new(self.pauses, rhythm)
+    }
+
+    /// Takes the process slot that the parent reserved, or a new one, for the calling thread.
+    pub(crate) fn take_process(
+        &self,
+        list: Option<&List>,
+        reserved: Option<ProcessId>,
+    ) -> Result<ProcessId> {
+        let pid = std::process::id();
+        let Some(child) = reserved else { return self.registry.take_process(list, pid) };
+        if self.registry.take_reserved(list, child, pid) {
+            Ok(child)
+        } else {
+            Err(Error::new(
+                ErrorKind::Closed,
+                "the parent process gave this child up before it started",
+            ))
+        }
+    }
+
+    /// The child runs. From now on its keeper, or until then its parent's, sees its death.
+    pub(crate) fn embryo_started(&self, child: ProcessId, pid: u32) {
+        // The child may have written the same already.
+        self.registry.set_pid(child, pid);
+        self.bump(self.registry.slot(self.this_process().slot()));
+    }
+
+    /// The child will not start: its slot and all that was given to it are free again.
+    pub(crate) fn embryo_failed(&self, child: ProcessId) {
+        let state = self.registry.state(child.slot());
+        if state.generation() == child.generation() && state.is_embryo() {
+            self.registry.leave(child);
+            self.registry.mark(child.slot(), state);
+            self.raise_alarm();
+        }
+    }
+
+    /// Makes every keeper ring: something that sleepers check has changed without a word of theirs changing.
+    pub(crate) fn raise_alarm(&self) {
+        self.registry.alarms().fetch_add(1, Ordering::SeqCst);
+        self.tell_other_keepers();
+        self.bump(self.registry.slot(self.this_process().slot()));
+    }
+
+    pub(crate) fn alarms(&self) -> u32 {
+        self.registry.alarms().load(Ordering::SeqCst)
+    }
+
+    /// Makes all other keepers look at all slots.
+    pub(crate) fn tell_other_keepers(&self) {
+        let own = self.this_process().slot();
+        for index in (0..self.registry.processes()).filter(|&index| index != own) {
+            if self.registry.state(index).is_alive() {
+                self.bump(self.registry.slot(index));
+            }
+        }
+    }
+
+    /// Makes the other keepers look that are to watch the process in slot `index`.
+    pub(crate) fn tell_watchers(&self, index: usize) {
+        let own = self.this_process().slot();
+        for slot in self.watchers(index).filter(|&slot| slot != own) {
+            self.bump(self.registry.slot(slot));
+        }
+    }
+
+    /// Whether the keeper of `process` is to watch slot `index`.
+    pub(crate) fn watches(&self, process: ProcessId, index: usize) -> bool {
+        self.watchers(index).any(|slot| slot == process.slot())
+    }
+
+    /// Whose keepers are to watch slot `index`: the two live processes before it, round and round.
+    fn watchers(&self, index: usize) -> impl Iterator<Item = usize> {
+        let registry = self.registry;
+        let count = registry.processes().max(index + 1);
+        let before = (1..count).map(move |step| (index + count - step) % count);
+        let is_live = move |&slot: &usize| {
+            let state = registry.state(slot);
+            state.is_alive() && !state.is_embryo()
+        };
+        before.filter(is_live).take(2)
+    }
+
+    /// Whether this process is the first of those that live, who does what only one of them should do.
+    pub(crate) fn is_first(&self) -> bool {
+        let registry = self.registry;
+        let is_live = |&index: &usize| {
+            let state = registry.state(index);
+            state.is_alive() && !state.is_embryo()
+        };
+        (0..registry.processes()).find(is_live) == Some(self.this_process().slot())
+    }
+
+    fn bump(&self, slot: &Slot) {
+        slot.control.fetch_add(1, Ordering::SeqCst);
+        futex::wake(&slot.control, 1);
+    }
+
+    /// Changes with every general alarm, and with every death as soon as this process's keeper sees it. Tells whether it is
+    /// worth checking again.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u32 {
+        self.sleepers.epoch().wrapping_add(self.alarms())
+    }
+
+    /// This process knows of a death before its keeper may: it has waited for a child.
+    pub(crate) fn saw_death(&self) {
+        self.sleepers.raise();
+    }
+}
+
+impl core::fmt::Debug for Liveness {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Liveness").field("process", &self.this_process()).finish_non_exhaustive()
+    }
+}

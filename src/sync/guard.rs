@@ -1,0 +1,262 @@
+//! Guards of locks, and what a lock must offer for them.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::liveness::{Id, Liveness, is_me};
+use crate::raw::lock::{Outcome, Policy, RobustLock};
+use crate::sys::clock::Deadline;
+use crate::sys::thread;
+use core::fmt;
+use core::marker::PhantomData;
+
+/// A thread that holds or held a lock, in the system's numbering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// Its process.
+    pub pid: u32,
+    /// The thread itself.
+    pub tid: u32,
+}
+
+impl Owner {
+    pub(super) fn of(liveness: &Liveness, id: Id) -> Option<Owner> {
+        liveness.registry.numbers(id).map(|numbers| Owner { pid: numbers.pid, tid: numbers.tid })
+    }
+}
+
+/// What a lock offers to its guards. Sealed: [`Lock`](crate::Lock) and [`RLock`](crate::RLock) implement it.
+pub trait Lockable: Clone + fmt::Debug + sealed::Release {}
+
+impl<L: Clone + fmt::Debug + sealed::Release> Lockable for L {}
+
+pub(super) mod sealed {
+    use super::Holding;
+
+    /// Gives a hold back.
+    #[allow(unnameable_types, reason = "the trait is sealed by it")]
+    pub trait Release {
+        /// The guard that knows `holding` is dropped by the thread that locked.
+        fn release(&self, holding: &Holding);
+    }
+}
+
+/// What a guard knows about its hold.
+#[derive(Clone, Copy, Debug)]
+#[allow(unnameable_types, reason = "a part of the sealed trait")]
+pub struct Holding {
+    pub(super) me: Id,
+    pub(super) recovered: bool,
+    pub(super) dead: Option<Owner>,
+}
+
+impl Holding {
+    /// Takes the lock, waiting until `until`.
+    pub(super) fn take(
+        lock: &'static RobustLock,
+        liveness: &Liveness,
+        me: Id,
+        until: Deadline,
+        policy: Policy,
+    ) -> Result<Holding> {
+        match lock.lock(me, liveness, until, policy) {
+            Outcome::Locked => Ok(Holding::new(me)),
+            Outcome::Adopted(dead) => {
+                let recovered = policy == Policy::Recover;
+                Ok(Holding { me, recovered, dead: dead.and_then(|id| Owner::of(liveness, id)) })
+            }
+            Outcome::OwnerDied => Err(Error::simple(ErrorKind::OwnerDied)),
+            Outcome::Deadlock => Err(Error::simple(ErrorKind::Deadlock)),
+            Outcome::TimedOut => Err(Error::simple(ErrorKind::Timeout)),
+        }
+    }
+
+    /// An ordinary hold.
+    #[inline]
+    pub(super) fn new(me: Id) -> Holding {
+        Holding { me, recovered: false, dead: None }
+    }
+
+    /// Whether the hold is the calling thread's. It is not in a forked child, and after the thread's place was lost.
+    #[inline]
+    pub(super) fn is_mine(&self) -> bool {
+        is_me(self.me)
+    }
+
+    /// Gives the lock back. The caller is the thread that took it.
+    #[inline]
+    pub(super) fn give_back(&self, lock: &RobustLock) {
+        if self.recovered && !thread::is_panicking() {
+            lock.unlock_recovered(self.me);
+        } else {
+            // Not recovered, or the repair was not finished: the poison, if there is one, stays.
+            lock.unlock(self.me);
+        }
+    }
+}
+
+/// A held lock; dropping it releases the lock and wakes a waiter.
+///
+/// It belongs to the thread that locked. A guard that is forgotten keeps the lock until its thread ends.
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct Guard<'a, L: Lockable> {
+    lock: &'a L,
+    pub(super) holding: Holding,
+    not_send: PhantomData<*const ()>,
+}
+
+impl<'a, L: Lockable> Guard<'a, L> {
+    #[inline]
+    pub(super) fn new(lock: &'a L, holding: Holding) -> Guard<'a, L> {
+        Guard { lock, holding, not_send: PhantomData }
+    }
+
+    /// The holder that died with the lock, in a guard of `recover`. `None` also when the system has given its place to another
+    /// thread since.
+    pub fn dead_owner(&self) -> Option<Owner> {
+        self.holding.dead
+    }
+}
+
+impl<L: Lockable> Drop for Guard<'_, L> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.release(&self.holding);
+    }
+}
+
+impl<L: Lockable> fmt::Debug for Guard<'_, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("lock", self.lock).finish()
+    }
+}
+
+/// A held lock with a handle to it, for keeping in a structure; else as [`Guard`].
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct OwnedGuard<L: Lockable> {
+    lock: L,
+    holding: Holding,
+    not_send: PhantomData<*const ()>,
+}
+
+impl<L: Lockable> OwnedGuard<L> {
+    pub(super) fn new(lock: &L, holding: Holding) -> OwnedGuard<L> {
+        OwnedGuard { lock: lock.clone(), holding, not_send: PhantomData }
+    }
+}
+
+impl<L: Lockable> Drop for OwnedGuard<L> {
+    fn drop(&mut self) {
+        self.lock.release(&self.holding);
+    }
+}
+
+impl<L: Lockable> fmt::Debug for OwnedGuard<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedGuard").field("lock", &self.lock).finish()
+    }
+}
+
+/// The builder of a lock that has `make`, and `ignore_owner_death` in its object; and what both kinds of locks can do: they have an
+/// `object` with a `lock`, `acquire` and `policy`.
+macro_rules! lock_face {
+    ($lock:ident, $builder:ident, $guard:ident, $owned:ident) => {
+        #[doc = concat!("A held [`", stringify!($lock), "`]; see [`Guard`](crate::Guard).")]
+        pub type $guard<'a> = $crate::sync::guard::Guard<'a, $lock>;
+        #[doc = concat!("A held [`", stringify!($lock), "`] with a handle to it; see [`OwnedGuard`](crate::OwnedGuard).")]
+        pub type $owned = $crate::sync::guard::OwnedGuard<$lock>;
+
+        #[doc = concat!("How a [`", stringify!($lock), "`] is to be made; see [`", stringify!($lock), "::builder`].")]
+        #[derive(Clone, Debug, Default)]
+        #[must_use = "a builder makes nothing until `build` is called"]
+        pub struct $builder {
+            ignore_owner_death: bool,
+        }
+
+        impl $builder {
+            /// Whether a dead holder's lock simply becomes free, without an error and without poison. For locks that guard no
+            /// data.
+            pub fn ignore_owner_death(mut self, ignore: bool) -> $builder {
+                self.ignore_owner_death = ignore;
+                self
+            }
+
+            /// Makes the lock.
+            ///
+            /// # Errors
+            ///
+            #[doc = concat!("As [`", stringify!($lock), "::new`].")]
+            pub fn build(self) -> Result<$lock> {
+                let lock = $lock::make()?;
+                let ignore = u32::from(self.ignore_owner_death);
+                lock.object.ignore_owner_death.store(ignore, Ordering::Relaxed);
+                Ok(lock)
+            }
+        }
+
+        impl $lock {
+            /// Makes a free lock, gone with its last user. Makes a system call only for the first shared object in a process.
+            ///
+            /// # Errors
+            ///
+            /// If this process cannot get shared memory: no descriptors, no memory, or all shared objects in use.
+            pub fn new() -> Result<$lock> {
+                $lock::make()
+            }
+
+            /// For the less common choices.
+            pub fn builder() -> $builder {
+                $builder::default()
+            }
+
+            $crate::forms::forms! {
+                #[doc = concat!("As [`lock`](", stringify!($lock), "::lock), with a guard that owns a handle to the lock and")]
+                /// can be kept in a structure.
+                ///
+                /// # Errors
+                ///
+                #[doc = concat!("As [`lock`](", stringify!($lock), "::lock).")]
+                pub fn lock_owned, try_lock_owned, lock_owned_timeout, lock_owned_deadline
+                (&self; until) -> $owned {
+                    let holding = self.acquire(until, self.policy())?;
+                    Ok($owned::new(self, holding))
+                }
+                try: Busy, is_busy, "another thread holds it"
+            }
+
+            fn policy(&self) -> Policy {
+                if self.object.ignore_owner_death.load(Ordering::Relaxed) == 1 {
+                    Policy::Adopt
+                } else {
+                    Policy::Report
+                }
+            }
+
+            /// Whether a live thread holds the lock at this moment.
+            pub fn is_locked(&self) -> bool {
+                self.live_owner().is_some()
+            }
+
+            /// The live thread that holds the lock at this moment.
+            pub fn owner(&self) -> Option<Owner> {
+                Owner::of(self.liveness(), self.live_owner()?)
+            }
+
+            fn live_owner(&self) -> Option<Id> {
+                self.object.lock.owner().filter(|&id| !self.liveness().registry.is_dead(id))
+            }
+
+            fn liveness(&self) -> &'static Liveness {
+                self.reference.world.liveness
+            }
+
+            /// Whether the last holder died with the lock and nobody has finished recovering it.
+            fn is_left_by_the_dead(&self) -> bool {
+                let (lock, registry) = (&self.object.lock, self.liveness().registry);
+                // Checked twice: an owner that unlocked and then died did not die with the lock.
+                let is_dead = |id| registry.is_dead(id) && lock.owner() == Some(id);
+                lock.is_poisoned() || lock.owner().is_some_and(is_dead)
+            }
+        }
+    };
+}
+
+pub(super) use lock_face;

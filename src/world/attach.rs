@@ -1,0 +1,232 @@
+//! Making a world and attaching to one.
+//!
+//! The first use of anything shared makes the world. A spawned child is given the file and a reserved slot, and attaches
+//! before its function runs. A forked child finds its parent's private tables wiped and attaches anew, with a keeper of its
+//! own. Objects that it inherited are its parent's: they answer `is_foreign`, and their drops do nothing.
+//!
+//! Private state stands behind one pointer and is never freed, since words in it are looked at until the process ends.
+//!
+//! # Order
+//!
+//! 1. One thread of the process attaches; others sleep until it has. A forked child does not wait for its parent's thread.
+//! 2. The file is made, or checked, and mapped; its header is checked.
+//! 3. The keeper starts and takes the process's slot.
+//! 4. The process's record begins: an earlier process's tables in this slot are freed.
+//! 5. The view becomes visible in this process.
+//! 6. The keepers that are to watch this process are told.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::liveness::{self, Liveness, Pauses, ProcessId};
+use crate::memory::{Memory, Segments};
+use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering};
+use crate::sys::clock::Deadline;
+use crate::sys::{futex, memory, process, thread};
+use crate::world::header::{Header, LEN};
+use std::any::Any;
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicBool;
+use std::sync::Weak;
+
+/// This process's view of its world.
+pub(crate) struct World {
+    pub(crate) liveness: &'static Liveness,
+    pub(crate) memory: Memory,
+    header: &'static Header,
+    /// This process's references to objects, by index. What they are is the business of `handle`.
+    pub(crate) references: parking_lot::Mutex<HashMap<u32, Weak<dyn Any + Send + Sync>>>,
+    /// This process gave up its last handle to something that it still holds: its end is not one in order.
+    pub(crate) untidy: AtomicBool,
+}
+
+static CURRENT: AtomicPtr<World> = AtomicPtr::new(core::ptr::null_mut());
+/// The process id of whoever attaches, 0 if nobody does.
+static ATTACHING: AtomicU32 = AtomicU32::new(0);
+
+/// The world of this process, made or attached on first use.
+pub(crate) fn world() -> Result<&'static World> {
+    match current() {
+        Some(world) => Ok(world),
+        None => attach(None),
+    }
+}
+
+/// The world this process is attached to, if it is; nothing of a parent that forked.
+#[inline]
+pub(crate) fn current() -> Option<&'static World> {
+    inherited().filter(|world| world.is_current())
+}
+
+fn inherited() -> Option<&'static World> {
+    let world = CURRENT.load(Ordering::Acquire);
+    #[allow(unsafe_code, reason = "the one pointer to private state")]
+    // SAFETY: null, or a leaked box that was fully made before the Release store in `make`; private to this process.
+    unsafe {
+        world.as_ref()
+    }
+}
+
+/// Attaches a spawned child to the world of its parent, as the process that the parent reserved.
+pub(crate) fn adopt(file: OwnedFd, child: ProcessId) -> Result<&'static World> {
+    attach(Some((File::from(file), child)))
+}
+
+#[cold]
+fn attach(given: Option<(File, ProcessId)>) -> Result<&'static World> {
+    let pid = std::process::id();
+    loop {
+        let holder = ATTACHING.load(Ordering::Acquire);
+        if holder == pid {
+            // Asleep, not yielding: the thread that attaches may have a lower priority.
+            futex::wait(&ATTACHING, pid, Deadline::NEVER);
+        } else if ATTACHING
+            .compare_exchange(holder, pid, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+        {
+            break;
+        }
+    }
+    let result = match current() {
+        Some(world) => Ok(world),
+        None => make(given),
+    };
+    ATTACHING.store(0, Ordering::Release);
+    futex::wake_all(&ATTACHING);
+    result
+}
+
+fn make(given: Option<(File, ProcessId)>) -> Result<&'static World> {
+    let namespace = memory::pid_namespace();
+    let (file, reserved) = match (given, inherited()) {
+        (Some((file, child)), _) => (file, Some(child)),
+        (None, Some(parent)) => {
+            let file = parent.memory.segments.file().try_clone();
+            (
+                file.map_err(|e| Error::os("cannot duplicate the descriptor of shared memory", e))?,
+                None,
+            )
+        }
+        (None, None) => (create(namespace)?, None),
+    };
+    check_file(&file)?;
+    let segments = Segments::open(file, LEN)?;
+    let header: &'static Header = segments.get(0, 0)?;
+    header.check(namespace)?;
+    let liveness = Liveness::new(&header.registry, header.pauses())?;
+    let liveness: &'static Liveness = Box::leak(Box::new(liveness));
+    let limit = header.memory_limit.load(Ordering::Relaxed);
+    let world: &'static World = Box::leak(Box::new(World {
+        liveness,
+        memory: Memory::new(liveness, segments, &header.memory, limit),
+        header,
+        references: parking_lot::Mutex::default(),
+        untidy: AtomicBool::new(false),
+    }));
+    let process = liveness::start(liveness, reserved, sweep_soon)?;
+    liveness.set_process(process);
+    if reserved.is_none() {
+        world.memory.begin_process(process);
+    }
+    CURRENT.store(core::ptr::from_ref(world).cast_mut(), Ordering::Release);
+    liveness.tell_watchers(process.slot());
+    static AT_EXIT: AtomicBool = AtomicBool::new(false);
+    if !AT_EXIT.swap(true, Ordering::Relaxed) {
+        // Without it the end of this process is told to everybody, which costs time and nothing else.
+        process::at_exit(leave_in_order);
+    }
+    Ok(world)
+}
+
+fn create(namespace: u64) -> Result<File> {
+    let what = "cannot create shared memory";
+    let file = memory::create(c"multiproc").map_err(|e| Error::os(what, e))?;
+    memory::grow(&file, LEN as u64).map_err(|e| Error::os(what, e))?;
+    memory::seal(&file).map_err(|e| Error::os("cannot seal shared memory", e))?;
+    // A mapping of its own: the tables that check references do not exist yet.
+    let segments = Segments::open(file.try_clone().map_err(|e| Error::os(what, e))?, LEN)?;
+    let header: &'static Header = segments.get(0, 0)?;
+    header.note_machine(memory::limit(), Pauses::measure());
+    header.write(memory::random(), namespace);
+    Ok(file)
+}
+
+/// A file that is too short or could shrink is not mapped at all.
+fn check_file(file: &File) -> Result<()> {
+    let size = file
+        .metadata()
+        .map_err(|e| Error::os("cannot ask for the size of shared memory", e))?
+        .len();
+    if size < LEN as u64 {
+        return Err(Error::new(
+            ErrorKind::Corrupted,
+            format!("shared memory is cut off: {size} bytes, at least {LEN} expected"),
+        ));
+    }
+    if !memory::is_sealed(file) {
+        return Err(Error::new(
+            ErrorKind::Mismatch,
+            "not shared memory of this crate: the file is not sealed against shrinking",
+        ));
+    }
+    Ok(())
+}
+
+/// Called by the keeper when processes have died: one of the living sweeps up what they left, though nobody allocates.
+fn sweep_soon() {
+    let Some(world) = current() else { return };
+    world.memory.set_sweep_due();
+    if !world.liveness.is_first() {
+        return;
+    }
+    // The keeper itself locks nothing.
+    let thread = std::thread::Builder::new().name("multiproc-sweep".into()).stack_size(256 << 10);
+    let sweep = move || {
+        let _ = world.memory.sweep_if_due();
+    };
+    // Without a thread the next allocation sweeps.
+    let _ = thread::with_signals_blocked(|| thread.spawn(sweep));
+}
+
+/// Called when this process ends by itself: if it holds nothing, its end interests nobody.
+extern "C" fn leave_in_order() {
+    let Some(world) = current() else { return };
+    let tidy = !world.untidy.load(Ordering::Relaxed)
+        && world.references.try_lock().is_some_and(|table| table.is_empty());
+    if tidy {
+        world.liveness.leave_in_order();
+    }
+}
+
+impl World {
+    /// Whether this is the calling process's own view, not one inherited by fork.
+    #[inline]
+    pub(crate) fn is_current(&self) -> bool {
+        self.liveness.is_current()
+    }
+
+    /// Random; tells this world's handles from another's.
+    pub(crate) fn id(&self) -> u64 {
+        self.header.id.load(Ordering::Relaxed)
+    }
+
+    /// The descriptor of the file, close-on-exec.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.memory.segments.file().as_fd()
+    }
+
+    /// Reserves a slot for a child that is about to start.
+    pub(crate) fn embryo(&self) -> Result<ProcessId> {
+        let child = self.liveness.registry.reserve_process(self.liveness.this_process())?;
+        self.memory.begin_process(child);
+        Ok(child)
+    }
+}
+
+impl core::fmt::Debug for World {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("World")
+            .field("process", &self.liveness.this_process())
+            .finish_non_exhaustive()
+    }
+}
