@@ -3,12 +3,10 @@
 use std::any::type_name;
 
 use serde::de::DeserializeOwned;
-use serde::ser::Serialize;
 
-use super::decoder::Decoder;
-use super::encoder::{Encoder, reserve};
-use super::refusal::{Refusal, no_memory, undecodable};
-use super::{Message, plain, private};
+use super::encoder::reserve;
+use super::refusal::{no_memory, undecodable};
+use super::{Message, decoder, encoder, plain, private};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The bytes of a message that needs no encoding, as [`encode`] would copy them.
@@ -33,9 +31,7 @@ pub(crate) fn encode<T, M: Message<T>>(item: &M, out: &mut Vec<u8>) -> Result<()
         return Ok(());
     }
     let before = out.len();
-    let mut encoder = Encoder::new(out);
-    let written = item.form(private::Token).serialize(&mut encoder);
-    match written.and_then(|()| encoder.finish()) {
+    match encoder::write(item.form(private::Token), out) {
         Ok(()) => Ok(()),
         Err(refusal) => {
             let needed = out.len() - before;
@@ -56,15 +52,13 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     if let Some(value) = plain::from_raw(bytes) {
         return value;
     }
-    let mut decoder = Decoder::new(bytes);
-    let read = T::deserialize(&mut decoder);
-    match read.and_then(|value| Ok((value, decoder.finish()?))) {
+    match decoder::read(bytes) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => {
             let why = format_args!("{} of them are left over", rest.len());
             Err(undecodable::<T>(bytes.len(), why))
         }
-        Err(refusal) => Err(Refusal::into_decode_error::<T>(refusal, bytes.len())),
+        Err(refusal) => Err(refusal.into_decode_error::<T>(bytes.len())),
     }
 }
 

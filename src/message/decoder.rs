@@ -6,8 +6,8 @@
 //! place for the text.
 //!
 //! A `Deserialize` may swallow the error of a part and go on. The decoder then stands in the middle
-//! of that part, and everything behind it would be read from the wrong bytes. For this reason an
-//! error leaves the counter of levels one too high, and [`Decoder::finish`] refuses the message.
+//! of that part, and everything behind it would be read from the wrong bytes. [`Input`] remembers that
+//! a part was not read to its end, and the message is refused.
 
 use postcard::de_flavors::Slice;
 use serde::de::{
@@ -17,33 +17,36 @@ use serde::de::{
 
 use super::refusal::{MAX_DEPTH, Refusal};
 
-pub(super) struct Decoder<'de> {
+/// The value at the start of `bytes`, and what follows it.
+#[inline]
+pub(super) fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<(T, &'de [u8]), Refusal> {
+    let inner = postcard::Deserializer::from_bytes(bytes);
+    let mut input = Input { inner, len: bytes.len(), is_broken: false };
+    let value = T::deserialize(Decoder { input: &mut input, depth: 0 })?;
+    if input.is_broken {
+        return Err(went_on());
+    }
+    Ok((value, input.inner.finalize()?))
+}
+
+#[cold]
+#[inline(never)]
+fn went_on() -> Refusal {
+    Refusal::new(
+        "a Deserialize in it went on after a part could not be read, and messages have no marks \
+         by which to find the next part",
+    )
+}
+
+struct Input<'de> {
     inner: postcard::Deserializer<'de, Slice<'de>>,
     /// Length of the whole message. No sequence in it is longer, unless its elements are empty.
     len: usize,
-    /// Levels that were entered and not left. More than there are, after an error.
-    depth: u32,
+    /// A part was not read to its end. What follows would be read from the wrong bytes.
+    is_broken: bool,
 }
 
-impl<'de> Decoder<'de> {
-    #[inline]
-    pub(super) fn new(bytes: &'de [u8]) -> Decoder<'de> {
-        let inner = postcard::Deserializer::from_bytes(bytes);
-        Decoder { inner, len: bytes.len(), depth: 0 }
-    }
-
-    /// The bytes behind the value.
-    #[inline]
-    pub(super) fn finish(self) -> Result<&'de [u8], Refusal> {
-        if self.depth != 0 {
-            return Err(Refusal::new(
-                "a Deserialize in it went on after a part could not be read, and messages have no \
-                 marks by which to find the next part",
-            ));
-        }
-        Ok(self.inner.finalize()?)
-    }
-
+impl<'de> Input<'de> {
     /// A value that postcard reads alone: a number, a text, a length.
     #[inline]
     fn read<T: Deserialize<'de>>(&mut self) -> Result<T, Refusal> {
@@ -53,43 +56,68 @@ impl<'de> Decoder<'de> {
         }
     }
 
-    /// Notes that the decoder stands in the middle of something.
     #[cold]
     #[inline(never)]
     fn broken(&mut self, cause: impl Into<Refusal>) -> Refusal {
-        self.depth = self.depth.saturating_add(1);
+        self.is_broken = true;
         cause.into()
     }
+}
 
-    /// Reads the content of a value by `read`, one level deeper.
+/// Where a value is read. Passed by value, so that the depth lives in a register.
+struct Decoder<'a, 'de> {
+    input: &'a mut Input<'de>,
+    /// Levels around the value.
+    depth: u32,
+}
+
+impl<'a, 'de> Decoder<'a, 'de> {
+    /// One level deeper.
     #[inline]
-    fn nested<R>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<R, Refusal>,
-    ) -> Result<R, Refusal> {
+    fn enter(self) -> Result<Self, Refusal> {
         if self.depth >= MAX_DEPTH {
-            return Err(self.broken(Refusal::too_deep()));
+            return Err(self.input.broken(Refusal::too_deep()));
         }
-        self.depth += 1;
-        let value = read(self)?;
-        self.depth -= 1;
-        Ok(value)
+        Ok(Decoder { input: self.input, depth: self.depth + 1 })
     }
 
-    /// Reads `len` parts, which the type knows.
+    /// Reads the parts of a compound value, `len` of them.
     #[inline]
-    fn tuple<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value, Refusal> {
-        self.nested(|decoder| visitor.visit_seq(Parts { decoder, left: &mut { len } }))
+    fn parts<R>(
+        self,
+        len: usize,
+        read: impl FnOnce(&mut Parts<'_, 'de>) -> Result<R, Refusal>,
+    ) -> Result<(R, usize), Refusal> {
+        let inside = self.enter()?;
+        let mut parts = Parts { input: &mut *inside.input, depth: inside.depth, left: len };
+        match read(&mut parts) {
+            Ok(value) => Ok((value, parts.left)),
+            Err(refusal) => Err(inside.input.broken(refusal)),
+        }
     }
 
-    /// All `len` elements, which the message has, must have been read.
+    /// Reads `len` parts, a number that the type knows and the message does not hold.
     #[inline]
-    fn all_read(left: usize, len: usize) -> Result<(), Refusal> {
-        if left == 0 { Ok(()) } else { Err(some_left(left, len)) }
+    fn tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refusal> {
+        Ok(self.parts(len, |parts| visitor.visit_seq(parts))?.0)
+    }
+
+    /// Reads as many elements as the message says there are: all of them must be read.
+    #[inline]
+    fn list<R>(
+        self,
+        read: impl FnOnce(&mut Parts<'_, 'de>) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        let len = self.input.read()?;
+        match self.parts(len, read)? {
+            (value, 0) => Ok(value),
+            (_, left) => Err(some_left(left, len)),
+        }
     }
 }
 
 #[cold]
+#[inline(never)]
 fn some_left(left: usize, len: usize) -> Refusal {
     Refusal::new(format_args!("a Deserialize in it left {left} elements of {len} unread"))
 }
@@ -99,7 +127,7 @@ macro_rules! read {
     ($($method:ident: $type:ty => $visit:ident;)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-            let value: $type = self.read()?;
+            let value: $type = self.input.read()?;
             visitor.$visit(value)
         }
     )*};
@@ -109,12 +137,12 @@ macro_rules! read {
 macro_rules! not_told {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Refusal> {
-            Err(self.broken(postcard::Error::WontImplement))
+            Err(self.input.broken(postcard::Error::WontImplement))
         }
     )*};
 }
 
-impl<'de> Deserializer<'de> for &mut Decoder<'de> {
+impl<'de> Deserializer<'de> for Decoder<'_, 'de> {
     type Error = Refusal;
 
     #[inline]
@@ -147,10 +175,10 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        match self.read::<u8>()? {
+        match self.input.read::<u8>()? {
             0 => visitor.visit_none(),
-            1 => self.nested(|decoder| visitor.visit_some(decoder)),
-            _ => Err(self.broken(postcard::Error::DeserializeBadOption)),
+            1 => visitor.visit_some(self.enter()?),
+            _ => Err(self.input.broken(postcard::Error::DeserializeBadOption)),
         }
     }
 
@@ -174,29 +202,17 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         _: &'static str,
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        self.nested(|decoder| visitor.visit_newtype_struct(decoder))
+        visitor.visit_newtype_struct(self.enter()?)
     }
 
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        let len = self.read()?;
-        self.nested(|decoder| {
-            let mut left = len;
-            let value = visitor.visit_seq(Parts { decoder, left: &mut left })?;
-            Decoder::all_read(left, len)?;
-            Ok(value)
-        })
+        self.list(|parts| visitor.visit_seq(parts))
     }
 
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        let len = self.read()?;
-        self.nested(|decoder| {
-            let mut left = len;
-            let value = visitor.visit_map(Parts { decoder, left: &mut left })?;
-            Decoder::all_read(left, len)?;
-            Ok(value)
-        })
+        self.list(|parts| visitor.visit_map(parts))
     }
 
     #[inline]
@@ -241,27 +257,34 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
 /// The parts of a compound value, one after the other.
 struct Parts<'a, 'de> {
-    decoder: &'a mut Decoder<'de>,
-    left: &'a mut usize,
+    input: &'a mut Input<'de>,
+    depth: u32,
+    left: usize,
 }
 
-impl Parts<'_, '_> {
-    /// Counts one more part. False if there is none.
+impl<'de> Parts<'_, 'de> {
     #[inline]
-    fn next(&mut self) -> bool {
-        let is_one = *self.left > 0;
-        *self.left -= usize::from(is_one);
-        is_one
+    fn next<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        self.part(seed).map(Some)
+    }
+
+    #[inline]
+    fn part<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
+        seed.deserialize(Decoder { input: &mut *self.input, depth: self.depth })
     }
 
     /// How much room to make beforehand: a damaged length asks for no more than the message has.
     #[inline]
     fn hint(&self) -> Option<usize> {
-        (*self.left <= self.decoder.len).then_some(*self.left)
+        (self.left <= self.input.len).then_some(self.left)
     }
 }
 
-impl<'de> SeqAccess<'de> for Parts<'_, 'de> {
+impl<'de> SeqAccess<'de> for &mut Parts<'_, 'de> {
     type Error = Refusal;
 
     #[inline]
@@ -269,7 +292,7 @@ impl<'de> SeqAccess<'de> for Parts<'_, 'de> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Refusal> {
-        if self.next() { seed.deserialize(&mut *self.decoder).map(Some) } else { Ok(None) }
+        self.next(seed)
     }
 
     #[inline]
@@ -278,7 +301,7 @@ impl<'de> SeqAccess<'de> for Parts<'_, 'de> {
     }
 }
 
-impl<'de> MapAccess<'de> for Parts<'_, 'de> {
+impl<'de> MapAccess<'de> for &mut Parts<'_, 'de> {
     type Error = Refusal;
 
     #[inline]
@@ -286,12 +309,12 @@ impl<'de> MapAccess<'de> for Parts<'_, 'de> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Refusal> {
-        if self.next() { seed.deserialize(&mut *self.decoder).map(Some) } else { Ok(None) }
+        self.next(seed)
     }
 
     #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
-        seed.deserialize(&mut *self.decoder)
+        self.part(seed)
     }
 
     #[inline]
@@ -300,21 +323,21 @@ impl<'de> MapAccess<'de> for Parts<'_, 'de> {
     }
 }
 
-impl<'de> de::EnumAccess<'de> for &mut Decoder<'de> {
+impl<'de> de::EnumAccess<'de> for Decoder<'_, 'de> {
     type Error = Refusal;
     type Variant = Self;
 
     #[inline]
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Refusal> {
-        let index: u32 = self.read()?;
+        let index: u32 = self.input.read()?;
         match seed.deserialize(IntoDeserializer::<Refusal>::into_deserializer(index)) {
             Ok(variant) => Ok((variant, self)),
-            Err(refusal) => Err(self.broken(refusal)),
+            Err(refusal) => Err(self.input.broken(refusal)),
         }
     }
 }
 
-impl<'de> de::VariantAccess<'de> for &mut Decoder<'de> {
+impl<'de> de::VariantAccess<'de> for Decoder<'_, 'de> {
     type Error = Refusal;
 
     #[inline]
@@ -324,7 +347,7 @@ impl<'de> de::VariantAccess<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Refusal> {
-        self.nested(|decoder| seed.deserialize(decoder))
+        seed.deserialize(self.enter()?)
     }
 
     #[inline]

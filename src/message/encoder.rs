@@ -16,60 +16,56 @@ use serde::ser::{self, Serialize};
 
 use super::refusal::{MAX_DEPTH, Refusal};
 
-pub(super) struct Encoder<'out> {
+/// Appends the bytes of `value` to `out`; a part of them, if it fails.
+#[inline]
+pub(super) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let mut output = Output { inner: postcard::Serializer { output: Tail(out) }, is_broken: false };
+    value.serialize(Encoder { output: &mut output, depth: 0 })?;
+    if output.is_broken { Err(went_on()) } else { Ok(()) }
+}
+
+#[cold]
+#[inline(never)]
+fn went_on() -> Refusal {
+    Refusal::new("a Serialize in it went on after a part could not be written")
+}
+
+struct Output<'out> {
     inner: postcard::Serializer<Tail<'out>>,
-    /// Levels that were entered and not left. More than there are, after an error.
+    /// A part failed. Nobody may call the message whole after that.
+    is_broken: bool,
+}
+
+impl Output<'_> {
+    #[cold]
+    #[inline(never)]
+    fn broken(&mut self, refusal: Refusal) -> Refusal {
+        self.is_broken = true;
+        refusal
+    }
+}
+
+/// Where a value is written. Passed by value, so that the depth lives in a register.
+struct Encoder<'a, 'out> {
+    output: &'a mut Output<'out>,
+    /// Levels around the value.
     depth: u32,
 }
 
-impl<'out> Encoder<'out> {
-    /// Appends to `out`.
-    #[inline]
-    pub(super) fn new(out: &'out mut Vec<u8>) -> Encoder<'out> {
-        Encoder { inner: postcard::Serializer { output: Tail(out) }, depth: 0 }
-    }
-
-    /// Whether what was written is whole.
-    #[inline]
-    pub(super) fn finish(self) -> Result<(), Refusal> {
-        if self.depth != 0 {
-            return Err(Refusal::new(
-                "a Serialize in it went on after a part could not be written",
-            ));
-        }
-        Ok(())
-    }
-
+impl<'a, 'out> Encoder<'a, 'out> {
     /// One level deeper.
     #[inline]
-    fn enter(&mut self) -> Result<(), Refusal> {
+    fn enter(self) -> Result<Self, Refusal> {
         if self.depth >= MAX_DEPTH {
-            return Err(self.refuse_depth());
+            return Err(Refusal::too_deep());
         }
-        self.depth += 1;
-        Ok(())
-    }
-
-    /// The level is never left, so that no error is swallowed.
-    #[cold]
-    #[inline(never)]
-    fn refuse_depth(&mut self) -> Refusal {
-        self.depth = self.depth.saturating_add(1);
-        Refusal::too_deep()
-    }
-
-    /// A value whose head is written and whose content is one other value.
-    #[inline]
-    fn content<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
-        value.serialize(&mut *self)?;
-        self.depth -= 1;
-        Ok(())
+        Ok(Encoder { output: self.output, depth: self.depth + 1 })
     }
 
     /// A value whose head is written and whose parts follow.
     #[inline]
-    fn parts(&mut self, of: Compound, declared: usize) -> Parts<'_, 'out> {
-        Parts { encoder: self, of, declared, written: 0 }
+    fn parts(self, of: Compound, declared: usize) -> Parts<'a, 'out> {
+        Parts { output: self.output, depth: self.depth, of, declared, written: 0 }
     }
 }
 
@@ -78,12 +74,12 @@ macro_rules! hand_on {
     ($($method:ident($($arg:ident: $type:ty),*);)*) => {$(
         #[inline]
         fn $method(self, $($arg: $type),*) -> Result<(), Refusal> {
-            Ok((&mut self.inner).$method($($arg),*)?)
+            Ok((&mut self.output.inner).$method($($arg),*)?)
         }
     )*};
 }
 
-impl<'a, 'out> ser::Serializer for &'a mut Encoder<'out> {
+impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
     type Ok = ();
     type Error = Refusal;
     type SerializeSeq = Parts<'a, 'out>;
@@ -124,10 +120,10 @@ impl<'a, 'out> ser::Serializer for &'a mut Encoder<'out> {
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Refusal> {
-        self.enter()?;
+        let inside = self.enter()?;
         // postcard's head of an option is a byte, 0 for none and 1 for some.
-        (&mut self.inner).serialize_u8(1)?;
-        self.content(value)
+        (&mut inside.output.inner).serialize_u8(1)?;
+        value.serialize(inside)
     }
 
     #[inline]
@@ -136,8 +132,8 @@ impl<'a, 'out> ser::Serializer for &'a mut Encoder<'out> {
         _: &'static str,
         value: &T,
     ) -> Result<(), Refusal> {
-        self.enter()?;
-        self.content(value)
+        let inside = self.enter()?;
+        value.serialize(inside)
     }
 
     #[inline]
@@ -148,22 +144,22 @@ impl<'a, 'out> ser::Serializer for &'a mut Encoder<'out> {
         variant: &'static str,
         value: &T,
     ) -> Result<(), Refusal> {
-        self.enter()?;
-        (&mut self.inner).serialize_unit_variant(name, index, variant)?;
-        self.content(value)
+        let inside = self.enter()?;
+        (&mut inside.output.inner).serialize_unit_variant(name, index, variant)?;
+        value.serialize(inside)
     }
 
     #[inline]
     fn serialize_seq(self, len: Option<usize>) -> Result<Parts<'a, 'out>, Refusal> {
-        self.enter()?;
-        (&mut self.inner).serialize_seq(len)?;
-        Ok(self.parts(Compound::Sequence, len.unwrap_or(0)))
+        let inside = self.enter()?;
+        (&mut inside.output.inner).serialize_seq(len)?;
+        Ok(inside.parts(Compound::Sequence, len.unwrap_or(0)))
     }
 
     #[inline]
     fn serialize_tuple(self, len: usize) -> Result<Parts<'a, 'out>, Refusal> {
-        self.enter()?;
-        Ok(self.parts(Compound::Tuple, len))
+        let inside = self.enter()?;
+        Ok(inside.parts(Compound::Tuple, len))
     }
 
     #[inline]
@@ -172,8 +168,8 @@ impl<'a, 'out> ser::Serializer for &'a mut Encoder<'out> {
         name: &'static str,
         len: usize,
     ) -> Result<Parts<'a, 'out>, Refusal> {
-        self.enter()?;
-        Ok(self.parts(Compound::Struct(name), len))
+        let inside = self.enter()?;
+        Ok(inside.parts(Compound::Struct(name), len))
     }
 
     #[inline]
@@ -189,15 +185,15 @@ impl<'a, 'out> ser::Serializer for &'a mut Encoder<'out> {
 
     #[inline]
     fn serialize_map(self, len: Option<usize>) -> Result<Parts<'a, 'out>, Refusal> {
-        self.enter()?;
-        (&mut self.inner).serialize_map(len)?;
-        Ok(self.parts(Compound::Map, len.unwrap_or(0).saturating_mul(2)))
+        let inside = self.enter()?;
+        (&mut inside.output.inner).serialize_map(len)?;
+        Ok(inside.parts(Compound::Map, len.unwrap_or(0).saturating_mul(2)))
     }
 
     #[inline]
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Parts<'a, 'out>, Refusal> {
-        self.enter()?;
-        Ok(self.parts(Compound::Struct(name), len))
+        let inside = self.enter()?;
+        Ok(inside.parts(Compound::Struct(name), len))
     }
 
     #[inline]
@@ -208,13 +204,13 @@ impl<'a, 'out> ser::Serializer for &'a mut Encoder<'out> {
         variant: &'static str,
         len: usize,
     ) -> Result<Parts<'a, 'out>, Refusal> {
-        self.enter()?;
-        (&mut self.inner).serialize_unit_variant(name, index, variant)?;
-        Ok(self.parts(Compound::Variant(name, variant), len))
+        let inside = self.enter()?;
+        (&mut inside.output.inner).serialize_unit_variant(name, index, variant)?;
+        Ok(inside.parts(Compound::Variant(name, variant), len))
     }
 
     fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), Refusal> {
-        Ok((&mut self.inner).collect_str(value)?)
+        Ok((&mut self.output.inner).collect_str(value)?)
     }
 }
 
@@ -241,8 +237,9 @@ impl fmt::Display for Compound {
 }
 
 /// A compound value that is being written.
-pub(super) struct Parts<'a, 'out> {
-    encoder: &'a mut Encoder<'out>,
+struct Parts<'a, 'out> {
+    output: &'a mut Output<'out>,
+    depth: u32,
     of: Compound,
     declared: usize,
     written: usize,
@@ -251,20 +248,21 @@ pub(super) struct Parts<'a, 'out> {
 impl Parts<'_, '_> {
     #[inline]
     fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
-        value.serialize(&mut *self.encoder)?;
-        // Only after it succeeded: a part whose error is swallowed is missing at the end.
-        self.written += 1;
-        Ok(())
+        match value.serialize(Encoder { output: &mut *self.output, depth: self.depth }) {
+            Ok(()) => {
+                self.written += 1;
+                Ok(())
+            }
+            Err(refusal) => Err(self.output.broken(refusal)),
+        }
     }
 
-    /// Leaves the level, if the value is whole.
     #[inline]
     fn close(self) -> Result<(), Refusal> {
-        if self.written != self.declared {
-            return Err(miscounted(self.of, self.declared, self.written));
+        if self.written == self.declared {
+            return Ok(());
         }
-        self.encoder.depth -= 1;
-        Ok(())
+        Err(miscounted(self.of, self.declared, self.written))
     }
 }
 
