@@ -56,8 +56,8 @@ impl<'de> Input<'de> {
         }
     }
 
-    #[cold]
-    #[inline(never)]
+    /// Notes that a part was not read to its end.
+    #[inline]
     fn broken(&mut self, cause: impl Into<Refusal>) -> Refusal {
         self.is_broken = true;
         cause.into()

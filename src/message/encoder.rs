@@ -16,33 +16,13 @@ use serde::ser::{self, Serialize};
 
 use super::refusal::{MAX_DEPTH, Refusal};
 
+type Output<'out> = postcard::Serializer<Tail<'out>>;
+
 /// Appends the bytes of `value` to `out`; a part of them, if it fails.
 #[inline]
 pub(super) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let mut output = Output { inner: postcard::Serializer { output: Tail(out) }, is_broken: false };
-    value.serialize(Encoder { output: &mut output, depth: 0 })?;
-    if output.is_broken { Err(went_on()) } else { Ok(()) }
-}
-
-#[cold]
-#[inline(never)]
-fn went_on() -> Refusal {
-    Refusal::new("a Serialize in it went on after a part could not be written")
-}
-
-struct Output<'out> {
-    inner: postcard::Serializer<Tail<'out>>,
-    /// A part failed. Nobody may call the message whole after that.
-    is_broken: bool,
-}
-
-impl Output<'_> {
-    #[cold]
-    #[inline(never)]
-    fn broken(&mut self, refusal: Refusal) -> Refusal {
-        self.is_broken = true;
-        refusal
-    }
+    let mut output = postcard::Serializer { output: Tail(out) };
+    value.serialize(Encoder { output: &mut output, depth: 0 })
 }
 
 /// Where a value is written. Passed by value, so that the depth lives in a register.
@@ -74,7 +54,7 @@ macro_rules! hand_on {
     ($($method:ident($($arg:ident: $type:ty),*);)*) => {$(
         #[inline]
         fn $method(self, $($arg: $type),*) -> Result<(), Refusal> {
-            Ok((&mut self.output.inner).$method($($arg),*)?)
+            Ok((&mut *self.output).$method($($arg),*)?)
         }
     )*};
 }
@@ -122,7 +102,7 @@ impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Refusal> {
         let inside = self.enter()?;
         // postcard's head of an option is a byte, 0 for none and 1 for some.
-        (&mut inside.output.inner).serialize_u8(1)?;
+        (&mut *inside.output).serialize_u8(1)?;
         value.serialize(inside)
     }
 
@@ -145,14 +125,14 @@ impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
         value: &T,
     ) -> Result<(), Refusal> {
         let inside = self.enter()?;
-        (&mut inside.output.inner).serialize_unit_variant(name, index, variant)?;
+        (&mut *inside.output).serialize_unit_variant(name, index, variant)?;
         value.serialize(inside)
     }
 
     #[inline]
     fn serialize_seq(self, len: Option<usize>) -> Result<Parts<'a, 'out>, Refusal> {
         let inside = self.enter()?;
-        (&mut inside.output.inner).serialize_seq(len)?;
+        (&mut *inside.output).serialize_seq(len)?;
         Ok(inside.parts(Compound::Sequence, len.unwrap_or(0)))
     }
 
@@ -186,7 +166,7 @@ impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
     #[inline]
     fn serialize_map(self, len: Option<usize>) -> Result<Parts<'a, 'out>, Refusal> {
         let inside = self.enter()?;
-        (&mut inside.output.inner).serialize_map(len)?;
+        (&mut *inside.output).serialize_map(len)?;
         Ok(inside.parts(Compound::Map, len.unwrap_or(0).saturating_mul(2)))
     }
 
@@ -205,12 +185,12 @@ impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
         len: usize,
     ) -> Result<Parts<'a, 'out>, Refusal> {
         let inside = self.enter()?;
-        (&mut inside.output.inner).serialize_unit_variant(name, index, variant)?;
+        (&mut *inside.output).serialize_unit_variant(name, index, variant)?;
         Ok(inside.parts(Compound::Variant(name, variant), len))
     }
 
     fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), Refusal> {
-        Ok((&mut self.output.inner).collect_str(value)?)
+        Ok((&mut *self.output).collect_str(value)?)
     }
 }
 
@@ -242,8 +222,12 @@ struct Parts<'a, 'out> {
     depth: u32,
     of: Compound,
     declared: usize,
+    /// [`FAILED`] is added when a part has failed, so that the value can no longer be closed.
     written: usize,
 }
+
+/// More parts than there can be bytes.
+const FAILED: usize = 1 << 63;
 
 impl Parts<'_, '_> {
     #[inline]
@@ -253,7 +237,10 @@ impl Parts<'_, '_> {
                 self.written += 1;
                 Ok(())
             }
-            Err(refusal) => Err(self.output.broken(refusal)),
+            Err(refusal) => {
+                self.written |= FAILED;
+                Err(refusal)
+            }
         }
     }
 
@@ -262,13 +249,16 @@ impl Parts<'_, '_> {
         if self.written == self.declared {
             return Ok(());
         }
-        Err(miscounted(self.of, self.declared, self.written))
+        Err(not_whole(self.of, self.declared, self.written))
     }
 }
 
 #[cold]
 #[inline(never)]
-fn miscounted(of: Compound, declared: usize, written: usize) -> Refusal {
+fn not_whole(of: Compound, declared: usize, written: usize) -> Refusal {
+    if written & FAILED != 0 {
+        return Refusal::new(format_args!("{of} went on after a part could not be written"));
+    }
     Refusal::new(format_args!(
         "{of} declares {declared} parts and writes {written}; a message has no marks between \
          parts, so that the number declared to the serializer must be exact"

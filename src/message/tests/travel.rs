@@ -174,7 +174,7 @@ impl Serialize for Swallows {
 #[test]
 fn a_serialize_that_swallows_an_error_is_refused() {
     assert!(refused(Swallows(true)).contains("went on"));
-    assert!(refused(Swallows(false)).contains("writes 0"));
+    assert!(refused(Swallows(false)).contains("went on"));
     refused(vec![Swallows(true)]);
 }
 
