@@ -20,9 +20,9 @@ use crate::error::{Error, ErrorKind};
 /// bounds the stack of the putter and of the getter, and of the drop of a value that was read in
 /// part. `serde_json` has the same limit.
 ///
-/// Measured: a level of a derived enum takes up to 1.3 KiB of stack in a debug build, so that 128
-/// levels take a twelfth of the 2 MiB of a thread. The rest is for types with large fields, which
-/// take as much stack at each level as their values are large, several times over.
+/// Measured in debug builds: reading a level takes 0.6 KiB of stack for a derived enum, 1.8 KiB for
+/// a map in a tuple, 4.6 KiB for a struct of 600 bytes. The deepest value of the last takes about
+/// a quarter of the 2 MiB of a thread.
 pub(super) const MAX_DEPTH: u32 = 128;
 
 /// For a handle's `Serialize`: makes the serializer's error. [`encode`](super::encode) returns

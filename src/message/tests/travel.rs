@@ -302,7 +302,7 @@ fn a_very_deep_value_is_an_error_of_the_putter() {
     }
 }
 
-/// Stack that decoding one level takes, from the addresses that a leaf and a root see.
+/// Half a MiB is enough, of the 2 MiB that a thread has.
 #[test]
 fn the_deepest_value_leaves_most_of_a_stack() {
     let deep = (0..62)
