@@ -1,0 +1,87 @@
+//! [`encode`] and [`decode`]: the two ways, past serde and through it, in one place.
+
+use std::any::type_name;
+
+use serde::de::DeserializeOwned;
+
+use super::encoder::reserve;
+use super::refusal::{no_memory, undecodable};
+use super::{Message, decoder, encoder, plain, private};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The bytes of a message that needs no encoding, as [`encode`] would copy them.
+pub(crate) fn raw<T, M: Message<T>>(item: &M) -> Option<&[u8]> {
+    item.raw(private::Token)
+}
+
+/// Appends the message that stands for `item` to `out`.
+///
+/// A value that panics while it is serialised leaves a part of itself at the end of `out`.
+///
+/// # Errors
+///
+/// `Encode` if the value refuses, is nested too deeply, or could not be read back because it leaves
+/// out a field, has another number of parts than it declares, or does not know its length;
+/// `OutOfMemory`; what a handle inside the value refused with. `out` then has its old length.
+#[inline]
+pub(crate) fn encode<T, M: Message<T>>(item: &M, out: &mut Vec<u8>) -> Result<()> {
+    if let Some(bytes) = item.raw(private::Token) {
+        reserve(out, bytes.len()).map_err(|_| no_memory(bytes.len()))?;
+        out.extend_from_slice(bytes);
+        return Ok(());
+    }
+    let before = out.len();
+    match encoder::write(item.form(private::Token), out) {
+        Ok(()) => Ok(()),
+        Err(refusal) => {
+            let needed = out.len() - before;
+            out.truncate(before);
+            Err(refusal.into_encode_error::<T>(needed))
+        }
+    }
+}
+
+/// The value that the message `bytes` stands for.
+///
+/// # Errors
+///
+/// `Decode` if the bytes are no `T`, or more than one, or nested too deeply; `OutOfMemory`; what a
+/// handle inside the value refused with.
+#[inline]
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    if let Some(value) = plain::from_raw(bytes) {
+        return value;
+    }
+    match decoder::read(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => {
+            let why = format_args!("{} of them are left over", rest.len());
+            Err(undecodable::<T>(bytes.len(), why))
+        }
+        Err(refusal) => Err(refusal.into_decode_error::<T>(bytes.len())),
+    }
+}
+
+/// Checks that `bytes`, just encoded, can be turned back into a `T`, so that a type which cannot
+/// be brought back is an error of the putter and not of the getter.
+///
+/// # Errors
+///
+/// `Encode`, with what to do.
+#[cold]
+pub(crate) fn verify<T: DeserializeOwned>(bytes: &[u8]) -> Result<()> {
+    let Err(error) = decode::<T>(bytes) else {
+        return Ok(());
+    };
+    if !error.is_decode() {
+        return Err(error);
+    }
+    let message = format!(
+        "{} can be written but not read back, because messages do not describe themselves: for a \
+         type that is untagged, has a tag or flattened fields, or skips a field or variant on one \
+         side only, derive serde's traits without these attributes; for a free-form value such as \
+         serde_json::Value send its text",
+        type_name::<T>()
+    );
+    Err(Error::new(ErrorKind::Encode, message).with_source(error))
+}
