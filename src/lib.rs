@@ -64,8 +64,11 @@ mod message;
 mod process;
 mod sync;
 mod sys;
+#[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+#[cfg(not(feature = "testing"))]
+mod testing;
 mod world;
 
 pub use channel::{Consumer, Iter, Producer, Queue, QueueBuilder};

@@ -241,18 +241,6 @@ impl Code {
     }
 }
 
-/// The broken variant a number on the board stands for.
-pub(crate) fn broken(number: u32) -> Option<Broken> {
-    match number {
-        1 => Some(Broken::UnlockStoresZero),
-        2 => Some(Broken::NoAlarm),
-        3 => Some(Broken::NoWakeOnPut),
-        4 => Some(Broken::NoSecondAlarm),
-        10 => Some(Broken::NoNewsLook),
-        _ => None,
-    }
-}
-
 /// The function of every process that the harness starts.
 pub(crate) fn act(board: String, seat: u32, props: Props) {
     // The director is the parent; without it there is nobody to tell us to leave.
@@ -266,7 +254,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
     let slices = board.slices.load(Relaxed) != 0;
     testing::set_slices(slices);
     testing::set_spin(board.spin.load(Relaxed) != 0);
-    testing::set_broken(match broken(board.broken.load(Relaxed)) {
+    testing::set_broken(match Broken::numbered(board.broken.load(Relaxed)) {
         // The keeper's look for old news, once a second, is a slice as well.
         None if !slices => Some(Broken::NoNewsLook),
         broken => broken,

@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, Instant};
 
 use multiproc::Process;
+use multiproc::testing::Broken;
 
 use super::actor::{Code, Props, Verb, act};
 use super::board::{AFTER, BEFORE, RESULTS, SEATS, Seat, Shared, WITHIN};
@@ -85,8 +86,8 @@ pub(crate) struct Settings {
     pub(crate) slices: bool,
     /// Looking around before sleeping. Off where instructions are counted.
     pub(crate) spin: bool,
-    /// A number that `actor::broken` knows.
-    pub(crate) broken: u32,
+    /// What is broken on purpose.
+    pub(crate) broken: Option<Broken>,
     /// How long anybody may take.
     pub(crate) patience: Duration,
 }
@@ -137,7 +138,7 @@ impl Director {
         let (board, file) = Shared::create()?;
         board.slices.store(settings.slices.into(), Relaxed);
         board.spin.store(settings.spin.into(), Relaxed);
-        board.broken.store(settings.broken, Relaxed);
+        board.broken.store(settings.broken.map_or(0, |broken| broken as u32), Relaxed);
         let mut director = Self {
             board,
             path: Shared::path(&file),

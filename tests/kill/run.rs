@@ -5,6 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use multiproc::testing::Broken;
+
 use super::director::{Director, Fate, Outcome, Settings, Trouble};
 use super::ptrace;
 use super::scenarios::{ALL, Scenario};
@@ -28,16 +30,26 @@ const SEEN_WHOLE: &[(Fate, usize)] = &[(Fate::Witness, usize::MAX)];
 /// A scenario with more findings than this is given up: each may have cost the whole patience.
 const ENOUGH: usize = 5;
 
-/// The broken variants: their number for the actors, their name, the scenarios that show them.
-const BROKEN: [(u32, &str, &[&str], Fate); 7] = [
-    (1, "unlock-stores-zero", &["lock_contended", "unlock_sleepers"], Fate::Kill),
-    (2, "no-alarm", &["lock_contended", "unlock_sleepers"], Fate::Kill),
-    (3, "no-wake-on-put", &["get_empty", "put_wakes"], Fate::Kill),
-    (4, "no-second-alarm", &["unlock_sleepers", "lock_contended", "put_full"], Fate::Late),
+/// What the harness must catch: what is broken, its name, the scenarios that show it, by what fate.
+const BROKEN: [(Option<Broken>, &str, &[&str], Fate); 7] = [
+    (
+        Some(Broken::UnlockStoresZero),
+        "unlock-stores-zero",
+        &["lock_contended", "unlock_sleepers"],
+        Fate::Kill,
+    ),
+    (Some(Broken::NoAlarm), "no-alarm", &["lock_contended", "unlock_sleepers"], Fate::Kill),
+    (Some(Broken::NoWakeOnPut), "no-wake-on-put", &["get_empty", "put_wakes"], Fate::Kill),
+    (
+        Some(Broken::NoSecondAlarm),
+        "no-second-alarm",
+        &["unlock_sleepers", "lock_contended", "put_full"],
+        Fate::Late,
+    ),
     // Nothing is broken but that bounded slices are off, as under the other fates.
-    (0, "no-slices", &["lock_contended"], Fate::Stop),
-    (10, "no-news-look", &["event_set"], Fate::Stop),
-    (2, "no-alarm-seen", &["lock_witness_alone"], Fate::Witness),
+    (None, "no-slices", &["lock_contended"], Fate::Stop),
+    (Some(Broken::NoNewsLook), "no-news-look", &["event_set"], Fate::Stop),
+    (Some(Broken::NoAlarm), "no-alarm-seen", &["lock_witness_alone"], Fate::Witness),
 ];
 
 /// The sums.
@@ -75,9 +87,9 @@ pub(crate) fn main() {
         for scenario in ALL.iter().filter(|scenario| names.contains(&scenario.name)) {
             run_scenario(scenario, wishes.all, fixed && ptrace::has_registers(), &mut sums);
         }
-        for (number, name, shows, fate) in BROKEN {
+        for (broken, name, shows, fate) in BROKEN {
             if names.contains(&name) {
-                run_broken(number, name, shows, fate, &mut sums);
+                run_broken(broken, name, shows, fate, &mut sums);
             }
         }
     }
@@ -315,7 +327,7 @@ impl<'a> Case<'a> {
 
 fn run_scenario(scenario: &Scenario, all: bool, fixed: bool, sums: &mut Sums) {
     let started = Instant::now();
-    let settings = Settings { slices: false, spin: false, broken: 0, patience: PATIENCE };
+    let settings = Settings { slices: false, spin: false, broken: None, patience: PATIENCE };
     let mut case = Case::new(scenario, Stage { settings, director: None });
     let trace = case.trace().unwrap_or_default();
     let len = trace.len();
@@ -401,8 +413,8 @@ impl Finding {
 // Broken variants.
 
 /// Runs scenarios with a deliberately broken variant until a hang is seen, which must be.
-fn run_broken(number: u32, name: &str, shows: &[&str], fate: Fate, sums: &mut Sums) {
-    let settings = Settings { slices: false, spin: false, broken: number, patience: SHORT };
+fn run_broken(broken: Option<Broken>, name: &str, shows: &[&str], fate: Fate, sums: &mut Sums) {
+    let settings = Settings { slices: false, spin: false, broken, patience: SHORT };
     let mut caught = None;
     for scenario in ALL.iter().filter(|one| shows.contains(&one.name)) {
         let mut case = Case::new(scenario, Stage { settings, director: None });

@@ -304,7 +304,7 @@ fn soak(part: &Part, left: &mut usize, seed: &mut u64, tally: &mut Tally) -> Out
             continue;
         }
         let settings =
-            Settings { slices: false, spin: true, broken: 0, patience: Duration::from_secs(2) };
+            Settings { slices: false, spin: true, broken: None, patience: Duration::from_secs(2) };
         let mut director = Director::new(settings)?;
         let mut run = Run { part, kind, tally };
         let done = run.kills(&mut director, share, left, seed);
