@@ -15,6 +15,7 @@ static BROKEN: AtomicU32 = AtomicU32::new(0);
 /// the numbers by [`Broken::numbered`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "public with the feature"))]
 pub enum Broken {
     /// Unlocking a contended lock forgets that others sleep.
     UnlockStoresZero = 1,
