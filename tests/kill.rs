@@ -29,11 +29,11 @@
 //! machines than x86-64, the steps are skipped, and a line says so.
 //!
 //! The files: `ptrace.rs` one thread under steps; `board.rs`, `actor.rs`, `forms.rs`, `sync_verbs.rs`
-//! and `make_verbs.rs` how processes are told what to do, and do it; `director.rs` and `books.rs` the
+//! and `make_verbs.rs` how processes are told what to do, and do it; `director.rs` and `ledger.rs` the
 //! words that scripts are written in; `lock_scripts.rs`, `semaphore_scripts.rs`, `make_scripts.rs`,
 //! `witness_scripts.rs` and `queue_scripts.rs` the scripts; `family.rs` and `scenarios.rs` the lists
 //! of them; `stepper.rs` one point, and which points; `run.rs` the order of events; `soak.rs`;
-//! `watch.rs` the watchdog over the harness itself; `belongings.rs` and `symbols.rs` what it has, and
+//! `watch.rs` the watchdog over the harness itself; `resources.rs` and `symbols.rs` what it has, and
 //! names for addresses.
 
 // ptrace, a shared mapping and int3 cannot be had without.
@@ -43,25 +43,30 @@
 #[path = "kill"]
 mod harness {
     pub(crate) mod actor;
-    pub(crate) mod belongings;
     pub(crate) mod board;
-    pub(crate) mod books;
+    pub(crate) mod broken;
+    pub(crate) mod case;
     pub(crate) mod director;
     pub(crate) mod family;
     pub(crate) mod forms;
+    pub(crate) mod ledger;
     pub(crate) mod lock_scripts;
     pub(crate) mod make_scripts;
     pub(crate) mod make_verbs;
     pub(crate) mod ptrace;
     pub(crate) mod queue_scripts;
+    pub(crate) mod resources;
     pub(crate) mod run;
+    pub(crate) mod sampler;
     pub(crate) mod scenarios;
     pub(crate) mod semaphore_scripts;
     pub(crate) mod soak;
     pub(crate) mod stepper;
     pub(crate) mod symbols;
     pub(crate) mod sync_verbs;
+    pub(crate) mod system;
     pub(crate) mod watch;
+    pub(crate) mod wishes;
     pub(crate) mod witness_scripts;
 }
 

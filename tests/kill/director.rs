@@ -21,7 +21,7 @@ use multiproc::testing::Broken;
 
 use super::actor::{Code, Props, Verb, act};
 use super::board::{AFTER, BEFORE, RESULTS, SEATS, Seat, Shared, WITHIN};
-use super::books::Books;
+use super::ledger::Ledger;
 use super::ptrace::{self, Halt, Tracee};
 use super::sync_verbs::LOCKS;
 use super::watch;
@@ -121,7 +121,7 @@ pub(crate) struct Director {
     pub(crate) fate: Fate,
     /// Killed or stopped in its sleep.
     pub(crate) slept: bool,
-    /// For `books`: the last message's number, and the records that went through the queue of pages,
+    /// For `ledger`: the last message's number, and the records that went through the queue of pages,
     /// in which nothing is left.
     pub(super) next_id: u64,
     pub(super) pages: usize,
@@ -129,7 +129,7 @@ pub(crate) struct Director {
     pub(crate) excused: usize,
     /// Shared memory that there was when the first victim had made its objects.
     pub(super) memory: Option<u64>,
-    pub(crate) books: Books,
+    pub(crate) ledger: Ledger,
 }
 
 impl Director {
@@ -157,7 +157,7 @@ impl Director {
             pages: 0,
             excused: 0,
             memory: None,
-            books: Books::default(),
+            ledger: Ledger::default(),
         };
         match director.cast() {
             Ok(()) => Ok(director),
@@ -513,9 +513,9 @@ impl Director {
 
     // The victim's fate.
 
-    /// Clears the books and the rest of what is known about the last point.
+    /// Clears the ledger and the rest of what is known about the last point.
     pub(crate) fn begin_point(&mut self) {
-        self.books = Books::default();
+        self.ledger = Ledger::default();
         self.slept = false;
         self.strict = false;
     }
@@ -577,7 +577,7 @@ impl Director {
     }
 
     /// Lets a victim that stands go on, and waits until it has done its operation; `help` is called
-    /// when that takes long. What it got goes into the books. Gives what it answered; a dead one is
+    /// when that takes long. What it got goes into the ledger. Gives what it answered; a dead one is
     /// not asked.
     pub(crate) fn conclude(
         &mut self,
@@ -597,7 +597,7 @@ impl Director {
             help(self)?;
         }
         let results = self.finish_well(seat)?;
-        if self.books.takes > 0 {
+        if self.ledger.takes > 0 {
             self.saw(seat, &results);
         }
         Ok(results)

@@ -39,7 +39,7 @@ fn lock_settle(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
 fn check_deaths(d: &Director, s: &Scenario, victim: usize, deaths: u64) -> Outcome {
     let held = s.earlier || s.holds_on || s.verb == Verb::Unlock;
     // The sleepers, too, were told of the death before.
-    let told = s.earlier && d.books.started;
+    let told = s.earlier && d.ledger.started;
     let wrong = |what: &str| Err(Trouble::Violation(what.into()));
     if s.which & IGNORING != 0 {
         return if deaths == 0 { Ok(()) } else { wrong("a death was reported that is ignored") };
@@ -103,7 +103,7 @@ pub(super) fn hold(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
 /// The barger holds the lock.
 pub(super) fn contended_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
     hold(d, s, BARGER)?;
-    d.books.barger_holds = true;
+    d.ledger.barger_holds = true;
     Ok(())
 }
 
@@ -119,7 +119,7 @@ pub(super) fn contended_asleep(d: &mut Director, s: &Scenario, turn: usize) -> O
 }
 
 pub(super) fn contended_sleepers(d: &mut Director, s: &Scenario) -> Outcome {
-    d.books.started = true;
+    d.ledger.started = true;
     d.lull(FIRST, Verb::Cycle, s.object())?;
     d.lull(SECOND, Verb::Cycle, s.object())?;
     Ok(())
@@ -135,8 +135,8 @@ fn contended_release(d: &mut Director, s: &Scenario) -> Outcome {
 }
 
 pub(super) fn contended_let_go(d: &mut Director, s: &Scenario) -> Outcome {
-    if d.books.barger_holds {
-        d.books.barger_holds = false;
+    if d.ledger.barger_holds {
+        d.ledger.barger_holds = false;
         d.must(BARGER, Verb::Unlock, s.object())?;
         if s.is_reentrant() {
             d.must(BARGER, Verb::Unlock, s.object())?;
@@ -146,7 +146,7 @@ pub(super) fn contended_let_go(d: &mut Director, s: &Scenario) -> Outcome {
 }
 
 pub(super) fn contended_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    if !d.books.started {
+    if !d.ledger.started {
         contended_sleepers(d, s)?;
         contended_release(d, s)?;
     }
@@ -202,7 +202,7 @@ fn check_lock_answer(d: &Director, s: &Scenario, victim: usize) -> Outcome {
     if d.reached(victim) != AFTER || s.holds_on {
         return Ok(());
     }
-    let held = d.books.barger_holds;
+    let held = d.ledger.barger_holds;
     let right = match s.form {
         IS_LOCKED => u64::from(held),
         OWNER if held => d.pid(BARGER).unsigned_abs().into(),
@@ -244,7 +244,7 @@ pub(super) fn event_sleepers(d: &mut Director, _: &Scenario, _: usize) -> Outcom
 }
 
 pub(super) fn event_was_set(d: &mut Director, _: &Scenario, _: usize) -> Outcome {
-    d.books.was_set = true;
+    d.ledger.was_set = true;
     event_set(d)
 }
 
@@ -278,7 +278,7 @@ pub(super) fn event_after(d: &mut Director, s: &Scenario, victim: usize) -> Outc
     let is_set = d.must(BARGER, Verb::AskEvent, EVENT)? == [1];
     let known = match (s.verb, d.reached(victim)) {
         (Verb::Set, AFTER) => Some(true),
-        (Verb::Set, BEFORE) => Some(d.books.was_set),
+        (Verb::Set, BEFORE) => Some(d.ledger.was_set),
         (Verb::Clear, AFTER) => Some(false),
         (Verb::Clear, BEFORE) => Some(true),
         _ => None,

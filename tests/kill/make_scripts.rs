@@ -4,9 +4,9 @@
 //! would add up soon.
 
 use super::actor::Verb;
-use super::belongings::Belongings;
 use super::director::{BARGER, Director, FIRST, Outcome, SECOND, Trouble};
 use super::forms::{CLONE, NEW};
+use super::resources::Resources;
 use super::scenarios::Scenario;
 
 /// Objects that the victim has.
@@ -41,7 +41,7 @@ pub(super) fn make_after(d: &mut Director, s: &Scenario, victim: usize) -> Outco
         d.must(victim, Verb::DropAll, s.object())?;
     }
     d.must(BARGER, Verb::MakeAll, [0, NEW])?;
-    let now = Belongings::count().memory;
+    let now = Resources::count().memory;
     let before = *d.memory.get_or_insert(now);
     if now > before + GROWTH {
         let (before, now) = (before >> 10, now >> 10);

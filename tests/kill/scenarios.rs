@@ -85,7 +85,7 @@ impl Scenario {
         matches!(self.verb, Verb::Put | Verb::PutMany | Verb::Get | Verb::GetMany)
     }
 
-    /// Whether the victim may be inside a queue, a semaphore or the books of all objects, where
+    /// Whether the victim may be inside a queue, a semaphore or the list of all objects, where
     /// others have to wait for it.
     pub(crate) fn may_be_inside(&self) -> bool {
         use Verb::{Acquire, AskSemaphore, Available, Forget, GiveBack, Make, Release};
@@ -104,7 +104,7 @@ impl Scenario {
     /// What the victim's order says.
     pub(crate) fn arguments(&self, d: &Director) -> [u64; 2] {
         if self.is_of_queue() {
-            [self.kind as u64, d.books.own.first().copied().unwrap_or(0)]
+            [self.kind as u64, d.ledger.own.first().copied().unwrap_or(0)]
         } else {
             [self.which, self.form]
         }

@@ -43,7 +43,7 @@ fn counts(d: &Director, s: &Scenario) -> Outcome<(u32, u32)> {
 
 /// How many may exist now: without and with what the victim did, as far as that can be told.
 fn allowed(d: &Director, s: &Scenario, victim: usize) -> Vec<u32> {
-    let before = PERMITS + d.books.released - d.books.forgotten;
+    let before = PERMITS + d.ledger.released - d.ledger.forgotten;
     let after = match s.verb {
         Verb::Forget => before - 1,
         Verb::Release if s.which == 0 || before < PERMITS => before + s.form as u32,
@@ -92,7 +92,7 @@ fn forget(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
 
 /// The sleepers want a permit each.
 pub(super) fn sleepers(d: &mut Director, s: &Scenario) -> Outcome {
-    d.books.started = true;
+    d.ledger.started = true;
     d.lull(FIRST, Verb::Acquire, s.object())?;
     d.lull(SECOND, Verb::Acquire, s.object())?;
     Ok(())
@@ -286,7 +286,7 @@ fn heard(d: &mut Director, victim: usize) -> Outcome {
 }
 
 pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    if !d.books.started {
+    if !d.ledger.started {
         sleepers(d, s)?;
     }
     give_all(d, s, BARGER)?;
@@ -307,7 +307,7 @@ pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Ou
 /// semaphore's cell.
 pub(super) fn third_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
     d.must(BARGER, Verb::Release, [s.which, 1])?;
-    d.books.released = 1;
+    d.ledger.released = 1;
     take(d, s, FIRST)?;
     take(d, s, SECOND)
 }
@@ -340,7 +340,7 @@ pub(super) fn held_sleepers_arrange(d: &mut Director, s: &Scenario, victim: usiz
 
 /// One permit was forgotten.
 pub(super) fn forgotten_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
-    d.books.forgotten = 1;
+    d.ledger.forgotten = 1;
     forget(d, s, BARGER)
 }
 
@@ -365,7 +365,7 @@ pub(super) fn ask_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcom
 }
 
 pub(super) fn given_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    if d.books.started {
+    if d.ledger.started {
         let made = if s.verb == Verb::Release { s.form as usize } else { 1 };
         let stands = d.fate == Fate::Stop;
         let (least, most) = match (s.verb, d.reached(victim)) {

@@ -1,5 +1,5 @@
 //! The soak: actors that run free, and a victim among them that is killed at a random moment; after
-//! every kill all others must get on, and the books must agree.
+//! every kill all others must get on, and the ledger must agree.
 //!
 //! Eight parts, one for each kind of victim. In each three companions keep the object busy, or keep
 //! the victim waiting. A putter numbers its messages, and notes the number before and after each
@@ -15,10 +15,10 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::{Duration, Instant};
 
 use super::actor::{Kind, Props, TORN, Verb, simply_get, simply_put};
-use super::belongings::Belongings;
 use super::board::{self, SEATS, Shared, TALLIES, Teller};
 use super::director::{Director, Outcome, Settings, Trouble, name};
 use super::ptrace;
+use super::resources::Resources;
 use super::watch;
 
 /// Where the victims of the soak sit.
@@ -136,6 +136,8 @@ const PARTS: [Part; 8] = [
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) kills: usize,
+    /// What the companions did meanwhile.
+    pub(crate) operations: u64,
     pub(crate) hangs: usize,
     pub(crate) lost: usize,
     pub(crate) doubled: usize,
@@ -263,7 +265,7 @@ fn note(board: &Shared, id: u64, last: &mut [u64; SEATS]) {
 pub(crate) fn run(kills: usize, mut seed: u64, findings: &mut Vec<String>) -> Tally {
     let mut tally = Tally::default();
     let mut before = None;
-    for (index, part) in PARTS.iter().enumerate() {
+    for part in &PARTS {
         let mut left = kills;
         // A part that fails is not begun again and again.
         let mut attempts = 3;
@@ -281,14 +283,13 @@ pub(crate) fn run(kills: usize, mut seed: u64, findings: &mut Vec<String>) -> Ta
             }
         }
         // The first part has made what is made once: the world itself.
-        let now = Belongings::count();
+        let now = Resources::count();
         match &before {
             None => before = Some(now),
             Some(before) if now.exceed(before) => {
                 tally.others += 1;
                 findings.push(format!("soak: {}: left behind: {before} became {now}", part.name));
             }
-            Some(_) if index + 1 == PARTS.len() => println!("soak: at the end {now}"),
             Some(_) => {}
         }
     }
@@ -308,6 +309,8 @@ fn soak(part: &Part, left: &mut usize, seed: &mut u64, tally: &mut Tally) -> Out
         let mut director = Director::new(settings)?;
         let mut run = Run { part, kind, tally };
         let done = run.kills(&mut director, share, left, seed);
+        let tellers = &director.board().soak.tellers;
+        run.tally.operations += tellers.iter().map(|one| one.turns.load(Relaxed)).sum::<u64>();
         director.close()?;
         done?;
     }
@@ -375,7 +378,7 @@ impl Run<'_> {
         std::array::from_fn(|seat| d.board().soak.tellers[seat].turns.load(Relaxed))
     }
 
-    /// Says hush, waits until all is quiet, and looks at the books.
+    /// Says hush, waits until all is quiet, and looks at the ledger.
     fn account(&mut self, d: &mut Director) -> Outcome {
         let board = d.board();
         let soak = &board.soak;

@@ -73,17 +73,22 @@ impl Trace {
     }
 
     /// About `count` points: both sides of what is worth it, every sleep and what follows it, and the
-    /// rest evenly.
-    pub(crate) fn sample(&self, count: usize) -> Vec<Point> {
+    /// rest evenly. Where there are more, `seed` says which of them.
+    pub(crate) fn sample(&self, count: usize, seed: u64) -> Vec<Point> {
         let mut after = HashSet::new();
-        for &step in self.keen.iter().take(count / 2) {
+        let first = (seed % self.keen.len().max(1) as u64) as usize;
+        for &step in self.keen.iter().cycle().skip(first).take(self.keen.len().min(count / 2)) {
             after.extend([step, step + 1]);
         }
         for &step in &self.sleeps {
             after.extend([step + 1, step + 2, step + 8]);
         }
         let rest = count.saturating_sub(after.len()).max(count / 3).max(2);
-        after.extend((0..rest).map(|index| index * self.len() / (rest - 1)));
+        // The ends always; in between they begin elsewhere each day.
+        let gap = (self.len() / (rest - 1)).max(1);
+        let offset = (seed % gap as u64) as usize;
+        after.extend((0..rest).map(|index| index * self.len() / (rest - 1) + offset));
+        after.extend([0, self.len()]);
         let mut after = after.into_iter().filter(|&step| step <= self.len()).collect::<Vec<_>>();
         after.sort_unstable();
         after.into_iter().map(Point::After).chain(self.naps()).collect()

@@ -57,13 +57,13 @@ pub(super) fn lock_asleep(d: &mut Director, s: &Scenario, turn: usize) -> Outcom
     contended_let_go(d, s)?;
     // Only the first in the line was woken, and that is the victim.
     hold(d, s, BARGER)?;
-    d.books.barger_holds = true;
+    d.ledger.barger_holds = true;
     Ok(())
 }
 
 /// The holder dies; all get the lock, and are told of the death if it had not let go before it.
 pub(super) fn lock_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    if !s.alone && !d.books.started {
+    if !s.alone && !d.ledger.started {
         contended_sleepers(d, s)?;
     }
     let sleepers: &[usize] = if s.alone { &[] } else { &[FIRST, SECOND] };
@@ -120,7 +120,7 @@ pub(super) fn unlock_after(d: &mut Director, s: &Scenario, victim: usize) -> Out
 
 /// The barger has all permits.
 pub(super) fn acquire_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    d.books.barger_holds = true;
+    d.ledger.barger_holds = true;
     none_arrange(d, s, victim)
 }
 
@@ -128,7 +128,7 @@ pub(super) fn acquire_arrange(d: &mut Director, s: &Scenario, victim: usize) -> 
 /// gives one back and takes it again at once, ahead of the victim, and then gives it back.
 pub(super) fn acquire_asleep(d: &mut Director, s: &Scenario, turn: usize) -> Outcome {
     if turn > 1 {
-        d.books.barger_holds = false;
+        d.ledger.barger_holds = false;
         give_all(d, s, BARGER)?;
         return pass_on(d, s);
     }
@@ -140,10 +140,10 @@ pub(super) fn acquire_asleep(d: &mut Director, s: &Scenario, turn: usize) -> Out
 
 /// The holder of all permits dies; they are for the others.
 pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    if !s.alone && !d.books.started {
+    if !s.alone && !d.ledger.started {
         sleepers(d, s)?;
     }
-    let holds = d.books.barger_holds;
+    let holds = d.ledger.barger_holds;
     strike(d, s, holds)?;
     // A victim that stands may have taken one.
     let has_none = d.slept || d.reached(victim) == BEFORE;

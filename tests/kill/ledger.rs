@@ -1,13 +1,13 @@
-//! The books of one point: which messages were put, which were got, and whether that agrees; and the
+//! The ledger of one point: which messages were put, which were got, and whether that agrees; and the
 //! orders that are entered there.
 
 use super::actor::{Code, Kind, PAGES, TORN, Verb};
 use super::board::{AFTER, BEFORE, SEATS};
 use super::director::{BARGER, Director, Fate, Outcome, Trouble, name};
 
-/// The books of one point.
+/// The ledger of one point.
 #[derive(Debug, Default)]
-pub(crate) struct Books {
+pub(crate) struct Ledger {
     /// Messages put by others than the victim, in order; those with the same turn were put at once.
     due: Vec<(u64, usize)>,
     turn: usize,
@@ -51,7 +51,7 @@ impl Director {
         match answer.code {
             Code::Fine => {
                 // Others may be in the middle of a put: no order among them.
-                self.books.due.push((id, self.books.turn));
+                self.ledger.due.push((id, self.ledger.turn));
                 Ok(())
             }
             Code::Full => Ok(()),
@@ -68,8 +68,8 @@ impl Director {
 
     fn due(&mut self, turns: usize) -> u64 {
         let id = self.id();
-        self.books.turn += turns;
-        self.books.due.push((id, self.books.turn));
+        self.ledger.turn += turns;
+        self.ledger.due.push((id, self.ledger.turn));
         id
     }
 
@@ -113,7 +113,7 @@ impl Director {
 
     /// Notes what a getter of before brought back.
     pub(crate) fn saw(&mut self, seat: usize, got: &[u64]) {
-        self.books.seen.extend(got.iter().map(|&id| (seat, id)));
+        self.ledger.seen.extend(got.iter().map(|&id| (seat, id)));
     }
 
     /// Puts and gets pages until the next one put, or got, is the first of a chunk.
@@ -131,7 +131,7 @@ impl Director {
 
     /// Every message was delivered once and in order, but for the victim's own.
     pub(crate) fn balance(&mut self, victim: usize, kind: Kind) -> Outcome {
-        let Books { due, seen, own, takes, .. } = &self.books;
+        let Ledger { due, seen, own, takes, .. } = &self.ledger;
         let count = |id: u64| seen.iter().filter(|entry| entry.1 == id).count();
         let say = |what: String| {
             Err(Trouble::Violation(format!("{what}; put {due:?}, own {own:?}, got {seen:?}")))
@@ -185,8 +185,8 @@ impl Director {
         }
         if kind == Kind::Page {
             let records = due.len() + arrived;
-            self.pages += records - self.books.counted;
-            self.books.counted = records;
+            self.pages += records - self.ledger.counted;
+            self.ledger.counted = records;
         }
         Ok(())
     }
