@@ -5,8 +5,10 @@ use std::time::Duration;
 use multiproc::testing::Broken;
 
 use super::case::{Case, Finding, Stage};
-use super::director::{Fate, Settings, Trouble};
+use super::director::Settings;
+use super::fates::Fate;
 use super::scenarios::ALL;
+use super::trouble::Trouble;
 
 /// How long a survivor may take where a hang is what is looked for.
 const SHORT: Duration = Duration::from_millis(250);

@@ -1,9 +1,11 @@
 //! A scenario while it is played: its actors, its points, what was found wrong.
 
-use super::director::{Director, Fate, Outcome, Settings, Trouble};
+use super::director::{Director, Settings};
+use super::fates::Fate;
 use super::scenarios::Scenario;
 use super::stepper::{ENDLESS, Point, Reached, Trace, play};
 use super::symbols;
+use super::trouble::{Outcome, Trouble};
 
 /// A scenario with more findings than this is given up: each may have cost the whole patience.
 const ENOUGH: usize = 5;

@@ -199,7 +199,7 @@ impl Tracee {
     /// Kills its process by SIGKILL. Whoever made the process reaps it.
     pub(crate) fn kill(self) -> io::Result<()> {
         self.send(libc::SIGKILL)?;
-        bury(self.pid, self.tid)
+        reap_thread(self.pid, self.tid)
     }
 
     /// Kills its process, but keeps this one thread in the kernel, dying, for `delay`: the others
@@ -218,7 +218,7 @@ impl Tracee {
         std::thread::sleep(delay);
         match self.run() {
             Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
-            _ => bury(self.pid, self.tid),
+            _ => reap_thread(self.pid, self.tid),
         }
     }
 
@@ -274,7 +274,7 @@ pub(crate) fn is_locked(code: &[u8]) -> bool {
 
 /// Waits for a killed thread that may have been traced: one that is not the first of its process has
 /// to be waited for by its tracer, or its process never ends.
-pub(crate) fn bury(pid: i32, tid: i32) -> io::Result<()> {
+pub(crate) fn reap_thread(pid: i32, tid: i32) -> io::Result<()> {
     if tid == pid {
         return Ok(());
     }

@@ -1,8 +1,11 @@
 //! The scripts about queues; see `scenarios`.
 
-use super::actor::{BOUND, Code, Verb};
-use super::director::{BARGER, Director, FIRST, Fate, Outcome, SECOND, Trouble};
+use super::director::{BARGER, Director, FIRST, SECOND};
+use super::fates::Fate;
+use super::order::{Code, Order, Verb};
+use super::props::BOUND;
 use super::scenarios::Scenario;
+use super::trouble::{Outcome, Trouble};
 
 // Puts.
 
@@ -25,7 +28,7 @@ pub(super) fn put_page_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outc
 
 pub(super) fn put_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     // Nobody changes it now: the count is what is there.
-    let len = d.must(BARGER, Verb::Len, [s.kind as u64, 0])?;
+    let len = d.must(BARGER, Order::of(Verb::Len, s.kind))?;
     let got = d.drain(s.kind)? as u64;
     if d.fate != Fate::Stop && len != [got] {
         return Err(Trouble::Violation(format!("len said {len:?}, {got} were there")));
@@ -46,7 +49,7 @@ fn close_ledger(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
             d.put(SECOND, s.kind)?;
         }
         let id = d.id();
-        let answer = d.call(FIRST, Verb::TryPut, [s.kind as u64, id])?;
+        let answer = d.call(FIRST, Order::put(Verb::TryPut, s.kind, id))?;
         if answer.code != Code::Full {
             return Err(d.unexpected(FIRST, &answer));
         }
@@ -116,8 +119,8 @@ pub(super) fn put_wakes_arrange(d: &mut Director, s: &Scenario, _: usize) -> Out
 
 fn getters(d: &mut Director, s: &Scenario) -> Outcome {
     d.ledger.started = true;
-    d.lull(FIRST, Verb::Get, [s.kind as u64, 0])?;
-    d.lull(SECOND, Verb::Get, [s.kind as u64, 0])?;
+    d.lull(FIRST, Order::of(Verb::Get, s.kind))?;
+    d.lull(SECOND, Order::of(Verb::Get, s.kind))?;
     Ok(())
 }
 
@@ -170,7 +173,7 @@ pub(super) fn get_page_arrange(d: &mut Director, s: &Scenario, victim: usize) ->
 }
 
 pub(super) fn get_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    let len = d.must(BARGER, Verb::Len, [s.kind as u64, 0])?;
+    let len = d.must(BARGER, Order::of(Verb::Len, s.kind))?;
     let got = d.drain(s.kind)? as u64;
     if d.fate != Fate::Stop && len != [got] {
         return Err(Trouble::Violation(format!("len said {len:?}, {got} were there")));

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::broken::{BROKEN, Variant};
 use super::case::{Case, Stage};
-use super::director::{Fate, Settings, Trouble};
+use super::director::Settings;
+use super::fates::Fate;
 use super::scenarios::{ALL, Scenario};
+use super::trouble::Trouble;
 use super::wishes::{SOAK, WEEK, Wishes};
 use super::{ptrace, sampler, soak, system, watch};
 

@@ -6,7 +6,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::director::Fate;
+use super::fates::Fate;
 use super::scenarios::Scenario;
 
 /// Days after which every operation had its turn.

@@ -16,9 +16,11 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::board::AFTER;
-use super::director::{Director, Fate, Outcome, Trouble};
+use super::director::Director;
+use super::fates::Fate;
 use super::ptrace::{self, Halt, Tracee};
 use super::scenarios::Scenario;
+use super::trouble::{Outcome, Trouble};
 use super::watch;
 
 /// More instructions than this are not stepped.
@@ -142,7 +144,7 @@ pub(crate) fn play(
     let (all, here) = ptrace::processors();
     // On one processor a step costs half.
     ptrace::run_on(tid, &here);
-    director.mark(victim, scenario.verb, scenario.arguments(director));
+    director.mark(victim, scenario.order(director));
     let deadline = Instant::now() + Duration::from_secs(5);
     match tracee.wait_awake(deadline)? {
         Halt::Trap => {}
