@@ -15,7 +15,7 @@ use super::commands::doing;
 use super::director::Director;
 use super::ledger::Ledger;
 use super::order::Order;
-use super::ptrace::{Halt, Tracee};
+use super::ptrace::{Halt, Running, Tracee};
 use super::sync_verbs::LOCKS;
 use super::trouble::{Outcome, Trouble};
 
@@ -47,16 +47,16 @@ impl Director {
         self.strict = false;
     }
 
-    /// Lets fate strike. `slept`: the victim was found asleep. `strict`: nobody may depend on it.
-    pub(crate) fn strike(&mut self, mut tracee: Tracee, slept: bool, strict: bool) -> Outcome {
-        self.slept = slept;
+    /// Lets fate strike. `strict`: nobody may depend on it.
+    pub(crate) fn strike(&mut self, tracee: Tracee, strict: bool) -> Outcome {
+        self.slept = matches!(tracee, Tracee::Running(_));
         self.strict = strict;
         let Some(seat) = self.victim else { return Ok(()) };
         match self.fate {
             Fate::Kill => tracee.kill()?,
             Fate::Late => tracee.kill_late(Duration::from_millis(8))?,
             Fate::Stop => {
-                tracee.stop(slept)?;
+                let tracee = tracee.stop_process()?;
                 self.seat(seat).marked.store(0, Relaxed);
                 self.stopped = Some(tracee);
                 return Ok(());
@@ -85,17 +85,22 @@ impl Director {
 
     /// Lets a victim that stands go on; one that sleeps under the tracer's hand has to wake up first.
     pub(super) fn let_go(&mut self) -> Outcome {
-        let Some(mut tracee) = self.stopped.take() else { return Ok(()) };
-        if self.fate == Fate::Witness && self.slept {
-            match tracee.wait_awake(Instant::now() + self.settings.patience)? {
-                Halt::Trap => {}
-                Halt::Late => {
-                    return Err(Trouble::Hang("the witness sleeps, and nobody wakes it".into()));
+        let stopped = match self.stopped.take() {
+            None => return Ok(()),
+            Some(Tracee::Stopped(stopped)) => stopped,
+            Some(Tracee::Running(sleeper)) => {
+                match sleeper.wait_awake(Instant::now() + self.settings.patience)? {
+                    Halt::Trap(stopped) => stopped,
+                    Halt::Late(_) => {
+                        return Err(Trouble::Hang(
+                            "the witness sleeps, and nobody wakes it".into(),
+                        ));
+                    }
+                    halt => return Err(Trouble::Violation(format!("the witness ended: {halt:?}"))),
                 }
-                halt => return Err(Trouble::Violation(format!("the witness ended: {halt:?}"))),
             }
-        }
-        Ok(tracee.release()?)
+        };
+        Ok(stopped.release()?)
     }
 
     /// How far the victim came.
@@ -133,23 +138,23 @@ impl Director {
     /// Kills the actor of `seat` in the middle of an operation: behind its first locked instruction,
     /// by which it has taken or let go of something, and has told nobody yet.
     pub(crate) fn kill_halfway(&mut self, seat: usize, order: Order) -> Outcome {
-        let mut tracee = Tracee::seize(self.pid(seat), self.tid(seat))?;
+        let mut tracee = Running::seize(self.pid(seat), self.tid(seat))?;
         self.mark(seat, order);
         let deadline = Instant::now() + Duration::from_secs(5);
         let mut is_done = false;
-        loop {
-            match tracee.wait_awake(deadline)? {
-                Halt::Trap if is_done => break,
-                Halt::Trap if self.reached(seat) != AFTER => {}
+        let stopped = loop {
+            let at = match tracee.wait_awake(deadline)? {
+                Halt::Trap(at) if is_done => break at,
+                Halt::Trap(at) if self.reached(seat) != AFTER => at,
                 halt => {
                     return Err(Trouble::Fault(format!("no locked instruction: {halt:?}")));
                 }
-            }
+            };
             // Not those before the operation.
-            is_done = self.reached(seat) == WITHIN && tracee.is_locked_next();
-            tracee.step()?;
-        }
-        tracee.kill()?;
+            is_done = self.reached(seat) == WITHIN && at.is_locked_next();
+            tracee = at.step()?;
+        };
+        Tracee::Stopped(stopped).kill()?;
         self.leave_to_reap(seat);
         Ok(())
     }
