@@ -69,8 +69,11 @@ mod process;
 mod raw;
 mod sync;
 mod sys;
+#[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+#[cfg(not(feature = "testing"))]
+mod testing;
 mod world;
 
 pub use channel::{Consumer, Iter, Producer, Queue, QueueBuilder};

@@ -1,6 +1,8 @@
-//! Switches for this crate's own harness; not part of the public surface.
+//! Switches for this crate's own tests, behind the feature `testing`; not part of the public surface.
 //!
-//! They act on the calling process alone and are read on slow paths only.
+//! Who uses the crate never has the feature: every question below is then answered by a constant, and the compiler removes
+//! both the question and what hangs on it. The feature is turned on for the package's own tests by its dependency on itself
+//! in `Cargo.toml`. The switches act on the calling process alone, and are read on slow paths only.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -9,9 +11,11 @@ static SPIN: AtomicBool = AtomicBool::new(true);
 static POLLING: AtomicBool = AtomicBool::new(false);
 static BROKEN: AtomicU32 = AtomicU32::new(0);
 
-/// A protocol broken on purpose, which the harness must catch.
+/// A protocol broken on purpose, which the tests must catch. This is the one list of them: other places use the names, or
+/// the numbers by [`Broken::numbered`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "public with the feature"))]
 pub enum Broken {
     /// Unlocking a contended lock forgets that others sleep.
     UnlockStoresZero = 1,
@@ -35,38 +39,68 @@ pub enum Broken {
     NoNewsLook = 10,
 }
 
+#[cfg(feature = "testing")]
+impl Broken {
+    const ALL: [Self; 10] = [
+        Self::UnlockStoresZero,
+        Self::NoAlarm,
+        Self::NoWakeOnPut,
+        Self::NoSecondAlarm,
+        Self::NoReuseCheck,
+        Self::NoRepeat,
+        Self::NewsWithoutCount,
+        Self::NoVanishedLook,
+        Self::GoneAtKeeper,
+        Self::NoNewsLook,
+    ];
+
+    /// The variant with this number: how a process tells another one what to break.
+    #[must_use]
+    pub fn numbered(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|&broken| broken as u32 == number)
+    }
+}
+
 /// Whether waits for a lock look again every 50 ms.
+#[cfg(feature = "testing")]
 pub fn set_slices(on: bool) {
     SLICES.store(on, Ordering::Relaxed);
 }
 
 /// Whether waits spin before they sleep.
+#[cfg(feature = "testing")]
 pub fn set_spin(on: bool) {
     SPIN.store(on, Ordering::Relaxed);
 }
 
 /// Whether to do as if the kernel had neither robust lists nor `futex_waitv`; before the first use of anything shared.
+#[cfg(feature = "testing")]
 pub fn set_polling(on: bool) {
     POLLING.store(on, Ordering::Relaxed);
 }
 
 /// Breaks one protocol in this process, or mends all.
+#[cfg(feature = "testing")]
 pub fn set_broken(broken: Option<Broken>) {
     BROKEN.store(broken.map_or(0, |broken| broken as u32), Ordering::Relaxed);
 }
 
+#[inline]
 pub(crate) fn slices() -> bool {
-    SLICES.load(Ordering::Relaxed)
+    !cfg!(feature = "testing") || SLICES.load(Ordering::Relaxed)
 }
 
+#[inline]
 pub(crate) fn spin() -> bool {
-    SPIN.load(Ordering::Relaxed)
+    !cfg!(feature = "testing") || SPIN.load(Ordering::Relaxed)
 }
 
+#[inline]
 pub(crate) fn polling() -> bool {
-    POLLING.load(Ordering::Relaxed)
+    cfg!(feature = "testing") && POLLING.load(Ordering::Relaxed)
 }
 
+#[inline]
 pub(crate) fn is_broken(broken: Broken) -> bool {
-    BROKEN.load(Ordering::Relaxed) == broken as u32
+    cfg!(feature = "testing") && BROKEN.load(Ordering::Relaxed) == broken as u32
 }

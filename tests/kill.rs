@@ -12,29 +12,38 @@
 //! actors that run free.
 //!
 //! ```text
-//! cargo test --release --test kill            a sample, the same each time
-//! KILL=all …                                  every instruction
+//! cargo test --test kill                      the operations of this day, a sample of points
+//! KILL=operations …                           every operation, more points
+//! KILL=all …                                  every instruction of every operation
 //! KILL_ONLY=put …                             what has that in its name; an argument does the same
-//! SOAK=200 SOAK_SEED=1 …                      kills of each kind, and where chance starts
+//! KILL_SEED=20784 …                           the day, from which chance starts; printed by each run
+//! KILL_VERBOSE=1 …                            a line for each operation
+//! SOAK=200 …                                  kills of each kind
 //! ```
 //!
-//! The last lines are
+//! The last lines, after what failed, are
 //!
 //! ```text
-//! soak: kills=N hangs=0 lost=0 doubled=0
-//! kill: operations=N points=N hangs=0 violations=0
+//! soak: kills=N operations=N hangs=0 lost=0 doubled=0 KILL_SEED=N
+//! kill: operations=N points=N broken=7 hangs=0 violations=0 failed=0 KILL_SEED=N
 //! ```
 //!
-//! and the exit status is 1 if any of the zeroes is none. Where `ptrace` is refused, and on other
-//! machines than x86-64, the steps are skipped, and a line says so.
+//! and the exit status is 1 if anything failed. Where `ptrace` is refused, and on other machines than
+//! x86-64, the steps are skipped, and a line says so.
 //!
-//! The files: `ptrace.rs` one thread under steps; `board.rs`, `actor.rs`, `forms.rs`, `sync_verbs.rs`
-//! and `make_verbs.rs` how processes are told what to do, and do it; `director.rs` and `books.rs` the
-//! words that scripts are written in; `lock_scripts.rs`, `semaphore_scripts.rs`, `make_scripts.rs`,
-//! `witness_scripts.rs` and `queue_scripts.rs` the scripts; `family.rs` and `scenarios.rs` the lists
-//! of them; `stepper.rs` one point, and which points; `run.rs` the order of events; `soak.rs`;
-//! `watch.rs` the watchdog over the harness itself; `belongings.rs` and `symbols.rs` what it has, and
-//! names for addresses.
+//! The files, lowest first:
+//!
+//! - one thread under steps: `ptrace.rs`; names for addresses: `symbols.rs`;
+//! - what is said over the `board.rs`: `order.rs`, `forms.rs`; with what it is done: `props.rs`;
+//! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`,
+//!   `queue_verbs.rs`, `make_verbs.rs`;
+//! - the words that scripts are written in: `director.rs` (actors), `commands.rs` (orders), `fates.rs`
+//!   (the victim), `ledger.rs` (messages), `trouble.rs` (why a point failed);
+//! - the scripts: `*_scripts.rs`; the lists of them: `family.rs`, `scenarios.rs`;
+//! - one point, and which points: `stepper.rs`, `sampler.rs`; one scenario: `case.rs`; what must be
+//!   caught: `broken.rs`;
+//! - the soak: `soak.rs`, `roles.rs`, `resources.rs`;
+//! - a run: `wishes.rs`, `system.rs`, `run.rs`, and `watch.rs`, the watchdog over the harness itself.
 
 // ptrace, a shared mapping and int3 cannot be had without.
 #![allow(unsafe_code)]
@@ -43,25 +52,39 @@
 #[path = "kill"]
 mod harness {
     pub(crate) mod actor;
-    pub(crate) mod belongings;
     pub(crate) mod board;
-    pub(crate) mod books;
+    pub(crate) mod broken;
+    pub(crate) mod case;
+    pub(crate) mod commands;
     pub(crate) mod director;
     pub(crate) mod family;
+    pub(crate) mod fates;
     pub(crate) mod forms;
+    pub(crate) mod ledger;
     pub(crate) mod lock_scripts;
+    pub(crate) mod lock_verbs;
     pub(crate) mod make_scripts;
     pub(crate) mod make_verbs;
+    pub(crate) mod order;
+    pub(crate) mod props;
     pub(crate) mod ptrace;
     pub(crate) mod queue_scripts;
+    pub(crate) mod queue_verbs;
+    pub(crate) mod resources;
+    pub(crate) mod roles;
     pub(crate) mod run;
+    pub(crate) mod sampler;
     pub(crate) mod scenarios;
     pub(crate) mod semaphore_scripts;
+    pub(crate) mod semaphore_verbs;
     pub(crate) mod soak;
     pub(crate) mod stepper;
     pub(crate) mod symbols;
     pub(crate) mod sync_verbs;
+    pub(crate) mod system;
+    pub(crate) mod trouble;
     pub(crate) mod watch;
+    pub(crate) mod wishes;
     pub(crate) mod witness_scripts;
 }
 

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use multiproc::{Error, ErrorKind, Process, ProcessBuilder, ProcessHandle};
 
+use crate::watchdog::watch;
+
 /// A time that no test should ever need; what takes longer hangs.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 /// A time that is waited out where the answer is that nothing came.
@@ -76,6 +78,7 @@ fn state(stat: &std::path::Path) -> Option<char> {
 #[track_caller]
 pub(crate) fn alone<F: FnOnce()>(body: F) {
     const KEY: &str = "MULTIPROC_TEST_ALONE";
+    let _watch = watch();
     if std::env::var_os(KEY).is_some() {
         return body();
     }

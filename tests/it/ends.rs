@@ -198,6 +198,7 @@ fn both_ends_in_children() {
 
 #[test]
 fn a_child_that_cannot_start_gives_its_end_up() {
+    let _watch = watch();
     let (producer, consumer) = ends::<u32>();
     let none = |_: Producer<u32>| ();
     let error = Process::builder().executable("/no/such").spawn(none, (producer,)).unwrap_err();

@@ -19,5 +19,6 @@ mod queue;
 mod rlock;
 mod rules;
 mod semaphore;
+mod signals;
 mod watchdog;
 mod world;

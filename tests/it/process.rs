@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::watchdog::watch;
 use multiproc::{
     Error, ErrorKind, Lock, Process, ProcessHandle, Result, Run, active_children, cpu_count,
     current_process, parent_process,
@@ -51,6 +52,7 @@ fn greet(name: String) -> String {
 
 #[test]
 fn a_function_and_a_closure_run_elsewhere() {
+    let _watch = watch();
     let process = Process::spawn(greet, ("Alice",)).unwrap();
     assert_ne!(process.id(), std::process::id());
     assert_eq!(process.join().unwrap(), "hello Alice");
@@ -61,6 +63,7 @@ fn a_function_and_a_closure_run_elsewhere() {
 
 #[test]
 fn arguments_are_literals_values_and_references() {
+    let _watch = watch();
     fn mixed(count: u64, text: String, list: Vec<f64>, maybe: Option<i8>) -> String {
         format!("{count} {text} {list:?} {maybe:?}")
     }
@@ -74,6 +77,7 @@ fn arguments_are_literals_values_and_references() {
 
 #[test]
 fn a_shared_object_travels_in_and_out() {
+    let _watch = watch();
     let lock = Lock::new().unwrap();
     let guard = lock.lock().unwrap();
     let taken = |lock: Lock| lock.try_lock().unwrap_err().kind() == ErrorKind::Busy;
@@ -90,6 +94,7 @@ fn a_shared_object_travels_in_and_out() {
 
 #[test]
 fn large_arguments_and_results_come_through() {
+    let _watch = watch();
     let bytes: Vec<u8> = (0..10 << 20).map(|i: u32| (i % 251) as u8).collect();
     let flip = |bytes: Vec<u8>| bytes.iter().rev().copied().collect::<Vec<u8>>();
     let back = Process::spawn(flip, (&bytes,)).unwrap().join().unwrap();
@@ -100,6 +105,7 @@ fn large_arguments_and_results_come_through() {
 
 #[test]
 fn a_task_carries_its_data() {
+    let _watch = watch();
     #[derive(Serialize, Deserialize)]
     struct Sum(Vec<u64>);
     impl Run for Sum {
@@ -116,6 +122,7 @@ fn a_task_carries_its_data() {
 
 #[test]
 fn a_function_may_return_this_crates_error() {
+    let _watch = watch();
     let fail = || -> Result<()> { Err(Error::other("no luck")) };
     let error = Process::spawn(fail, ()).unwrap().join().unwrap().unwrap_err();
     assert!(error.is_other());
@@ -149,6 +156,7 @@ impl<'de> Deserialize<'de> for Stubborn {
 
 #[test]
 fn values_that_serde_refuses_are_typed_errors() {
+    let _watch = watch();
     fn take(_: u8, _: Stubborn) {}
     let error = Process::spawn(take, (1, Stubborn::Unwritable)).unwrap_err();
     assert!(error.is_encode(), "{error:?}");
@@ -168,6 +176,7 @@ fn values_that_serde_refuses_are_typed_errors() {
 
 #[test]
 fn a_panic_comes_back_with_message_place_and_code() {
+    let _watch = watch();
     let fail = |n: u32| -> u32 { panic!("number {n} is bad") };
     let line = line!() - 1;
     let process = quiet().name("worker").spawn(fail, (7,)).unwrap();
@@ -184,6 +193,7 @@ fn a_panic_comes_back_with_message_place_and_code() {
 
 #[test]
 fn a_panic_is_reported_on_stderr_in_one_block() {
+    let _watch = watch();
     let (mut reader, writer) = std::io::pipe().unwrap();
     let process = Process::builder()
         .name("worker")
@@ -203,6 +213,7 @@ fn a_panic_is_reported_on_stderr_in_one_block() {
 
 #[test]
 fn a_backtrace_comes_back_if_it_is_asked_for() {
+    let _watch = watch();
     let process = quiet().env("RUST_BACKTRACE", "1").spawn(|| -> () { panic!("x") }, ()).unwrap();
     let error = process.join().unwrap_err();
     let backtrace = error.child().unwrap().backtrace().unwrap();
@@ -212,6 +223,7 @@ fn a_backtrace_comes_back_if_it_is_asked_for() {
 
 #[test]
 fn a_panic_that_is_caught_or_elsewhere_is_no_failure() {
+    let _watch = watch();
     let calm = || {
         let caught = std::panic::catch_unwind(|| panic!("inner")).is_err();
         let thread = std::thread::spawn(|| panic!("other thread")).join().is_err();
@@ -231,6 +243,7 @@ fn a_panic_that_is_caught_or_elsewhere_is_no_failure() {
 
 #[test]
 fn a_signal_is_named() {
+    let _watch = watch();
     let process = Process::spawn(park, ()).unwrap();
     let handle = process.handle();
     handle.kill().unwrap();
@@ -248,6 +261,7 @@ fn a_signal_is_named() {
 
 #[test]
 fn terminate_and_interrupt_end_a_child() {
+    let _watch = watch();
     for (signal, number) in [
         (ProcessHandle::terminate as fn(&ProcessHandle) -> Result<()>, 15),
         (ProcessHandle::interrupt, 2),
@@ -260,6 +274,7 @@ fn terminate_and_interrupt_end_a_child() {
 
 #[test]
 fn an_exit_inside_the_function_is_an_error_with_its_code() {
+    let _watch = watch();
     for code in [0, 3, 255] {
         let leave = |code: i32| -> u8 { std::process::exit(code) };
         let process = Process::spawn(leave, (code,)).unwrap();
@@ -274,6 +289,7 @@ fn an_exit_inside_the_function_is_an_error_with_its_code() {
 
 #[test]
 fn an_executable_that_cannot_start_is_named() {
+    let _watch = watch();
     for (path, kind) in [
         ("/no/such", std::io::ErrorKind::NotFound),
         ("/dev/null", std::io::ErrorKind::PermissionDenied),
@@ -295,6 +311,7 @@ fn an_executable_that_cannot_start_is_named() {
 
 #[test]
 fn a_program_without_the_hook_does_not_take_its_function() {
+    let _watch = watch();
     let process = Process::builder().executable("/bin/true").spawn(greet, ("x",)).unwrap();
     let error = process.join().unwrap_err();
     assert_eq!(error.child().unwrap().exit_code(), Some(0));
@@ -304,6 +321,7 @@ fn a_program_without_the_hook_does_not_take_its_function() {
 
 #[test]
 fn another_build_is_told_apart() {
+    let _watch = watch();
     // The same bytes at another place are the same program; with a byte more they may be too, by their build id.
     // A child copies: a process that another test starts meanwhile would inherit the descriptor that is written to, for a
     // moment, and a file that is written to is not executed.
@@ -322,6 +340,7 @@ fn another_build_is_told_apart() {
 
 #[test]
 fn names_that_the_environment_cannot_hold_are_refused() {
+    let _watch = watch();
     for (key, value) in [("", "x"), ("a=b", "x"), ("a\0b", "x"), ("a", "x\0")] {
         let error = Process::builder().env(key, value).spawn(greet, ("x",)).unwrap_err();
         assert!(error.is_invalid_input(), "{error:?}");
@@ -356,6 +375,7 @@ fn descriptors() -> Vec<(i32, String)> {
 
 #[test]
 fn a_child_has_the_standard_descriptors_and_the_world() {
+    let _watch = watch();
     // One that a program would leak: open in every child that is started in the usual way.
     let leaky = File::open("/dev/zero").unwrap();
     fcntl(&leaky, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
@@ -368,6 +388,7 @@ fn a_child_has_the_standard_descriptors_and_the_world() {
 
 #[test]
 fn the_worlds_descriptor_is_not_passed_to_other_programs() {
+    let _watch = watch();
     let list = || {
         let output = std::process::Command::new("/bin/ls").arg("/proc/self/fd").output().unwrap();
         let ticket = std::env::var_os("MULTIPROC_CHILD");
@@ -381,6 +402,7 @@ fn the_worlds_descriptor_is_not_passed_to_other_programs() {
 
 #[test]
 fn name_environment_and_directory_are_set() {
+    let _watch = watch();
     let look = || {
         (
             current_process().name().to_owned(),
@@ -409,6 +431,7 @@ fn name_environment_and_directory_are_set() {
 
 #[test]
 fn standard_streams_are_redirected() {
+    let _watch = watch();
     let (mut from_child, out) = std::io::pipe().unwrap();
     let (input, mut to_child) = std::io::pipe().unwrap();
     let echo = || {
@@ -428,6 +451,7 @@ fn standard_streams_are_redirected() {
 
 #[test]
 fn signals_are_as_main_would_find_them() {
+    let _watch = watch();
     let look = || {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let field = |name: &str| {
@@ -455,6 +479,7 @@ fn signals_are_as_main_would_find_them() {
 
 #[test]
 fn join_timeout_gives_none_then_the_result() {
+    let _watch = watch();
     let (reader, writer) = std::io::pipe().unwrap();
     let mut process = Process::builder().stdin(reader).spawn(until_stdin_closes, ()).unwrap();
     assert!(process.is_alive());
@@ -474,6 +499,7 @@ fn join_timeout_gives_none_then_the_result() {
 
 #[test]
 fn many_wait_for_one() {
+    let _watch = watch();
     let (reader, writer) = std::io::pipe().unwrap();
     let wait = || {
         until_stdin_closes();
@@ -495,6 +521,7 @@ fn many_wait_for_one() {
 
 #[test]
 fn the_pidfd_can_be_polled() {
+    let _watch = watch();
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let process = Process::spawn(|| 1, ()).unwrap();
     let handle = process.handle();
@@ -506,6 +533,7 @@ fn the_pidfd_can_be_polled() {
 
 #[test]
 fn debug_shows_who_and_whether() {
+    let _watch = watch();
     let process = Process::builder().name("seen").spawn(park, ()).unwrap();
     let text = format!("{process:?} {:?}", process.handle());
     assert!(text.contains("Process { name: \"seen\", id: "), "{text}");
@@ -535,6 +563,7 @@ fn wait_for_reaper() {
 
 #[test]
 fn dropped_processes_leave_no_zombie_no_descriptor_and_no_memory() {
+    let _watch = watch();
     let body = || {
         // The first start makes the world, the first drop the reaper with its bell.
         drop(Process::spawn(park, ()).map(|process| process.handle().kill()));
@@ -567,6 +596,7 @@ fn dropped_processes_leave_no_zombie_no_descriptor_and_no_memory() {
 
 #[test]
 fn a_status_that_somebody_else_took_is_unknown_and_the_result_is_not() {
+    let _watch = watch();
     let body = || {
         let process = Process::spawn(greet, ("Alice",)).unwrap();
         let handle = process.handle();
@@ -583,6 +613,7 @@ fn a_status_that_somebody_else_took_is_unknown_and_the_result_is_not() {
 
 #[test]
 fn the_children_that_run_are_listed() {
+    let _watch = watch();
     let body = || {
         assert!(active_children().is_empty());
         let first = Process::builder().name("first").spawn(park, ()).unwrap();
@@ -608,6 +639,7 @@ fn the_children_that_run_are_listed() {
 
 #[test]
 fn children_have_children_and_pythons_names() {
+    let _watch = watch();
     fn name() -> String {
         current_process().to_string()
     }
@@ -635,6 +667,7 @@ fn children_have_children_and_pythons_names() {
 
 #[test]
 fn a_child_knows_its_parent() {
+    let _watch = watch();
     assert!(parent_process().is_none());
     let look = || {
         let parent = parent_process().unwrap();
@@ -646,6 +679,7 @@ fn a_child_knows_its_parent() {
 
 #[test]
 fn the_end_of_a_parent_is_seen_and_its_status_is_not() {
+    let _watch = watch();
     // The parent in the middle is killed; its child sees that and tells through a pipe.
     let (mut reader, writer) = std::io::pipe().unwrap();
     let middle = || {
@@ -670,6 +704,7 @@ fn the_end_of_a_parent_is_seen_and_its_status_is_not() {
 
 #[test]
 fn an_orphan_runs_to_its_end() {
+    let _watch = watch();
     let (mut reader, writer) = std::io::pipe().unwrap();
     let (gate, open_gate) = std::io::pipe().unwrap();
     let middle = || {
@@ -694,6 +729,7 @@ fn an_orphan_runs_to_its_end() {
 
 #[test]
 fn a_program_waits_for_children_and_ends_daemons() {
+    let _watch = watch();
     let (mut reader, writer) = std::io::pipe().unwrap();
     let (gate, open_gate) = std::io::pipe().unwrap();
     let body = || {
@@ -726,6 +762,7 @@ fn a_program_waits_for_children_and_ends_daemons() {
 
 #[test]
 fn sixty_four_at_once() {
+    let _watch = watch();
     let processes: Vec<_> =
         (0..64_u64).map(|n| Process::spawn(|n: u64| n * n, (n,)).unwrap()).collect();
     for (n, process) in processes.into_iter().enumerate() {
@@ -735,6 +772,7 @@ fn sixty_four_at_once() {
 
 #[test]
 fn several_threads_start_at_once() {
+    let _watch = watch();
     let threads: Vec<_> = (0..4)
         .map(|n: u64| {
             std::thread::spawn(move || {
@@ -752,6 +790,7 @@ fn several_threads_start_at_once() {
 
 #[test]
 fn a_full_descriptor_table_is_a_limit_and_leaks_nothing() {
+    let _watch = watch();
     let body = || {
         // Everything that opens a descriptor once is there before the table is made small.
         Process::spawn(greet, ("x",)).unwrap().join().unwrap();

@@ -6,7 +6,7 @@
 //!         seats[SEATS]     one actor each
 //!           order          number of the last order          director   futex
 //!           finished       number of the last order done     actor      futex
-//!           verb, marked, arguments                          director, before `order`
+//!           told, marked     the order                       director, before `order`
 //!           stage          how far a marked operation is     actor
 //!           code, results, text                              actor, before `finished`
 //!         soak             what the soak's actors count for themselves
@@ -21,8 +21,12 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
 
+use super::order::Order;
+
 /// Actors at one time, victims included.
 pub(crate) const SEATS: usize = 12;
+/// What an order takes at most: four numbers of ten bytes.
+const TOLD: usize = 40;
 /// What one answer can hold.
 pub(crate) const RESULTS: usize = 256;
 /// Messages of one putter of the soak that can be told apart.
@@ -45,21 +49,32 @@ pub(crate) const AFTER: u32 = 4;
 pub(crate) struct Seat {
     pub(crate) order: AtomicU32,
     pub(crate) finished: AtomicU32,
-    pub(crate) verb: AtomicU32,
     pub(crate) marked: AtomicU32,
     pub(crate) stage: AtomicU32,
     pub(crate) pid: AtomicI32,
     pub(crate) tid: AtomicI32,
     pub(crate) code: AtomicU32,
     pub(crate) count: AtomicU32,
-    pub(crate) arguments: [AtomicU64; 2],
+    /// The order, as postcard writes it.
+    told: [AtomicU8; TOLD],
     pub(crate) results: [AtomicU64; RESULTS],
     pub(crate) text: [AtomicU8; 240],
 }
 
 impl Seat {
-    pub(crate) fn argument(&self, index: usize) -> u64 {
-        self.arguments[index].load(Relaxed)
+    /// Notes the order that is given next.
+    pub(crate) fn tell(&self, order: Order) {
+        let mut bytes = [0; TOLD];
+        postcard::to_slice(&order, &mut bytes).expect("an order has few and small fields");
+        for (place, byte) in self.told.iter().zip(bytes) {
+            place.store(byte, Relaxed);
+        }
+    }
+
+    /// The order given last; that of a new board is to leave.
+    pub(crate) fn told(&self) -> Order {
+        let bytes: [u8; TOLD] = std::array::from_fn(|index| self.told[index].load(Relaxed));
+        postcard::from_bytes(&bytes).unwrap_or(Order::Quit)
     }
 
     /// A seat in no board, for what is neither commanded nor marked.
@@ -67,14 +82,13 @@ impl Seat {
         Self {
             order: AtomicU32::new(0),
             finished: AtomicU32::new(0),
-            verb: AtomicU32::new(0),
             marked: AtomicU32::new(0),
             stage: AtomicU32::new(0),
             pid: AtomicI32::new(0),
             tid: AtomicI32::new(0),
             code: AtomicU32::new(0),
             count: AtomicU32::new(0),
-            arguments: [const { AtomicU64::new(0) }; 2],
+            told: [const { AtomicU8::new(0) }; TOLD],
             results: [const { AtomicU64::new(0) }; RESULTS],
             text: [const { AtomicU8::new(0) }; 240],
         }
@@ -96,8 +110,8 @@ impl Seat {
     /// Gives an order.
     pub(crate) fn command(&self) -> u32 {
         let number = self.order.load(Relaxed).wrapping_add(1);
-        // ORDERING(order): Release, pairs with the Acquire in `await_order`; the verb and its
-        // arguments before the number.
+        // ORDERING(order): Release, pairs with the Acquire in `await_order`; what is told
+        // before the number.
         self.order.store(number, Release);
         wake(&self.order);
         number

@@ -4,11 +4,12 @@
 //! They are tables. A [`Row`] is a scenario for each object of its table and each of its forms; in
 //! its name `#` stands for the object and `*` for the form.
 
-use super::actor::{PERMITS, Verb};
 use super::director::{BARGER, FIRST};
 use super::forms::{self, *};
 use super::lock_scripts as locks;
 use super::make_scripts as make;
+use super::order::Verb;
+use super::props::PERMITS;
 use super::scenarios::{LOCK, Scenario};
 use super::semaphore_scripts as permits;
 use super::sync_verbs::REFUSED;

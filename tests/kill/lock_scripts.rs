@@ -1,26 +1,25 @@
 //! The scripts about locks and events; see `scenarios`.
 
-use super::actor::Verb;
 use super::board::{AFTER, BEFORE, HOLDING};
-use super::director::{BARGER, Director, FIRST, Fate, Outcome, SECOND, Trouble};
-use super::forms::{DEBUG, DEPTH, IS_LOCKED, IS_SET, OWNER, TRY};
+use super::director::{BARGER, Director, FIRST, SECOND};
+use super::fates::Fate;
+use super::forms::{DEBUG, DEPTH, IS_LOCKED, IS_SET, OWNER, PLAIN, TRY};
+use super::order::{Order, Verb};
 use super::scenarios::Scenario;
 use super::sync_verbs::IGNORING;
-
-const EVENT: [u64; 2] = [0, IS_SET];
-const NOTHING: [u64; 2] = [0; 2];
+use super::trouble::{Outcome, Trouble};
 
 // Lock.
 
 /// Everybody locks, recovers if need be, and unlocks; then the lock is as new.
 pub(super) fn lock_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     for seat in [FIRST, SECOND, BARGER] {
-        d.order(seat, Verb::Cycle, s.object());
+        d.order(seat, s.usual(Verb::Cycle));
     }
     if s.holds_on && d.fate == Fate::Stop {
         // Whoever is done with its operation and still holds the lock is waited for, rightly.
         d.conclude(victim, |_| Ok(()))?;
-        d.must(victim, Verb::Unlock, s.holding())?;
+        d.must(victim, s.holding(Verb::Unlock))?;
     }
     lock_settle(d, s, victim)
 }
@@ -39,7 +38,7 @@ fn lock_settle(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
 fn check_deaths(d: &Director, s: &Scenario, victim: usize, deaths: u64) -> Outcome {
     let held = s.earlier || s.holds_on || s.verb == Verb::Unlock;
     // The sleepers, too, were told of the death before.
-    let told = s.earlier && d.books.started;
+    let told = s.earlier && d.ledger.started;
     let wrong = |what: &str| Err(Trouble::Violation(what.into()));
     if s.which & IGNORING != 0 {
         return if deaths == 0 { Ok(()) } else { wrong("a death was reported that is ignored") };
@@ -68,14 +67,14 @@ fn check_deaths(d: &Director, s: &Scenario, victim: usize, deaths: u64) -> Outco
 /// The lock is free and unmarked, and works.
 pub(super) fn lock_is_new(d: &mut Director, s: &Scenario) -> Outcome {
     for seat in [FIRST, BARGER, SECOND] {
-        if d.must(seat, Verb::Cycle, s.object())? != [0] {
+        if d.must(seat, s.usual(Verb::Cycle))? != [0] {
             return Err(Trouble::Violation("a recovered lock is still marked".into()));
         }
-        if d.must(seat, Verb::Cycle, [s.which, TRY])? != [0] {
+        if d.must(seat, Order::on(Verb::Cycle, s.which, TRY))? != [0] {
             return Err(Trouble::Violation("a free lock is not to be had".into()));
         }
         if s.is_reentrant() {
-            let depths = d.must(seat, Verb::Depths, s.object())?;
+            let depths = d.must(seat, s.usual(Verb::Depths))?;
             if depths != [0, 1, 2, 3, 2, 1, 0] {
                 return Err(Trouble::Violation(format!("the depths are {depths:?}")));
             }
@@ -89,9 +88,9 @@ pub(super) fn lock_is_new(d: &mut Director, s: &Scenario) -> Outcome {
 
 /// `seat` takes the lock, the re-entrant one twice.
 pub(super) fn hold(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
-    d.must(seat, Verb::Hold, s.object())?;
+    d.must(seat, s.usual(Verb::Hold))?;
     if s.is_reentrant() {
-        d.must(seat, Verb::Hold, s.object())?;
+        d.must(seat, s.usual(Verb::Hold))?;
         let depth = d.props.reentrant_lock(s.which).depth();
         if depth != 2 {
             return Err(Trouble::Violation(format!("the depth is {depth}, it was locked twice")));
@@ -103,7 +102,7 @@ pub(super) fn hold(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
 /// The barger holds the lock.
 pub(super) fn contended_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
     hold(d, s, BARGER)?;
-    d.books.barger_holds = true;
+    d.ledger.barger_holds = true;
     Ok(())
 }
 
@@ -119,9 +118,9 @@ pub(super) fn contended_asleep(d: &mut Director, s: &Scenario, turn: usize) -> O
 }
 
 pub(super) fn contended_sleepers(d: &mut Director, s: &Scenario) -> Outcome {
-    d.books.started = true;
-    d.lull(FIRST, Verb::Cycle, s.object())?;
-    d.lull(SECOND, Verb::Cycle, s.object())?;
+    d.ledger.started = true;
+    d.lull(FIRST, s.usual(Verb::Cycle))?;
+    d.lull(SECOND, s.usual(Verb::Cycle))?;
     Ok(())
 }
 
@@ -130,44 +129,44 @@ fn contended_release(d: &mut Director, s: &Scenario) -> Outcome {
     if !s.barge {
         return contended_let_go(d, s);
     }
-    d.must(BARGER, Verb::UnlockBarge, s.object())?;
+    d.must(BARGER, s.usual(Verb::UnlockBarge))?;
     Ok(())
 }
 
 pub(super) fn contended_let_go(d: &mut Director, s: &Scenario) -> Outcome {
-    if d.books.barger_holds {
-        d.books.barger_holds = false;
-        d.must(BARGER, Verb::Unlock, s.object())?;
+    if d.ledger.barger_holds {
+        d.ledger.barger_holds = false;
+        d.must(BARGER, s.usual(Verb::Unlock))?;
         if s.is_reentrant() {
-            d.must(BARGER, Verb::Unlock, s.object())?;
+            d.must(BARGER, s.usual(Verb::Unlock))?;
         }
     }
     Ok(())
 }
 
 pub(super) fn contended_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    if !d.books.started {
+    if !d.ledger.started {
         contended_sleepers(d, s)?;
         contended_release(d, s)?;
     }
     contended_let_go(d, s)?;
     if s.barge && s.verb == Verb::Unlock {
         // It takes what the dead one freed, ahead of whom that woke or did not wake.
-        d.must(BARGER, Verb::Barge, [s.which, 200])?;
-        d.must(BARGER, Verb::Unlock, s.object())?;
+        d.must(BARGER, Order::on(Verb::Barge, s.which, 200))?;
+        d.must(BARGER, s.usual(Verb::Unlock))?;
     }
     if !s.barge {
         // Nobody else comes by: what the victim left undone is done without.
         d.finish(FIRST)?;
         d.finish(SECOND)?;
     }
-    d.order(BARGER, Verb::Cycle, s.object());
+    d.order(BARGER, s.usual(Verb::Cycle));
     lock_settle(d, s, victim)
 }
 
 /// The victim holds the lock and will let go of it.
 pub(super) fn unlock_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    d.must(victim, Verb::Hold, s.holding()).map(drop)
+    d.must(victim, s.holding(Verb::Hold)).map(drop)
 }
 
 pub(super) fn unlock_sleepers_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
@@ -183,7 +182,7 @@ pub(super) fn twice_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Ou
 /// Somebody died with the lock; the victim will recover it.
 pub(super) fn marked_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
     hold(d, s, FIRST)?;
-    d.bury(FIRST)?;
+    d.kill(FIRST)?;
     d.recast(FIRST)
 }
 
@@ -191,7 +190,7 @@ pub(super) fn marked_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcom
 /// sleepers wait to recover it, too.
 pub(super) fn recovered_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     marked_arrange(d, s, victim)?;
-    d.must(victim, Verb::RecoverHold, s.object())?;
+    d.must(victim, s.usual(Verb::RecoverHold))?;
     contended_sleepers(d, s)
 }
 
@@ -202,7 +201,7 @@ fn check_lock_answer(d: &Director, s: &Scenario, victim: usize) -> Outcome {
     if d.reached(victim) != AFTER || s.holds_on {
         return Ok(());
     }
-    let held = d.books.barger_holds;
+    let held = d.ledger.barger_holds;
     let right = match s.form {
         IS_LOCKED => u64::from(held),
         OWNER if held => d.pid(BARGER).unsigned_abs().into(),
@@ -236,15 +235,20 @@ pub(super) fn ask_held_after(d: &mut Director, s: &Scenario, victim: usize) -> O
 
 // Event.
 
+/// What is done with the event.
+pub(super) fn event(verb: Verb) -> Order {
+    Order::on(verb, 0, PLAIN)
+}
+
 pub(super) fn event_sleepers(d: &mut Director, _: &Scenario, _: usize) -> Outcome {
-    d.must(BARGER, Verb::Clear, NOTHING)?;
-    d.lull(FIRST, Verb::Wait, NOTHING)?;
-    d.lull(SECOND, Verb::Wait, NOTHING)?;
+    d.must(BARGER, event(Verb::Clear))?;
+    d.lull(FIRST, event(Verb::Wait))?;
+    d.lull(SECOND, event(Verb::Wait))?;
     Ok(())
 }
 
 pub(super) fn event_was_set(d: &mut Director, _: &Scenario, _: usize) -> Outcome {
-    d.books.was_set = true;
+    d.ledger.was_set = true;
     event_set(d)
 }
 
@@ -253,7 +257,7 @@ pub(super) fn event_asleep(d: &mut Director, _: &Scenario, _: usize) -> Outcome 
 }
 
 pub(super) fn event_set(d: &mut Director) -> Outcome {
-    d.must(BARGER, Verb::Set, NOTHING).map(drop)
+    d.must(BARGER, event(Verb::Set)).map(drop)
 }
 
 /// The victim's time runs out.
@@ -275,10 +279,10 @@ pub(super) fn ask_event_after(d: &mut Director, s: &Scenario, victim: usize) -> 
 
 /// If the event is set, who waits for it comes back, without another `set`.
 pub(super) fn event_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    let is_set = d.must(BARGER, Verb::AskEvent, EVENT)? == [1];
+    let is_set = d.must(BARGER, Order::on(Verb::AskEvent, 0, IS_SET))? == [1];
     let known = match (s.verb, d.reached(victim)) {
         (Verb::Set, AFTER) => Some(true),
-        (Verb::Set, BEFORE) => Some(d.books.was_set),
+        (Verb::Set, BEFORE) => Some(d.ledger.was_set),
         (Verb::Clear, AFTER) => Some(false),
         (Verb::Clear, BEFORE) => Some(true),
         _ => None,
@@ -291,18 +295,18 @@ pub(super) fn event_after(d: &mut Director, s: &Scenario, victim: usize) -> Outc
         d.conclude(victim, |_| Ok(()))?;
     }
     if !is_set || s.verb == Verb::Clear {
-        d.must(BARGER, Verb::Set, NOTHING)?;
+        d.must(BARGER, event(Verb::Set))?;
     }
     for seat in [FIRST, SECOND] {
         if s.verb == Verb::Clear || d.is_finished(seat) {
-            d.order(seat, Verb::Wait, NOTHING);
+            d.order(seat, event(Verb::Wait));
         }
     }
     d.finish_well(FIRST)?;
     d.finish_well(SECOND)?;
     d.conclude(victim, |_| Ok(()))?;
-    d.must(BARGER, Verb::Clear, NOTHING)?;
-    if d.must(BARGER, Verb::AskEvent, EVENT)? != [0] {
+    d.must(BARGER, event(Verb::Clear))?;
+    if d.must(BARGER, Order::on(Verb::AskEvent, 0, IS_SET))? != [0] {
         return Err(Trouble::Violation("a cleared event is set".into()));
     }
     Ok(())

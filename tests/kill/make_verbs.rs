@@ -1,14 +1,11 @@
 //! What an actor does with whole objects of the family: makes them, clones them, drops them; see
 //! `actor`.
-//!
-//! The first argument of an order says of what kind (a place in [`Made::new`]), the second what to do
-//! (`forms`), or how many to make.
 
 use multiproc::{BoundedSemaphore, Event, Lock, RLock, Semaphore};
 
-use super::actor::{Mark, Verb};
-use super::board::Seat;
+use super::actor::Mark;
 use super::forms::{CLONE, DROP};
+use super::order::Verb;
 
 /// Kinds of objects.
 const KINDS: u64 = 7;
@@ -79,15 +76,16 @@ pub(crate) fn room() -> Vec<Made> {
     Vec::with_capacity(256)
 }
 
-/// Performs what concerns whole objects.
+/// Performs what concerns whole objects of a kind, a place in [`Made::new`]. `what` is a form, or how
+/// many to make.
 pub(super) fn perform(
-    seat: &Seat,
     mark: Mark,
     verb: Verb,
+    kind: u64,
+    what: u64,
     made: &mut Vec<Made>,
 ) -> multiproc::Result<()> {
-    let kind = seat.argument(0);
-    match (verb, seat.argument(1)) {
+    match (verb, what) {
         (Verb::Hoard, count) => {
             for _ in 0..count {
                 made.push(Made::new(kind)?);
@@ -95,36 +93,34 @@ pub(super) fn perform(
         }
         (Verb::Make, CLONE) => {
             if let Some(last) = made.last() {
-                mark.begin();
-                let clone = last.clone();
-                mark.end();
+                let clone = mark.around(|| last.clone());
                 made.push(clone);
             }
         }
         (Verb::Make, DROP) => {
             let last = made.pop();
-            mark.begin();
-            drop(last);
-            mark.end();
+            mark.around(|| drop(last));
         }
         (Verb::Make, _) => {
-            mark.begin();
-            let new = Made::new(kind);
-            mark.end();
+            let new = mark.around(|| Made::new(kind));
             made.push(new?);
         }
-        (Verb::MakeAll, _) => {
-            for kind in 0..KINDS {
-                let one = Made::new(kind)?;
-                let other = one.clone();
-                if !one.is_good()? {
-                    return Err(multiproc::Error::other(format!("{one:?}, just made, is not new")));
-                }
-                drop(one);
-                drop(other);
-            }
-        }
+        (Verb::MakeAll, _) => return make_all(),
         _ => made.clear(),
+    }
+    Ok(())
+}
+
+/// Makes, uses and drops one of each kind.
+pub(super) fn make_all() -> multiproc::Result<()> {
+    for kind in 0..KINDS {
+        let one = Made::new(kind)?;
+        let other = one.clone();
+        if !one.is_good()? {
+            return Err(multiproc::Error::other(format!("{one:?}, just made, is not new")));
+        }
+        drop(one);
+        drop(other);
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! One thread of another process under single steps: what is needed of `ptrace`, and no more.
 //!
-//! A [`Tracee`] is seized by its thread id; the other threads of its process (the crate's keeper)
-//! run free. It is moved by [`Tracee::step`] or [`Tracee::run`] and looked at with
-//! [`Tracee::wait`], which tells a trap from a thread that has gone to sleep inside a system call:
+//! A thread is seized by its id; the other threads of its process (the crate's keeper) run free. One
+//! that is [`Stopped`] is moved by [`Stopped::step`] or [`Stopped::run_to`]; then it is [`Running`],
+//! and of it is known what [`Running::wait`] tells, which tells a trap from a thread that has gone to sleep inside a system call:
 //! a step over a `futex` wait does not come back until somebody wakes the sleeper.
 //!
 //! All requests must come from the thread that seized. That thread keeps SIGCHLD blocked
@@ -19,102 +19,129 @@ const PATIENCE: Duration = Duration::from_micros(150);
 /// Whether debug registers can be had; found out by [`probe`].
 static REGISTERS: AtomicBool = AtomicBool::new(false);
 
-/// Whether [`Tracee::run_to`] works here.
+/// Whether [`Stopped::run_to`] works here.
 pub(crate) fn has_registers() -> bool {
     REGISTERS.load(Relaxed)
 }
 
 /// What a wait came back with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Halt {
     /// A step, a breakpoint or an `int3` trapped.
-    Trap,
+    Trap(Stopped),
     /// The process is stopped by SIGSTOP.
-    Stopped,
+    Stopped(Stopped),
     /// The thread sleeps in a system call; nothing is reported until it goes on.
-    Asleep,
-    /// The thread is about to die (only when asked for by [`Tracee::watch_exit`]).
-    Exiting,
+    Asleep(Running),
+    /// The thread is about to die (only when asked for by [`Stopped::watch_exit`]).
+    Exiting(Stopped),
     /// The thread is no more; the wait status, if there was one.
     Gone(i32),
     /// None of these before the deadline.
-    Late,
+    Late(Running),
 }
 
-/// A seized thread. Dropping it does nothing: end it by [`Tracee::kill`] or [`Tracee::release`].
-#[derive(Debug)]
-pub(crate) struct Tracee {
+/// A traced thread and its process.
+#[derive(Clone, Copy, Debug)]
+struct Thread {
     pid: i32,
     tid: i32,
-    /// The last request that set it going, to repeat it after a signal that means nothing here.
+}
+
+/// A traced thread that runs, or sleeps in the kernel: it can be waited for, and no more. Dropping it
+/// does nothing.
+#[derive(Debug)]
+pub(crate) struct Running {
+    thread: Thread,
+    /// The request that set it going, to repeat it after a signal that means nothing here.
     going: libc::c_uint,
 }
 
-impl Tracee {
+/// A traced thread that stands still: it can be looked at and set going. Dropping it does nothing: end
+/// it by [`Tracee::kill`] or [`Stopped::release`].
+#[derive(Debug)]
+pub(crate) struct Stopped(Thread);
+
+/// A traced thread in either state.
+#[derive(Debug)]
+pub(crate) enum Tracee {
+    Running(Running),
+    Stopped(Stopped),
+}
+
+impl Thread {
+    fn send(self, signal: i32) -> io::Result<()> {
+        signal_process(self.pid, signal)
+    }
+
+    /// Waits until every thread of the process stands.
+    fn await_standing(self, deadline: Instant) -> io::Result<()> {
+        let states = || threads(self.pid).into_iter().map(|tid| state(self.pid, tid));
+        while !states().all(|state| matches!(state, b'T' | b't')) {
+            if Instant::now() >= deadline {
+                let states = states().map(char::from).collect::<String>();
+                return Err(io::Error::other(format!(
+                    "a stopped process does not stand still: {states}"
+                )));
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+}
+
+impl Running {
     /// Seizes thread `tid` of process `pid`; it runs on.
     pub(crate) fn seize(pid: i32, tid: i32) -> io::Result<Self> {
         request(libc::PTRACE_SEIZE, tid, 0, 0)?;
-        Ok(Self { pid, tid, going: libc::PTRACE_CONT })
+        Ok(Self::of(pid, tid))
     }
 
-    /// From now on a dying thread stops once more, just before it lets go of its memory and of
-    /// what the kernel keeps for it. Only between stops.
-    pub(crate) fn watch_exit(&self) -> io::Result<()> {
-        request(libc::PTRACE_SETOPTIONS, self.tid, 0, libc::PTRACE_O_TRACEEXIT as usize).map(drop)
-    }
-
-    /// Executes one instruction.
-    pub(crate) fn step(&mut self) -> io::Result<()> {
-        self.go(libc::PTRACE_SINGLESTEP, 0)
-    }
-
-    /// Lets it run.
-    pub(crate) fn run(&mut self) -> io::Result<()> {
-        self.go(libc::PTRACE_CONT, 0)
-    }
-
-    fn go(&mut self, how: libc::c_uint, signal: i32) -> io::Result<()> {
-        self.going = how;
-        request(how, self.tid, 0, signal as usize).map(drop)
+    fn of(pid: i32, tid: i32) -> Self {
+        Self { thread: Thread { pid, tid }, going: libc::PTRACE_CONT }
     }
 
     /// Waits until something happens to it. Signals other than traps are handed on to it.
-    pub(crate) fn wait(&mut self, deadline: Instant) -> io::Result<Halt> {
+    pub(crate) fn wait(self, deadline: Instant) -> io::Result<Halt> {
         loop {
-            if let Some(halt) = self.look()? {
+            if let Some(halt) = self.check()? {
                 return Ok(halt);
             }
             if await_child_signal(PATIENCE) {
                 continue;
             }
-            if self.sleeps() {
+            if sleeps(self.thread.pid, self.thread.tid) {
                 // It may have stopped between the two looks.
-                return Ok(self.look()?.unwrap_or(Halt::Asleep));
+                return Ok(self.check()?.unwrap_or(Halt::Asleep(self)));
             }
             if Instant::now() >= deadline {
-                return Ok(Halt::Late);
+                return Ok(Halt::Late(self));
             }
         }
     }
 
     /// Waits for it to come out of a sleep.
-    pub(crate) fn wait_awake(&mut self, deadline: Instant) -> io::Result<Halt> {
+    pub(crate) fn wait_awake(mut self, deadline: Instant) -> io::Result<Halt> {
         loop {
             match self.wait(deadline)? {
-                Halt::Asleep if Instant::now() >= deadline => return Ok(Halt::Late),
-                Halt::Asleep => {}
+                Halt::Asleep(sleeper) if Instant::now() >= deadline => {
+                    return Ok(Halt::Late(sleeper));
+                }
+                Halt::Asleep(sleeper) => self = sleeper,
                 other => return Ok(other),
             }
         }
     }
 
     /// What has happened to it, if anything.
-    fn look(&mut self) -> io::Result<Option<Halt>> {
+    fn check(&self) -> io::Result<Option<Halt>> {
+        let stands = || Stopped(self.thread);
         let mut status = 0;
         // SAFETY: waitpid(2)
         // - `status` is a live i32 of this frame.
-        let answer =
-            unsafe { libc::waitpid(self.tid, &raw mut status, libc::__WALL | libc::WNOHANG) };
+        let answer = unsafe {
+            libc::waitpid(self.thread.tid, &raw mut status, libc::__WALL | libc::WNOHANG)
+        };
         match answer {
             0 => Ok(None),
             -1 => match io::Error::last_os_error() {
@@ -124,30 +151,72 @@ impl Tracee {
             },
             _ if !libc::WIFSTOPPED(status) => Ok(Some(Halt::Gone(status))),
             _ => match (status >> 16, libc::WSTOPSIG(status)) {
-                (0, libc::SIGTRAP) => Ok(Some(Halt::Trap)),
-                (0, signal) => self.go(self.going, signal).map(|()| None),
-                (libc::PTRACE_EVENT_EXIT, _) => Ok(Some(Halt::Exiting)),
-                (libc::PTRACE_EVENT_STOP, libc::SIGSTOP) => Ok(Some(Halt::Stopped)),
-                _ => self.go(self.going, 0).map(|()| None),
+                (0, libc::SIGTRAP) => Ok(Some(Halt::Trap(stands()))),
+                (0, signal) => self.repeat(signal).map(|()| None),
+                (libc::PTRACE_EVENT_EXIT, _) => Ok(Some(Halt::Exiting(stands()))),
+                (libc::PTRACE_EVENT_STOP, libc::SIGSTOP) => Ok(Some(Halt::Stopped(stands()))),
+                _ => self.repeat(0).map(|()| None),
             },
         }
     }
 
-    /// Whether it sleeps in the kernel.
-    pub(crate) fn sleeps(&self) -> bool {
-        sleeps(self.pid, self.tid)
+    /// Sets it going as before, with a signal that is its own.
+    fn repeat(&self, signal: i32) -> io::Result<()> {
+        request(self.going, self.thread.tid, 0, signal as usize).map(drop)
+    }
+
+    /// Stops the process of a sleeper by SIGSTOP, and waits until every thread of it stands.
+    pub(crate) fn stop_process(mut self) -> io::Result<Stopped> {
+        self.thread.send(libc::SIGSTOP)?;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            match self.wait(deadline)? {
+                Halt::Stopped(stopped) => {
+                    stopped.0.await_standing(deadline)?;
+                    return Ok(stopped);
+                }
+                Halt::Asleep(sleeper) => self = sleeper,
+                // The step that slept is over; the signal, still pending, comes before the next.
+                Halt::Trap(stopped) => self = stopped.step()?,
+                halt => return Err(io::Error::other(format!("a stopped process: {halt:?}"))),
+            }
+        }
+    }
+}
+
+impl Stopped {
+    /// From now on a dying thread stops once more, just before it lets go of its memory and of
+    /// what the kernel keeps for it.
+    pub(crate) fn watch_exit(&self) -> io::Result<()> {
+        let exit = libc::PTRACE_O_TRACEEXIT as usize;
+        request(libc::PTRACE_SETOPTIONS, self.0.tid, 0, exit).map(drop)
+    }
+
+    /// Executes one instruction.
+    pub(crate) fn step(self) -> io::Result<Running> {
+        self.go(libc::PTRACE_SINGLESTEP)
+    }
+
+    /// Lets it run.
+    fn run(self) -> io::Result<Running> {
+        self.go(libc::PTRACE_CONT)
+    }
+
+    fn go(self, going: libc::c_uint) -> io::Result<Running> {
+        let running = Running { thread: self.0, going };
+        running.repeat(0).map(|()| running)
     }
 
     /// The address of the next instruction; 0 if it cannot be told.
     pub(crate) fn next(&self) -> usize {
         const RIP: usize = std::mem::offset_of!(libc::user, regs)
             + std::mem::offset_of!(libc::user_regs_struct, rip);
-        request(libc::PTRACE_PEEKUSER, self.tid, RIP, 0).map_or(0, |word| word as usize)
+        request(libc::PTRACE_PEEKUSER, self.0.tid, RIP, 0).map_or(0, |word| word as usize)
     }
 
     /// The eight bytes at `address`; nothing if they cannot be read.
     pub(crate) fn code(&self, address: usize) -> Option<[u8; 8]> {
-        request(libc::PTRACE_PEEKTEXT, self.tid, address, 0).ok().map(i64::to_le_bytes)
+        request(libc::PTRACE_PEEKTEXT, self.0.tid, address, 0).ok().map(i64::to_le_bytes)
     }
 
     /// Whether the next instruction is locked, by a prefix or as an exchange with memory: no other
@@ -158,10 +227,15 @@ impl Tracee {
 
     /// Runs until the instruction at `address` is the next one, by a debug register, which neither
     /// changes the text nor concerns the other threads. The caller waits, and then clears it.
-    pub(crate) fn run_to(&mut self, address: usize) -> io::Result<()> {
+    pub(crate) fn run_to(self, address: usize) -> io::Result<Running> {
         self.debug_register(0, address)?;
         self.debug_register(7, 1)?;
         self.run()
+    }
+
+    /// Undoes [`Stopped::run_to`].
+    pub(crate) fn clear_run_to(&self) -> io::Result<()> {
+        self.debug_register(7, 0)
     }
 
     /// The address behind a string instruction with a repetition prefix (`rep stosb`, `rep movsq`).
@@ -177,87 +251,82 @@ impl Tracee {
         }
     }
 
-    /// Whether an interrupted thread has debug registers.
+    /// Whether it has debug registers.
     fn try_registers(&self) -> bool {
-        let mut status = 0;
-        // SAFETY: waitpid(2)
-        // - `status` is a live i32 of this frame.
-        unsafe { libc::waitpid(self.tid, &raw mut status, libc::__WALL) };
         self.debug_register(0, self.next()).and_then(|()| self.debug_register(7, 0)).is_ok()
-    }
-
-    /// Undoes [`Tracee::run_to`]; it must be stopped.
-    pub(crate) fn clear_run_to(&self) -> io::Result<()> {
-        self.debug_register(7, 0)
     }
 
     fn debug_register(&self, index: usize, value: usize) -> io::Result<()> {
         let offset = std::mem::offset_of!(libc::user, u_debugreg) + index * 8;
-        request(libc::PTRACE_POKEUSER, self.tid, offset, value).map(drop)
-    }
-
-    /// Kills its process by SIGKILL. Whoever made the process reaps it.
-    pub(crate) fn kill(self) -> io::Result<()> {
-        self.send(libc::SIGKILL)?;
-        bury(self.pid, self.tid)
-    }
-
-    /// Kills its process, but keeps this one thread in the kernel, dying, for `delay`: the others
-    /// of the process, and their words, are gone before it.
-    pub(crate) fn kill_late(mut self, delay: Duration) -> io::Result<()> {
-        self.send(libc::SIGKILL)?;
-        let deadline = Instant::now() + Duration::from_secs(5);
-        loop {
-            match self.wait(deadline)? {
-                Halt::Exiting => break,
-                Halt::Gone(_) => return Ok(()),
-                Halt::Late => return Err(io::Error::other("a killed thread does not exit")),
-                Halt::Trap | Halt::Stopped | Halt::Asleep => {}
-            }
-        }
-        std::thread::sleep(delay);
-        match self.run() {
-            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
-            _ => bury(self.pid, self.tid),
-        }
+        request(libc::PTRACE_POKEUSER, self.0.tid, offset, value).map(drop)
     }
 
     /// Stops its process by SIGSTOP, and waits until every thread of it stands.
-    pub(crate) fn stop(&mut self, asleep: bool) -> io::Result<()> {
-        self.send(libc::SIGSTOP)?;
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let mut stands = !asleep;
-        while !stands {
-            match self.wait(deadline)? {
-                Halt::Stopped => stands = true,
-                Halt::Asleep => {}
-                // The step that slept is over; the signal, still pending, comes before the next.
-                Halt::Trap => self.step()?,
-                halt => return Err(io::Error::other(format!("a stopped process: {halt:?}"))),
-            }
-        }
-        while !threads(self.pid).into_iter().all(|tid| matches!(state(self.pid, tid), b'T' | b't'))
-        {
-            if Instant::now() >= deadline {
-                let states = threads(self.pid).into_iter().map(|tid| state(self.pid, tid) as char);
-                let states = states.collect::<String>();
-                return Err(io::Error::other(format!(
-                    "a stopped process does not stand still: {states}"
-                )));
-            }
-            std::thread::yield_now();
-        }
-        Ok(())
+    fn stop_process(self) -> io::Result<Self> {
+        self.0.send(libc::SIGSTOP)?;
+        self.0.await_standing(Instant::now() + Duration::from_secs(5))?;
+        Ok(self)
     }
 
     /// Lets a stopped process go on, untraced.
     pub(crate) fn release(self) -> io::Result<()> {
-        self.send(libc::SIGCONT)?;
-        request(libc::PTRACE_DETACH, self.tid, 0, 0).map(drop)
+        self.0.send(libc::SIGCONT)?;
+        request(libc::PTRACE_DETACH, self.0.tid, 0, 0).map(drop)
+    }
+}
+
+impl Tracee {
+    fn thread(&self) -> Thread {
+        match self {
+            Self::Running(running) => running.thread,
+            Self::Stopped(stopped) => stopped.0,
+        }
     }
 
-    fn send(&self, signal: i32) -> io::Result<()> {
-        signal_process(self.pid, signal)
+    /// The address of the next instruction; 0 while it runs or sleeps.
+    pub(crate) fn next(&self) -> usize {
+        match self {
+            Self::Running(_) => 0,
+            Self::Stopped(stopped) => stopped.next(),
+        }
+    }
+
+    /// Kills its process by SIGKILL. Whoever made the process reaps it.
+    pub(crate) fn kill(self) -> io::Result<()> {
+        let Thread { pid, tid } = self.thread();
+        signal_process(pid, libc::SIGKILL)?;
+        reap_thread(pid, tid)
+    }
+
+    /// Kills its process, but keeps this one thread in the kernel, dying, for `delay`: the others
+    /// of the process, and their words, are gone before it.
+    pub(crate) fn kill_late(self, delay: Duration) -> io::Result<()> {
+        let Thread { pid, tid } = self.thread();
+        signal_process(pid, libc::SIGKILL)?;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut dying = Running::of(pid, tid);
+        let exiting = loop {
+            dying = match dying.wait(deadline)? {
+                Halt::Exiting(exiting) => break exiting,
+                Halt::Gone(_) => return Ok(()),
+                Halt::Late(_) => return Err(io::Error::other("a killed thread does not exit")),
+                Halt::Trap(Stopped(_)) | Halt::Stopped(Stopped(_)) => Running::of(pid, tid),
+                Halt::Asleep(sleeper) => sleeper,
+            }
+        };
+        std::thread::sleep(delay);
+        match exiting.run() {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
+            _ => reap_thread(pid, tid),
+        }
+    }
+
+    /// Stops its process by SIGSTOP, and waits until every thread of it stands.
+    pub(crate) fn stop_process(self) -> io::Result<Self> {
+        match self {
+            Self::Running(running) => running.stop_process().map(Self::Stopped),
+            Self::Stopped(stopped) => stopped.stop_process().map(Self::Stopped),
+        }
     }
 }
 
@@ -274,28 +343,32 @@ pub(crate) fn is_locked(code: &[u8]) -> bool {
 
 /// Waits for a killed thread that may have been traced: one that is not the first of its process has
 /// to be waited for by its tracer, or its process never ends.
-pub(crate) fn bury(pid: i32, tid: i32) -> io::Result<()> {
+pub(crate) fn reap_thread(pid: i32, tid: i32) -> io::Result<()> {
     if tid == pid {
         return Ok(());
     }
-    let mut tracee = Tracee { pid, tid, going: libc::PTRACE_CONT };
+    let mut dying = Running::of(pid, tid);
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
-        match tracee.wait(deadline)? {
+        dying = match dying.wait(deadline)? {
             Halt::Gone(_) => return Ok(()),
-            Halt::Exiting => tracee.run()?,
-            Halt::Late => return Err(io::Error::other("a killed thread does not end")),
-            Halt::Trap | Halt::Stopped | Halt::Asleep => {}
+            Halt::Exiting(exiting) => exiting.run()?,
+            Halt::Late(_) => return Err(io::Error::other("a killed thread does not end")),
+            Halt::Trap(_) | Halt::Stopped(_) => Running::of(pid, tid),
+            Halt::Asleep(sleeper) => sleeper,
         }
     }
 }
 
-/// Whether this process may trace `pid`, a child that sleeps; which is killed and waited for.
+/// Whether this process may trace `pid`, a child that sleeps; which is killed and reaped.
 pub(crate) fn probe(pid: i32) -> io::Result<()> {
-    let seized = Tracee::seize(pid, pid);
-    if let Ok(tracee) = &seized {
-        let stopped = request(libc::PTRACE_INTERRUPT, pid, 0, 0).is_ok();
-        REGISTERS.store(stopped && tracee.try_registers(), Relaxed);
+    let seized = Running::seize(pid, pid);
+    if seized.is_ok() && request(libc::PTRACE_INTERRUPT, pid, 0, 0).is_ok() {
+        let mut status = 0;
+        // SAFETY: waitpid(2)
+        // - `status` is a live i32 of this frame.
+        unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) };
+        REGISTERS.store(Stopped(Thread { pid, tid: pid }).try_registers(), Relaxed);
     }
     signal_process(pid, libc::SIGKILL)?;
     reap(pid)?;
@@ -304,8 +377,7 @@ pub(crate) fn probe(pid: i32) -> io::Result<()> {
 
 /// Waits for the end of a child that nobody else waits for.
 fn reap(pid: i32) -> io::Result<()> {
-    let mut tracee = Tracee { pid, tid: pid, going: libc::PTRACE_CONT };
-    match tracee.wait(Instant::now() + Duration::from_secs(5))? {
+    match Running::of(pid, pid).wait(Instant::now() + Duration::from_secs(5))? {
         Halt::Gone(_) => Ok(()),
         halt => Err(io::Error::other(format!("a killed child: {halt:?}"))),
     }
@@ -336,7 +408,7 @@ fn request(what: libc::c_uint, tid: i32, address: usize, data: usize) -> io::Res
     if answer == -1 && error.raw_os_error() != Some(0) { Err(error) } else { Ok(answer) }
 }
 
-/// Blocks SIGCHLD in the calling thread and in those it starts, for [`Tracee::wait`].
+/// Blocks SIGCHLD in the calling thread and in those it starts, for [`Running::wait`].
 pub(crate) fn hold_child_signals() {
     let set = child_signal();
     // SAFETY: sigprocmask(2)

@@ -1,15 +1,18 @@
 //! The scripts about queues; see `scenarios`.
 
-use super::actor::{BOUND, Code, Verb};
-use super::director::{BARGER, Director, FIRST, Fate, Outcome, SECOND, Trouble};
+use super::director::{BARGER, Director, FIRST, SECOND};
+use super::fates::Fate;
+use super::order::{Code, Order, Verb};
+use super::props::BOUND;
 use super::scenarios::Scenario;
+use super::trouble::{Outcome, Trouble};
 
 // Puts.
 
 fn own_put(d: &mut Director, s: &Scenario) {
     let first = d.id();
     let many = if s.verb == Verb::PutMany { 3 } else { 1 };
-    d.books.own = (first..first + many).collect();
+    d.ledger.own = (first..first + many).collect();
 }
 
 pub(super) fn put_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
@@ -25,17 +28,17 @@ pub(super) fn put_page_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outc
 
 pub(super) fn put_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     // Nobody changes it now: the count is what is there.
-    let len = d.must(BARGER, Verb::Len, [s.kind as u64, 0])?;
+    let len = d.must(BARGER, Order::of(Verb::Len, s.kind))?;
     let got = d.drain(s.kind)? as u64;
     if d.fate != Fate::Stop && len != [got] {
         return Err(Trouble::Violation(format!("len said {len:?}, {got} were there")));
     }
     d.conclude(victim, |_| Ok(()))?;
-    close_books(d, s, victim)
+    close_ledger(d, s, victim)
 }
 
-/// What is left is got, the books agree, and the queue works.
-fn close_books(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+/// What is left is got, the ledger agrees, and the queue works.
+fn close_ledger(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     d.drain(s.kind)?;
     d.balance(victim, s.kind)?;
     d.put(BARGER, s.kind)?;
@@ -46,7 +49,7 @@ fn close_books(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
             d.put(SECOND, s.kind)?;
         }
         let id = d.id();
-        let answer = d.call(FIRST, Verb::TryPut, [s.kind as u64, id])?;
+        let answer = d.call(FIRST, Order::put(Verb::TryPut, s.kind, id))?;
         if answer.code != Code::Full {
             return Err(d.unexpected(FIRST, &answer));
         }
@@ -79,14 +82,14 @@ fn put_full_start(d: &mut Director, s: &Scenario) -> Outcome {
 }
 
 fn put_full_sleepers(d: &mut Director, s: &Scenario) -> Outcome {
-    d.books.started = true;
+    d.ledger.started = true;
     d.lull_put(FIRST, s.kind, false)?;
     d.lull_put(SECOND, s.kind, true)?;
     Ok(())
 }
 
 pub(super) fn put_full_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    if !d.books.started {
+    if !d.ledger.started {
         put_full_start(d, s)?;
     }
     room_is_taken(d, s)?;
@@ -97,7 +100,7 @@ pub(super) fn put_full_after(d: &mut Director, s: &Scenario, victim: usize) -> O
     d.finish_well(FIRST)?;
     d.finish_well(SECOND)?;
     d.conclude(victim, |d| d.try_get(BARGER, s.kind))?;
-    close_books(d, s, victim)
+    close_ledger(d, s, victim)
 }
 
 /// Where there is room, a putter that waits for it takes it.
@@ -115,9 +118,9 @@ pub(super) fn put_wakes_arrange(d: &mut Director, s: &Scenario, _: usize) -> Out
 }
 
 fn getters(d: &mut Director, s: &Scenario) -> Outcome {
-    d.books.started = true;
-    d.lull(FIRST, Verb::Get, [s.kind as u64, 0])?;
-    d.lull(SECOND, Verb::Get, [s.kind as u64, 0])?;
+    d.ledger.started = true;
+    d.lull(FIRST, Order::of(Verb::Get, s.kind))?;
+    d.lull(SECOND, Order::of(Verb::Get, s.kind))?;
     Ok(())
 }
 
@@ -127,7 +130,7 @@ pub(super) fn put_wakes_after(d: &mut Director, s: &Scenario, victim: usize) -> 
     }
     feed_getters(d, s)?;
     d.conclude(victim, |_| Ok(()))?;
-    close_books(d, s, victim)
+    close_ledger(d, s, victim)
 }
 
 /// What is there is got by itself; then there is one message after the other, until both are served.
@@ -156,7 +159,7 @@ fn news_is_taken(d: &mut Director, s: &Scenario) -> Outcome {
 
 /// There are messages.
 pub(super) fn get_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
-    d.books.takes = if s.verb == Verb::GetMany { 2 } else { 1 };
+    d.ledger.takes = if s.verb == Verb::GetMany { 2 } else { 1 };
     for _ in 0..3 {
         d.put(BARGER, s.kind)?;
     }
@@ -170,17 +173,17 @@ pub(super) fn get_page_arrange(d: &mut Director, s: &Scenario, victim: usize) ->
 }
 
 pub(super) fn get_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    let len = d.must(BARGER, Verb::Len, [s.kind as u64, 0])?;
+    let len = d.must(BARGER, Order::of(Verb::Len, s.kind))?;
     let got = d.drain(s.kind)? as u64;
     if d.fate != Fate::Stop && len != [got] {
         return Err(Trouble::Violation(format!("len said {len:?}, {got} were there")));
     }
     d.conclude(victim, |d| d.put(BARGER, s.kind))?;
-    close_books(d, s, victim)
+    close_ledger(d, s, victim)
 }
 
 pub(super) fn get_empty_arrange(d: &mut Director, _: &Scenario, _: usize) -> Outcome {
-    d.books.takes = 1;
+    d.ledger.takes = 1;
     Ok(())
 }
 
@@ -202,17 +205,17 @@ fn get_empty_start(d: &mut Director, s: &Scenario) -> Outcome {
 }
 
 pub(super) fn get_empty_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    if !d.books.started {
+    if !d.ledger.started {
         get_empty_start(d, s)?;
     }
     feed_getters(d, s)?;
     d.conclude(victim, |d| d.put(BARGER, s.kind))?;
-    close_books(d, s, victim)
+    close_ledger(d, s, victim)
 }
 
 /// The queue is full, and the sleepers wait for the room that the victim makes.
 pub(super) fn get_wakes_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
-    d.books.takes = 1;
+    d.ledger.takes = 1;
     for _ in 0..BOUND {
         d.put(BARGER, s.kind)?;
     }
@@ -231,5 +234,5 @@ pub(super) fn get_wakes_after(d: &mut Director, s: &Scenario, victim: usize) -> 
     d.finish_well(FIRST)?;
     d.finish_well(SECOND)?;
     d.conclude(victim, |d| d.put(BARGER, s.kind))?;
-    close_books(d, s, victim)
+    close_ledger(d, s, victim)
 }

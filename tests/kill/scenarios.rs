@@ -14,11 +14,13 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use super::actor::{Kind, Verb};
 use super::board::AFTER;
-use super::director::{BARGER, Director, Outcome, Trouble};
+use super::director::{BARGER, Director};
 use super::forms::{OWNED, PLAIN};
+use super::order::{Order, Verb};
+use super::props::Kind;
 use super::sync_verbs::REENTRANT;
+use super::trouble::{Outcome, Trouble};
 use super::witness_scripts::Death;
 use super::{family, lock_scripts, queue_scripts};
 
@@ -85,7 +87,7 @@ impl Scenario {
         matches!(self.verb, Verb::Put | Verb::PutMany | Verb::Get | Verb::GetMany)
     }
 
-    /// Whether the victim may be inside a queue, a semaphore or the books of all objects, where
+    /// Whether the victim may be inside a queue, a semaphore or the list of all objects, where
     /// others have to wait for it.
     pub(crate) fn may_be_inside(&self) -> bool {
         use Verb::{Acquire, AskSemaphore, Available, Forget, GiveBack, Make, Release};
@@ -101,23 +103,23 @@ impl Scenario {
         self.which & REENTRANT != 0
     }
 
-    /// What the victim's order says.
-    pub(crate) fn arguments(&self, d: &Director) -> [u64; 2] {
+    /// What the victim is told.
+    pub(crate) fn order(&self, d: &Director) -> Order {
         if self.is_of_queue() {
-            [self.kind as u64, d.books.own.first().copied().unwrap_or(0)]
+            Order::put(self.verb, self.kind, d.ledger.own.first().copied().unwrap_or(0))
         } else {
-            [self.which, self.form]
+            Order::on(self.verb, self.which, self.form)
         }
     }
 
-    /// The lock or semaphore, in the usual form.
-    pub(crate) fn object(&self) -> [u64; 2] {
-        [self.which, PLAIN]
+    /// Something done with the lock or semaphore, in the usual form.
+    pub(crate) fn usual(&self, verb: Verb) -> Order {
+        Order::on(verb, self.which, PLAIN)
     }
 
     /// The same, in the form in which the victim has it before it begins.
-    pub(crate) fn holding(&self) -> [u64; 2] {
-        [self.which, self.form & OWNED]
+    pub(crate) fn holding(&self, verb: Verb) -> Order {
+        Order::on(verb, self.which, self.form & OWNED)
     }
 }
 

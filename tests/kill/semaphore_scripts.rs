@@ -5,18 +5,23 @@
 
 use std::time::{Duration, Instant};
 
-use super::actor::{PERMITS, Verb};
 use super::board::{AFTER, BEFORE};
-use super::director::{BARGER, Director, FIRST, Fate, Outcome, SECOND, Trouble};
+use super::director::{BARGER, Director, FIRST, SECOND};
+use super::fates::Fate;
 use super::forms::{DEBUG, PLAIN, TRY};
 use super::lock_scripts::check_answer;
+use super::order::{Order, Verb};
+use super::props::PERMITS;
 use super::scenarios::Scenario;
+use super::trouble::{Outcome, Trouble};
 
 /// How long nobody looks, where nobody knows whether a sleeper is to come back: a look takes the
 /// semaphore's lock, and that may be a help.
 const UNSEEN: Duration = Duration::from_millis(15);
-/// A lock that no script about semaphores uses otherwise.
-const EAR: [u64; 2] = [0, PLAIN];
+/// Something done with a lock that no script about semaphores uses otherwise.
+fn ear(verb: Verb) -> Order {
+    Order::on(verb, 0, PLAIN)
+}
 
 // What is there.
 
@@ -43,7 +48,7 @@ fn counts(d: &Director, s: &Scenario) -> Outcome<(u32, u32)> {
 
 /// How many may exist now: without and with what the victim did, as far as that can be told.
 fn allowed(d: &Director, s: &Scenario, victim: usize) -> Vec<u32> {
-    let before = PERMITS + d.books.released - d.books.forgotten;
+    let before = PERMITS + d.ledger.released - d.ledger.forgotten;
     let after = match s.verb {
         Verb::Forget => before - 1,
         Verb::Release if s.which == 0 || before < PERMITS => before + s.form as u32,
@@ -60,21 +65,21 @@ fn allowed(d: &Director, s: &Scenario, victim: usize) -> Vec<u32> {
 
 /// `seat` gives back all it has.
 pub(super) fn give_all(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
-    d.must(seat, Verb::GiveAll, s.object()).map(drop)
+    d.must(seat, s.usual(Verb::GiveAll)).map(drop)
 }
 
 /// `seat` takes a permit, which must be there or come.
 fn take(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
-    take_as(d, seat, s.object())
+    take_as(d, seat, s.usual(Verb::Acquire))
 }
 
 /// The victim takes the permit that its operation is about.
 fn take_own(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    take_as(d, victim, s.holding())
+    take_as(d, victim, s.holding(Verb::Acquire))
 }
 
-fn take_as(d: &mut Director, seat: usize, form: [u64; 2]) -> Outcome {
-    match d.must(seat, Verb::Acquire, form)?[..] {
+fn take_as(d: &mut Director, seat: usize, order: Order) -> Outcome {
+    match d.must(seat, order)?[..] {
         [1] => Ok(()),
         _ => Err(Trouble::Violation("acquiring found no permit and said so".into())),
     }
@@ -82,19 +87,19 @@ fn take_as(d: &mut Director, seat: usize, form: [u64; 2]) -> Outcome {
 
 /// `seat` takes a permit if there is one; whether there was.
 fn try_take(d: &mut Director, s: &Scenario, seat: usize) -> Outcome<bool> {
-    Ok(d.must(seat, Verb::Acquire, [s.which, TRY])? == [1])
+    Ok(d.must(seat, Order::on(Verb::Acquire, s.which, TRY))? == [1])
 }
 
 fn forget(d: &mut Director, s: &Scenario, seat: usize) -> Outcome {
     take(d, s, seat)?;
-    d.must(seat, Verb::Forget, s.object()).map(drop)
+    d.must(seat, s.usual(Verb::Forget)).map(drop)
 }
 
 /// The sleepers want a permit each.
 pub(super) fn sleepers(d: &mut Director, s: &Scenario) -> Outcome {
-    d.books.started = true;
-    d.lull(FIRST, Verb::Acquire, s.object())?;
-    d.lull(SECOND, Verb::Acquire, s.object())?;
+    d.ledger.started = true;
+    d.lull(FIRST, s.usual(Verb::Acquire))?;
+    d.lull(SECOND, s.usual(Verb::Acquire))?;
     Ok(())
 }
 
@@ -163,30 +168,30 @@ pub(super) fn close(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     give_all(d, s, BARGER)?;
     // As many as at the start.
     for _ in permits..PERMITS {
-        if d.must(SECOND, Verb::Release, [s.which, 1])? != [1] {
+        if d.must(SECOND, Order::on(Verb::Release, s.which, 1))? != [1] {
             return Err(Trouble::Violation("a permit that was forgotten is not released".into()));
         }
     }
     for _ in PERMITS..permits {
         forget(d, s, BARGER)?;
     }
-    if s.which == 1 && d.must(SECOND, Verb::Release, [s.which, 1])? != [0] {
+    if s.which == 1 && d.must(SECOND, Order::on(Verb::Release, s.which, 1))? != [0] {
         return Err(Trouble::Violation("a bounded semaphore has more than at the start".into()));
     }
     expect(d, s, PERMITS, PERMITS)?;
     for _ in 0..PERMITS {
         take(d, s, FIRST)?;
     }
-    if !d.lull(SECOND, Verb::Acquire, s.object())? {
+    if !d.lull(SECOND, s.usual(Verb::Acquire))? {
         return Err(Trouble::Violation("there is one permit too many".into()));
     }
     if s.verb == Verb::Release && s.form == 2 {
         // One release for two.
-        d.lull(BARGER, Verb::Acquire, s.object())?;
-        d.must(FIRST, Verb::Release, [s.which, 2])?;
+        d.lull(BARGER, s.usual(Verb::Acquire))?;
+        d.must(FIRST, Order::on(Verb::Release, s.which, 2))?;
         for seat in [SECOND, BARGER] {
             d.finish_well(seat)?;
-            d.must(seat, Verb::Forget, s.object())?;
+            d.must(seat, s.usual(Verb::Forget))?;
         }
         give_all(d, s, FIRST)?;
     } else {
@@ -198,7 +203,7 @@ pub(super) fn close(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
 }
 
 fn expect(d: &mut Director, s: &Scenario, available: u32, permits: u32) -> Outcome {
-    let told = d.must(BARGER, Verb::Available, s.object())?;
+    let told = d.must(BARGER, s.usual(Verb::Available))?;
     let now = counts(d, s)?;
     if told == [u64::from(available)] && now == (available, permits) {
         return Ok(());
@@ -242,7 +247,7 @@ pub(super) fn pass_on(d: &mut Director, s: &Scenario) -> Outcome {
 fn none_start(d: &mut Director, s: &Scenario) -> Outcome {
     sleepers(d, s)?;
     let verb = if s.barge { Verb::GiveBarge } else { Verb::GiveBack };
-    d.must(BARGER, verb, s.object()).map(drop)
+    d.must(BARGER, s.usual(verb)).map(drop)
 }
 
 /// A process died with all permits, and nobody has looked since.
@@ -251,23 +256,23 @@ pub(super) fn dead_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Out
         take(d, s, FIRST)?;
     }
     listen(d, victim)?;
-    d.bury(FIRST)?;
+    d.kill(FIRST)?;
     heard(d, victim)
 }
 
 /// A process died in the middle of a release, with the semaphore's own lock.
 pub(super) fn adopt_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     listen(d, victim)?;
-    d.kill_halfway(FIRST, Verb::Release, [s.which, 1])?;
+    d.kill_halfway(FIRST, Order::on(Verb::Release, s.which, 1))?;
     heard(d, victim)
 }
 
 /// All but the first sleeper wait for a lock that it has, and it is about to die: so each comes back
 /// when its keeper has told it of the death.
 fn listen(d: &mut Director, victim: usize) -> Outcome {
-    d.must(FIRST, Verb::Hold, EAR)?;
+    d.must(FIRST, ear(Verb::Hold))?;
     for seat in [SECOND, BARGER, victim] {
-        d.lull(seat, Verb::Cycle, EAR)?;
+        d.lull(seat, ear(Verb::Cycle))?;
     }
     Ok(())
 }
@@ -286,7 +291,7 @@ fn heard(d: &mut Director, victim: usize) -> Outcome {
 }
 
 pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    if !d.books.started {
+    if !d.ledger.started {
         sleepers(d, s)?;
     }
     give_all(d, s, BARGER)?;
@@ -306,8 +311,8 @@ pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Ou
 /// Two others hold permits, and there is one more: more holders than have their entries in the
 /// semaphore's cell.
 pub(super) fn third_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
-    d.must(BARGER, Verb::Release, [s.which, 1])?;
-    d.books.released = 1;
+    d.must(BARGER, Order::on(Verb::Release, s.which, 1))?;
+    d.ledger.released = 1;
     take(d, s, FIRST)?;
     take(d, s, SECOND)
 }
@@ -340,7 +345,7 @@ pub(super) fn held_sleepers_arrange(d: &mut Director, s: &Scenario, victim: usiz
 
 /// One permit was forgotten.
 pub(super) fn forgotten_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
-    d.books.forgotten = 1;
+    d.ledger.forgotten = 1;
     forget(d, s, BARGER)
 }
 
@@ -365,7 +370,7 @@ pub(super) fn ask_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcom
 }
 
 pub(super) fn given_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    if d.books.started {
+    if d.ledger.started {
         let made = if s.verb == Verb::Release { s.form as usize } else { 1 };
         let stands = d.fate == Fate::Stop;
         let (least, most) = match (s.verb, d.reached(victim)) {

@@ -1,5 +1,5 @@
 //! The soak: actors that run free, and a victim among them that is killed at a random moment; after
-//! every kill all others must get on, and the books must agree.
+//! every kill all others must get on, and the ledger must agree.
 //!
 //! Eight parts, one for each kind of victim. In each three companions keep the object busy, or keep
 //! the victim waiting. A putter numbers its messages, and notes the number before and after each
@@ -11,131 +11,28 @@
 //!
 //! Bounded slices are off here, too; spinning is on.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use std::time::{Duration, Instant};
 
-use super::actor::{Kind, Props, TORN, Verb, simply_get, simply_put};
-use super::belongings::Belongings;
-use super::board::{self, SEATS, Shared, TALLIES, Teller};
-use super::director::{Director, Outcome, Settings, Trouble, name};
-use super::ptrace;
-use super::watch;
+use super::board::{self, SEATS, Shared, TALLIES};
+use super::director::{Director, Settings, name};
+use super::order::Order;
+use super::props::Kind;
+use super::resources::Resources;
+use super::roles::{PARTS, Part, Role};
+use super::trouble::{Outcome, Trouble};
+use super::{ptrace, watch};
 
 /// Where the victims of the soak sit.
 const VICTIM: usize = 3;
 const COMPANIONS: [usize; 3] = [0, 1, 2];
 
-/// What a free-running actor does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-enum Role {
-    /// Locks, and holds for a while.
-    Holder,
-    /// Locks and unlocks.
-    Locker,
-    /// Waits for the event.
-    Waiter,
-    /// Sets and clears it.
-    Setter,
-    Putter,
-    /// Puts now and then: the getters wait.
-    SlowPutter,
-    Getter,
-    /// Gets now and then: the putters wait.
-    SlowGetter,
-}
-
-impl Role {
-    const ALL: [Self; 8] = [
-        Self::Holder,
-        Self::Locker,
-        Self::Waiter,
-        Self::Setter,
-        Self::Putter,
-        Self::SlowPutter,
-        Self::Getter,
-        Self::SlowGetter,
-    ];
-
-    fn gets(self) -> bool {
-        matches!(self, Self::Getter | Self::SlowGetter)
-    }
-}
-
-/// One kind of victim, and its company.
-struct Part {
-    name: &'static str,
-    victim: Role,
-    /// The victim is killed while it comes up.
-    unborn: bool,
-    companions: [Role; 3],
-    /// The queue, for even and for odd kills.
-    kinds: [Kind; 2],
-}
-
-const PARTS: [Part; 8] = [
-    Part {
-        name: "lock holder",
-        victim: Role::Holder,
-        unborn: false,
-        companions: [Role::Locker; 3],
-        kinds: [Kind::Small; 2],
-    },
-    Part {
-        name: "lock waiter",
-        victim: Role::Locker,
-        unborn: false,
-        companions: [Role::Holder, Role::Holder, Role::Locker],
-        kinds: [Kind::Small; 2],
-    },
-    Part {
-        name: "event waiter",
-        victim: Role::Waiter,
-        unborn: false,
-        companions: [Role::Setter, Role::Waiter, Role::Waiter],
-        kinds: [Kind::Small; 2],
-    },
-    Part {
-        name: "getter blocked",
-        victim: Role::Getter,
-        unborn: false,
-        companions: [Role::SlowPutter, Role::Getter, Role::Getter],
-        kinds: [Kind::Small, Kind::Big],
-    },
-    Part {
-        name: "putter blocked",
-        victim: Role::Putter,
-        unborn: false,
-        companions: [Role::SlowGetter, Role::Putter, Role::Putter],
-        kinds: [Kind::Bounded, Kind::BigBounded],
-    },
-    Part {
-        name: "busy putter",
-        victim: Role::Putter,
-        unborn: false,
-        companions: [Role::Putter, Role::Getter, Role::Getter],
-        kinds: [Kind::Busy, Kind::BigBounded],
-    },
-    Part {
-        name: "busy getter",
-        victim: Role::Getter,
-        unborn: false,
-        companions: [Role::Putter, Role::Putter, Role::Getter],
-        kinds: [Kind::Busy, Kind::BigBounded],
-    },
-    Part {
-        name: "process that starts",
-        victim: Role::Getter,
-        unborn: true,
-        companions: [Role::Putter, Role::Getter, Role::Getter],
-        kinds: [Kind::Busy, Kind::BigBounded],
-    },
-];
-
 /// What a soak came to.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) kills: usize,
+    /// What the companions did meanwhile.
+    pub(crate) operations: u64,
     pub(crate) hangs: usize,
     pub(crate) lost: usize,
     pub(crate) doubled: usize,
@@ -149,121 +46,11 @@ impl Tally {
     }
 }
 
-// The actors' side.
-
-/// Plays a role until killed.
-pub(crate) fn play(board: &Shared, index: usize, props: &Props) {
-    let seat = board.seat(index);
-    let role = Role::ALL[seat.argument(0) as usize % Role::ALL.len()];
-    let kind = Kind::of(seat.argument(1));
-    let soak = &board.soak;
-    let teller = &soak.tellers[index];
-    let mut last = [0; SEATS];
-    loop {
-        if !role.gets() {
-            park(board, teller);
-        }
-        teller.inside.store(1, SeqCst);
-        let done = match role {
-            Role::Holder | Role::Locker => lock(board, index, props, role == Role::Holder),
-            Role::Waiter => props.event.wait(),
-            Role::Setter => {
-                props.event.set();
-                Ok(())
-            }
-            Role::Putter | Role::SlowPutter => {
-                let number = teller.begun.load(Relaxed) + 1;
-                while number - teller.checked.load(Relaxed) > TALLIES as u64 {
-                    // The tallies are full: the director is late.
-                    park(board, teller);
-                    std::thread::sleep(Duration::from_micros(100));
-                }
-                teller.begun.store(number, Release);
-                let done = simply_put(props, kind, (index as u64) << 32 | number);
-                if done.is_ok() {
-                    teller.put.store(number, Release);
-                }
-                done
-            }
-            Role::Getter | Role::SlowGetter => {
-                simply_get(props, kind).map(|id| note(board, id, &mut last))
-            }
-        };
-        teller.inside.store(0, SeqCst);
-        if let Err(error) = done {
-            seat.say(&error.to_string());
-            soak.failed.fetch_add(1, Relaxed);
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        teller.turns.fetch_add(1, Relaxed);
-        let slow =
-            matches!(role, Role::SlowPutter | Role::SlowGetter | Role::Setter | Role::Waiter);
-        if slow && soak.hush.load(Relaxed) == 0 {
-            std::thread::sleep(Duration::from_micros(20));
-        }
-        if role == Role::Setter {
-            props.event.clear();
-        }
-    }
-}
-
-fn park(board: &Shared, teller: &Teller) {
-    while board.soak.hush.load(SeqCst) == 1 {
-        teller.parked.store(1, SeqCst);
-        board::wait(&board.soak.hush, 1, Duration::from_millis(100));
-    }
-    teller.parked.store(0, SeqCst);
-    // The director looks at `parked` only while it says hush: one more look after the store.
-    if board.soak.hush.load(SeqCst) == 1 {
-        park(board, teller);
-    }
-}
-
-fn lock(board: &Shared, index: usize, props: &Props, hold: bool) -> multiproc::Result<()> {
-    let occupant = &board.soak.occupant;
-    let me = index as u32 + 1;
-    let (guard, died) = match props.lock.lock() {
-        Err(error) if error.is_owner_died() => {
-            let guard = props.lock.recover()?;
-            let died = guard.dead_owner().is_some();
-            (guard, died)
-        }
-        guard => (guard?, false),
-    };
-    if occupant.swap(me, SeqCst) != 0 && !died {
-        board.soak.damaged.fetch_add(1, Relaxed);
-    }
-    if hold {
-        let until = Instant::now() + Duration::from_micros(40);
-        while Instant::now() < until {
-            std::hint::spin_loop();
-        }
-    }
-    if occupant.swap(0, SeqCst) != me {
-        board.soak.damaged.fetch_add(1, Relaxed);
-    }
-    drop(guard);
-    Ok(())
-}
-
-/// Counts a message; those of one putter come in order.
-fn note(board: &Shared, id: u64, last: &mut [u64; SEATS]) {
-    let (putter, number) = ((id >> 32) as usize, id & u64::from(u32::MAX));
-    if id == TORN || putter >= SEATS || number <= last[putter] {
-        board.soak.damaged.fetch_add(1, Relaxed);
-        return;
-    }
-    last[putter] = number;
-    board.soak.got[putter][number as usize % TALLIES].fetch_add(1, Relaxed);
-}
-
-// The director's side.
-
 /// Kills `kills` victims of each kind.
 pub(crate) fn run(kills: usize, mut seed: u64, findings: &mut Vec<String>) -> Tally {
     let mut tally = Tally::default();
     let mut before = None;
-    for (index, part) in PARTS.iter().enumerate() {
+    for part in &PARTS {
         let mut left = kills;
         // A part that fails is not begun again and again.
         let mut attempts = 3;
@@ -281,14 +68,13 @@ pub(crate) fn run(kills: usize, mut seed: u64, findings: &mut Vec<String>) -> Ta
             }
         }
         // The first part has made what is made once: the world itself.
-        let now = Belongings::count();
+        let now = Resources::count();
         match &before {
             None => before = Some(now),
             Some(before) if now.exceed(before) => {
                 tally.others += 1;
                 findings.push(format!("soak: {}: left behind: {before} became {now}", part.name));
             }
-            Some(_) if index + 1 == PARTS.len() => println!("soak: at the end {now}"),
             Some(_) => {}
         }
     }
@@ -304,10 +90,12 @@ fn soak(part: &Part, left: &mut usize, seed: &mut u64, tally: &mut Tally) -> Out
             continue;
         }
         let settings =
-            Settings { slices: false, spin: true, broken: 0, patience: Duration::from_secs(2) };
+            Settings { slices: false, spin: true, broken: None, patience: Duration::from_secs(2) };
         let mut director = Director::new(settings)?;
         let mut run = Run { part, kind, tally };
         let done = run.kills(&mut director, share, left, seed);
+        let tellers = &director.board().soak.tellers;
+        run.tally.operations += tellers.iter().map(|one| one.turns.load(Relaxed)).sum::<u64>();
         director.close()?;
         done?;
     }
@@ -329,7 +117,7 @@ impl Run<'_> {
         seed: &mut u64,
     ) -> Outcome {
         for (seat, role) in COMPANIONS.into_iter().zip(self.part.companions) {
-            d.order(seat, Verb::Soak, [role as u64, self.kind as u64]);
+            d.order(seat, Order::Soak { role, kind: self.kind });
         }
         for _ in 0..kills {
             watch::doing(&format!("soak, {}", self.part.name));
@@ -348,14 +136,14 @@ impl Run<'_> {
         if !self.part.unborn {
             d.ready(VICTIM)?;
         }
-        d.order(VICTIM, Verb::Soak, [self.part.victim as u64, self.kind as u64]);
+        d.order(VICTIM, Order::Soak { role: self.part.victim, kind: self.kind });
         // From before its first operation to some milliseconds into its work.
         let delay = Duration::from_nanos(random(seed) % 3_000_000);
         let until = Instant::now() + delay;
         while Instant::now() < until {
             std::thread::sleep(Duration::from_micros(20));
         }
-        d.slay(VICTIM)?;
+        d.kill_unready(VICTIM)?;
         for seat in COMPANIONS {
             let went_on = |_: &Director| board.soak.tellers[seat].turns.load(Relaxed) > turns[seat];
             let what = format!("{} gets on", name(seat));
@@ -375,7 +163,7 @@ impl Run<'_> {
         std::array::from_fn(|seat| d.board().soak.tellers[seat].turns.load(Relaxed))
     }
 
-    /// Says hush, waits until all is quiet, and looks at the books.
+    /// Says hush, waits until all is quiet, and looks at the ledger.
     fn account(&mut self, d: &mut Director) -> Outcome {
         let board = d.board();
         let soak = &board.soak;

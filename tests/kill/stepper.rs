@@ -16,9 +16,11 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::board::AFTER;
-use super::director::{Director, Fate, Outcome, Trouble};
-use super::ptrace::{self, Halt, Tracee};
+use super::director::Director;
+use super::fates::Fate;
+use super::ptrace::{self, Halt, Running, Stopped, Tracee};
 use super::scenarios::Scenario;
+use super::trouble::{Outcome, Trouble};
 use super::watch;
 
 /// More instructions than this are not stepped.
@@ -73,23 +75,28 @@ impl Trace {
     }
 
     /// About `count` points: both sides of what is worth it, every sleep and what follows it, and the
-    /// rest evenly.
-    pub(crate) fn sample(&self, count: usize) -> Vec<Point> {
+    /// rest evenly. Where there are more, `seed` says which of them.
+    pub(crate) fn sample(&self, count: usize, seed: u64) -> Vec<Point> {
         let mut after = HashSet::new();
-        for &step in self.keen.iter().take(count / 2) {
+        let first = (seed % self.keen.len().max(1) as u64) as usize;
+        for &step in self.keen.iter().cycle().skip(first).take(self.keen.len().min(count / 2)) {
             after.extend([step, step + 1]);
         }
         for &step in &self.sleeps {
             after.extend([step + 1, step + 2, step + 8]);
         }
         let rest = count.saturating_sub(after.len()).max(count / 3).max(2);
-        after.extend((0..rest).map(|index| index * self.len() / (rest - 1)));
+        // The ends always; in between they begin elsewhere each day.
+        let gap = (self.len() / (rest - 1)).max(1);
+        let offset = (seed % gap as u64) as usize;
+        after.extend((0..rest).map(|index| index * self.len() / (rest - 1) + offset));
+        after.extend([0, self.len()]);
         let mut after = after.into_iter().filter(|&step| step <= self.len()).collect::<Vec<_>>();
         after.sort_unstable();
         after.into_iter().map(Point::After).chain(self.naps()).collect()
     }
 
-    fn note(&mut self, tracee: &Tracee, seen: &mut HashSet<usize>) {
+    fn note(&mut self, tracee: &Stopped, seen: &mut HashSet<usize>) {
         let address = tracee.next();
         let code = tracee.code(address).unwrap_or_default();
         if ptrace::is_locked(&code) || code.starts_with(&[0x0f, 0x05]) {
@@ -133,66 +140,74 @@ pub(crate) fn play(
     director.prepare_next()?;
     scenario.arrange(director, victim)?;
     let (pid, tid) = (director.pid(victim), director.tid(victim));
-    let mut tracee = Tracee::seize(pid, tid)?;
+    let tracee = Running::seize(pid, tid)?;
     let (all, here) = ptrace::processors();
     // On one processor a step costs half.
     ptrace::run_on(tid, &here);
-    director.mark(victim, scenario.verb, scenario.arguments(director));
+    director.mark(victim, scenario.order(director));
     let deadline = Instant::now() + Duration::from_secs(5);
-    match tracee.wait_awake(deadline)? {
-        Halt::Trap => {}
+    let at = match tracee.wait_awake(deadline)? {
+        Halt::Trap(at) => at,
         halt => return Err(Trouble::Fault(format!("the victim does not begin: {halt:?}"))),
-    }
+    };
     if director.fate == Fate::Late {
-        tracee.watch_exit()?;
+        at.watch_exit()?;
     }
     ptrace::run_on(0, &here);
-    let mut walk = Walk { director, scenario, tracee, victim, trace, record, step: 0, naps: 0 };
-    let walked = walk.to(point);
-    let Walk { director, tracee, step, .. } = walk;
+    let mut walk =
+        Walk { director, scenario, victim, trace, record, step: 0, naps: 0, address: at.next() };
+    let walked = walk.to(at, point);
+    let Walk { director, step, address, .. } = walk;
     ptrace::run_on(0, &all);
     ptrace::run_on(tid, &all);
-    let (address, arrived) = match walked {
-        Ok(Arrived::Here) => (tracee.next(), true),
-        Ok(Arrived::Asleep) => (0, true),
-        Ok(Arrived::Over { strayed }) => {
-            *reached = Some(Reached { over: true, strayed, address: tracee.next() });
-            (0, false)
-        }
+    let (tracee, over, strayed) = match walked {
+        Ok(Arrived::Here(at)) => (Tracee::Stopped(at), false, false),
+        Ok(Arrived::Asleep(sleeper)) => (Tracee::Running(sleeper), false, false),
+        Ok(Arrived::Over { strayed, at }) => (Tracee::Stopped(at), true, strayed),
         Err(trouble) => {
-            *reached = Some(Reached { over: false, strayed: false, address: tracee.next() });
+            *reached = Some(Reached { over: false, strayed: false, address });
             return Err(trouble);
         }
     };
-    let slept = arrived && address == 0;
-    if arrived {
-        *reached = Some(Reached { over: false, strayed: false, address });
-    }
+    let slept = matches!(tracee, Tracee::Running(_));
+    *reached = Some(Reached { over, strayed, address: tracee.next() });
     // Nobody may wait for a victim that has not begun, that sleeps, that has just been woken (a
     // sleeper holds nothing), or that has finished. Whether it has the lock, the lock tells; an event
     // is never held. Elsewhere it may be inside a queue or a semaphore.
     let woken = trace.is_some_and(|trace| trace.sleeps.iter().any(|&nap| step == nap + 1));
     let outside = slept || step == 0 || woken || director.reached(victim) == AFTER;
     let strict = outside || !scenario.may_be_inside();
-    director.strike(tracee, slept, strict)?;
+    director.strike(tracee, strict)?;
     scenario.after(director, victim)
 }
 
+/// Where a walk ended.
 enum Arrived {
-    Here,
-    Asleep,
-    Over { strayed: bool },
+    /// At its point, standing.
+    Here(Stopped),
+    /// At its point, asleep.
+    Asleep(Running),
+    /// Not at its point: the operation is over, or the way was another one.
+    Over { strayed: bool, at: Stopped },
+}
+
+/// Where a step ended.
+enum Stepped {
+    On(Stopped),
+    /// At its point.
+    Asleep(Running),
 }
 
 struct Walk<'a> {
     director: &'a mut Director,
     scenario: &'a Scenario,
-    tracee: Tracee,
     victim: usize,
     trace: Option<&'a Trace>,
     record: Option<&'a mut Trace>,
     step: usize,
     naps: usize,
+    /// The next instruction when the victim stood last.
+    address: usize,
 }
 
 impl Walk<'_> {
@@ -200,67 +215,41 @@ impl Walk<'_> {
         self.director.reached(self.victim) == AFTER
     }
 
-    fn to(&mut self, point: Point) -> Outcome<Arrived> {
+    /// Brings the victim, which stands at its beginning, to its point.
+    fn to(&mut self, mut at: Stopped, point: Point) -> Outcome<Arrived> {
         let mut seen = HashSet::new();
         // After a sleep the addresses of before are new again.
         let mut segment = true;
         loop {
+            self.address = at.next();
             if self.is_over() {
-                return Ok(Arrived::Over { strayed: false });
+                return Ok(Arrived::Over { strayed: false, at });
             }
             if let Some(record) = self.record.as_deref_mut() {
-                record.note(&self.tracee, &mut seen);
+                record.note(&at, &mut seen);
             }
             let left = match point {
-                Point::After(step) if step == self.step => return Ok(Arrived::Here),
+                Point::After(step) if step == self.step => return Ok(Arrived::Here(at)),
                 Point::After(step) => step,
                 Point::Asleep(_) => usize::MAX,
             };
-            let target = match self.trace {
-                Some(trace) if segment => trace.run_to(self.step, left),
-                _ => None,
-            };
+            let trace = self.trace.filter(|_| segment);
             segment = false;
-            let naps = self.naps;
-            if let (Some(target), Some(trace)) = (target, self.trace) {
+            let target = trace.and_then(|trace| trace.run_to(self.step, left));
+            if let (Some(target), Some(trace)) = (target, trace) {
                 let address = trace.addresses[target];
-                self.tracee.run_to(address)?;
-                match self.tracee.wait(Instant::now() + Duration::from_secs(5))? {
-                    Halt::Trap => {}
-                    // Not where the first one slept. When woken it would run on, and nobody would
-                    // stop it.
-                    Halt::Asleep => self.tracee.stop(true)?,
-                    Halt::Late => {
-                        return Err(Trouble::Hang("the victim neither traps nor sleeps".into()));
-                    }
-                    halt => return Err(Trouble::Violation(format!("the victim ended: {halt:?}"))),
-                }
-                self.tracee.clear_run_to()?;
-                if self.tracee.next() != address {
-                    return Ok(Arrived::Over { strayed: true });
+                at = run_to(at, address)?;
+                if at.next() != address {
+                    return Ok(Arrived::Over { strayed: true, at });
                 }
                 self.step = target;
                 continue;
             }
-            let address = self.tracee.next();
-            loop {
-                self.tracee.step()?;
-                if self.advance(point)? {
-                    return Ok(Arrived::Asleep);
-                }
-                // A repeated instruction traps each time around: one step.
-                if self.tracee.next() != address {
-                    break;
-                }
-                if let Some(behind) = self.tracee.behind_repetition(address) {
-                    self.tracee.run_to(behind)?;
-                    if self.advance(point)? {
-                        return Ok(Arrived::Asleep);
-                    }
-                    self.tracee.clear_run_to()?;
-                    break;
-                }
-            }
+            let naps = self.naps;
+            at = match self.step(at, point)? {
+                Stepped::On(at) => at,
+                Stepped::Asleep(sleeper) => return Ok(Arrived::Asleep(sleeper)),
+            };
             if self.step == ENDLESS {
                 return Err(Trouble::Fault(format!("{ENDLESS} instructions and no end")));
             }
@@ -275,30 +264,70 @@ impl Walk<'_> {
         }
     }
 
-    /// Waits for the trap; meanwhile somebody wakes a victim that sleeps. True if it sleeps at its
-    /// point.
-    fn advance(&mut self, point: Point) -> Outcome<bool> {
-        let deadline = Instant::now() + self.director.patience().max(Duration::from_secs(1));
-        match self.tracee.wait(deadline)? {
-            Halt::Trap => return Ok(false),
-            Halt::Asleep => {}
-            Halt::Late => return Err(Trouble::Hang("the victim neither traps nor sleeps".into())),
-            halt => return Err(Trouble::Violation(format!("the victim ended: {halt:?}"))),
+    /// Executes one instruction. A repeated one traps each time around: it is one step.
+    fn step(&mut self, mut at: Stopped, point: Point) -> Outcome<Stepped> {
+        let address = at.next();
+        loop {
+            at = match self.advance(at.step()?, point)? {
+                Stepped::On(at) => at,
+                asleep => return Ok(asleep),
+            };
+            if at.next() != address {
+                return Ok(Stepped::On(at));
+            }
+            if let Some(behind) = at.behind_repetition(address) {
+                let stepped = self.advance(at.run_to(behind)?, point)?;
+                if let Stepped::On(at) = &stepped {
+                    at.clear_run_to()?;
+                }
+                return Ok(stepped);
+            }
         }
+    }
+
+    /// Waits for the trap; meanwhile somebody wakes a victim that sleeps, unless that is its point.
+    fn advance(&mut self, victim: Running, point: Point) -> Outcome<Stepped> {
+        let deadline = Instant::now() + self.director.patience().max(Duration::from_secs(1));
+        let mut sleeper = match victim.wait(deadline)? {
+            Halt::Asleep(sleeper) => sleeper,
+            halt => return trapped(halt).map(Stepped::On),
+        };
         self.naps += 1;
         if point == Point::Asleep(self.naps) {
-            return Ok(true);
+            return Ok(Stepped::Asleep(sleeper));
         }
         let mut turn = self.naps;
         loop {
             self.scenario.asleep(self.director, turn)?;
             turn += 1;
-            match self.tracee.wait_awake(Instant::now() + Duration::from_millis(10))? {
-                Halt::Trap => return Ok(false),
-                Halt::Late if Instant::now() < deadline => {}
-                Halt::Late => return Err(Trouble::Hang("the victim is not woken".into())),
-                halt => return Err(Trouble::Violation(format!("the victim ended: {halt:?}"))),
-            }
+            sleeper = match sleeper.wait_awake(Instant::now() + Duration::from_millis(10))? {
+                Halt::Late(sleeper) if Instant::now() < deadline => sleeper,
+                Halt::Late(_) => return Err(Trouble::Hang("the victim is not woken".into())),
+                halt => return trapped(halt).map(Stepped::On),
+            };
         }
+    }
+}
+
+/// Runs a victim to the instruction at `address`, or to where it sleeps: not where the first one slept.
+/// When woken it would run on, and nobody would stop it.
+fn run_to(at: Stopped, address: usize) -> Outcome<Stopped> {
+    let at = match at.run_to(address)?.wait(Instant::now() + Duration::from_secs(5))? {
+        Halt::Asleep(sleeper) => sleeper.stop_process()?,
+        halt => trapped(halt)?,
+    };
+    at.clear_run_to()?;
+    Ok(at)
+}
+
+/// The victim at its trap, where everything else is wrong.
+fn trapped(halt: Halt) -> Outcome<Stopped> {
+    match halt {
+        Halt::Trap(at) => Ok(at),
+        Halt::Late(_) => Err(Trouble::Hang("the victim neither traps nor sleeps".into())),
+        Halt::Gone(status) => {
+            Err(Trouble::Violation(format!("the victim ended with wait status {status:#x}")))
+        }
+        halt => Err(Trouble::Violation(format!("the victim ended: {halt:?}"))),
     }
 }

@@ -1,8 +1,7 @@
 //! What an actor does with locks, semaphores and events; see `actor`.
 //!
-//! The first argument of an order says which lock (0: `Lock`, 1: `RLock`, 2 and 3: the same, made to
-//! ignore the death of an owner) or semaphore (0: `Semaphore`, 1: `BoundedSemaphore`), the second in
-//! which form (`forms`). An operation under test answers before its end, so that the answer is there
+//! An order says which lock (0: `Lock`, 1: `RLock`, 2 and 3: the same, made to ignore the death of an
+//! owner) or semaphore (0: `Semaphore`, 1: `BoundedSemaphore`), and in which form (`forms`). An operation under test answers before its end, so that the answer is there
 //! also if the victim is killed just then.
 
 use std::fmt::Write;
@@ -10,16 +9,15 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use multiproc::{
-    BoundedSemaphore, Lock, LockGuard, OwnedLockGuard, OwnedPermit, OwnedRLockGuard, Owner, Permit,
-    RLock, RLockGuard, Semaphore,
+    Lock, LockGuard, OwnedLockGuard, OwnedPermit, OwnedRLockGuard, Owner, Permit, RLock, RLockGuard,
 };
 
-use super::actor::{Mark, Props, Verb, answer};
-use super::board::{HOLDING, LEAVING, Seat};
-use super::forms::{
-    BRIEF, BRIEF_DEADLINE, DEADLINE, DEBUG_HELD, DEBUG_OWNED, DEPTH, IS_LOCKED, IS_SET, OWNER,
-    TIMEOUT, Time, call, is_owned, is_refusal,
-};
+use super::actor::{Mark, answer};
+use super::board::Seat;
+use super::forms::{BRIEF, BRIEF_DEADLINE, DEADLINE, IS_SET, TIMEOUT, Time, is_refusal};
+use super::order::Verb;
+use super::props::Props;
+use super::{lock_verbs, semaphore_verbs};
 
 /// The answer of who locked or acquired nothing, and was not to.
 pub(crate) const REFUSED: u64 = u64::MAX;
@@ -31,9 +29,9 @@ pub(crate) const LOCKS: u64 = 4;
 
 /// Guards or permits of one kind.
 #[derive(Debug)]
-struct Held<G, O> {
-    guards: Vec<G>,
-    owned: Vec<O>,
+pub(super) struct Held<G, O> {
+    pub(super) guards: Vec<G>,
+    pub(super) owned: Vec<O>,
 }
 
 impl<G, O> Held<G, O> {
@@ -62,43 +60,44 @@ pub(super) fn perform<'a>(
     seat: &Seat,
     mark: Mark,
     verb: Verb,
+    which: u64,
+    form: u64,
     props: &'a Props,
     hands: &mut Hands<'a>,
 ) -> multiproc::Result<()> {
-    let which = seat.argument(0);
     match verb {
         Verb::Set => {
-            mark.begin();
-            props.event.set();
-            mark.end();
+            mark.around(|| props.event.set());
         }
         Verb::Clear => {
-            mark.begin();
-            props.event.clear();
-            mark.end();
+            mark.around(|| props.event.clear());
         }
-        Verb::AskEvent => return ask_event(seat, mark, props),
-        Verb::Wait => return wait(seat, mark, props),
-        Verb::Nested => return nested(seat, mark, &props.rlock),
-        Verb::Depths => return depths(seat, props.reentrant_lock(which)),
+        Verb::AskEvent => return ask_event(seat, mark, form, props),
+        Verb::Wait => return wait(seat, mark, form, props),
+        Verb::Nested => return lock_verbs::nested(seat, mark, &props.rlock),
+        Verb::Depths => return lock_verbs::depths(seat, props.reentrant_lock(which)),
         Verb::Acquire
         | Verb::GiveBack
         | Verb::GiveBarge
         | Verb::GiveAll
         | Verb::Forget
-        | Verb::Release
         | Verb::Available
         | Verb::AskSemaphore => {
+            let permits = &mut hands.permits;
             return if which == 0 {
-                semaphore(seat, mark, verb, &props.semaphore, &mut hands.permits)
+                semaphore_verbs::simple(seat, mark, verb, form, &props.semaphore, permits)
             } else {
-                bounded_semaphore(seat, mark, verb, &props.bounded_semaphore, &mut hands.permits)
+                semaphore_verbs::bounded(seat, mark, verb, form, &props.bounded_semaphore, permits)
             };
         }
         _ if which & REENTRANT == 0 => {
-            return lock(seat, mark, verb, props.simple_lock(which), &mut hands.locks);
+            let locks = &mut hands.locks;
+            return lock_verbs::simple(seat, mark, verb, form, props.simple_lock(which), locks);
         }
-        _ => return rlock(seat, mark, verb, props.reentrant_lock(which), &mut hands.rlocks),
+        _ => {
+            let (lock, locks) = (props.reentrant_lock(which), &mut hands.rlocks);
+            return lock_verbs::reentrant(seat, mark, verb, form, lock, locks);
+        }
     }
     Ok(())
 }
@@ -160,7 +159,7 @@ pub(crate) fn warm(props: &Props) -> multiproc::Result<()> {
 
 /// The end of an operation under test that tells one thing, or failed.
 #[inline(always)]
-fn end(seat: &Seat, mark: Mark, told: multiproc::Result<u64>) -> multiproc::Result<()> {
+pub(super) fn end(seat: &Seat, mark: Mark, told: multiproc::Result<u64>) -> multiproc::Result<()> {
     if let Ok(told) = told {
         answer(seat, told);
     }
@@ -170,17 +169,17 @@ fn end(seat: &Seat, mark: Mark, told: multiproc::Result<u64>) -> multiproc::Resu
 
 /// What a refusal is told as.
 #[inline(always)]
-fn refused(form: u64, error: multiproc::Error) -> multiproc::Result<u64> {
+pub(super) fn refused(form: u64, error: multiproc::Error) -> multiproc::Result<u64> {
     if is_refusal(form, &error) { Ok(REFUSED) } else { Err(error) }
 }
 
 /// A text of which nothing is allocated later on.
-fn room() -> String {
+pub(super) fn room() -> String {
     String::with_capacity(1000)
 }
 
-fn wait(seat: &Seat, mark: Mark, props: &Props) -> multiproc::Result<()> {
-    let (event, form) = (&props.event, seat.argument(1));
+fn wait(seat: &Seat, mark: Mark, form: u64, props: &Props) -> multiproc::Result<()> {
+    let event = &props.event;
     let time = Time::of(form);
     mark.begin();
     let done = match form {
@@ -191,11 +190,11 @@ fn wait(seat: &Seat, mark: Mark, props: &Props) -> multiproc::Result<()> {
     end(seat, mark, done.map(u64::from))
 }
 
-fn ask_event(seat: &Seat, mark: Mark, props: &Props) -> multiproc::Result<()> {
+fn ask_event(seat: &Seat, mark: Mark, form: u64, props: &Props) -> multiproc::Result<()> {
     let event = &props.event;
     let mut text = room();
     mark.begin();
-    let told = match seat.argument(1) {
+    let told = match form {
         IS_SET => event.is_set().into(),
         _ => described(&mut text, event),
     };
@@ -203,306 +202,6 @@ fn ask_event(seat: &Seat, mark: Mark, props: &Props) -> multiproc::Result<()> {
 }
 
 /// Writes down what an object says of itself; tells how much that is.
-fn described(text: &mut String, object: &impl std::fmt::Debug) -> u64 {
+pub(super) fn described(text: &mut String, object: &impl std::fmt::Debug) -> u64 {
     write!(text, "{object:?}").map_or(0, |()| text.len() as u64)
-}
-
-macro_rules! lock_verbs {
-    ($name:ident, $lock:ident, $guard:ident, $owned:ident, $depth:expr) => {
-        fn $name<'a>(
-            seat: &Seat,
-            mark: Mark,
-            verb: Verb,
-            lock: &'a $lock,
-            held: &mut Held<$guard<'a>, $owned>,
-        ) -> multiproc::Result<()> {
-            let form = seat.argument(1);
-            let time = Time::of(form);
-            let recover = || lock.recover();
-            match verb {
-                Verb::Hold if is_owned(form) => held.owned.push(lock.lock_owned()?),
-                Verb::Hold => held.guards.push(lock.lock()?),
-                Verb::RecoverHold => held.guards.push(lock.recover()?),
-                Verb::Barge => {
-                    for _ in 0..form {
-                        if let Ok(guard) = lock.try_lock() {
-                            held.guards.push(guard);
-                            return Ok(());
-                        }
-                        std::hint::spin_loop();
-                    }
-                    answer(seat, 0);
-                }
-                Verb::Unlock if is_owned(form) => {
-                    let guard = held.owned.pop();
-                    mark.begin();
-                    drop(guard);
-                    mark.end();
-                }
-                Verb::Unlock => {
-                    let guard = held.guards.pop();
-                    mark.begin();
-                    drop(guard);
-                    mark.end();
-                }
-                Verb::UnlockBarge => {
-                    held.guards.clear();
-                    held.guards.extend(lock.try_lock());
-                }
-                Verb::Recover => {
-                    mark.begin();
-                    let told = match call!(
-                        lock, form, time: recover, recover_timeout, recover_deadline, try_recover
-                    ) {
-                        Ok(guard) => {
-                            mark.at(HOLDING);
-                            let dead = guard.dead_owner();
-                            mark.at(LEAVING);
-                            drop(guard);
-                            Ok(dead.map_or(0, |owner| owner.pid.into()))
-                        }
-                        Err(error) if error.is_deadlock() => Ok(0),
-                        Err(error) => refused(form, error),
-                    };
-                    return end(seat, mark, told);
-                }
-                Verb::Relock if is_owned(form) => {
-                    mark.begin();
-                    let told = call!(
-                        lock, form, time:
-                        lock_owned, lock_owned_timeout, lock_owned_deadline, try_lock_owned
-                    );
-                    return end(seat, mark, relocked(told));
-                }
-                Verb::Relock => {
-                    mark.begin();
-                    let told = call!(
-                        lock, form, time: lock, lock_timeout, lock_deadline, try_lock
-                    );
-                    return end(seat, mark, relocked(told));
-                }
-                Verb::AskLock => {
-                    let mut text = room();
-                    mark.begin();
-                    let told = match form {
-                        IS_LOCKED => lock.is_locked().into(),
-                        OWNER => lock.owner().map_or(0, |owner| owner.pid.into()),
-                        DEPTH => $depth(lock),
-                        DEBUG_HELD => described(&mut text, &held.guards),
-                        DEBUG_OWNED => described(&mut text, &held.owned),
-                        _ => described(&mut text, lock),
-                    };
-                    return end(seat, mark, Ok(told));
-                }
-                _ if is_owned(form) => {
-                    let lock = || {
-                        call!(
-                            lock, form, time:
-                            lock_owned, lock_owned_timeout, lock_owned_deadline, try_lock_owned
-                        )
-                    };
-                    return cycle(seat, mark, form, lock, recover);
-                }
-                _ => {
-                    let lock =
-                        || call!(lock, form, time: lock, lock_timeout, lock_deadline, try_lock);
-                    return cycle(seat, mark, form, lock, recover);
-                }
-            }
-            Ok(())
-        }
-    };
-}
-
-lock_verbs!(lock, Lock, LockGuard, OwnedLockGuard, |_: &Lock| 0);
-lock_verbs!(rlock, RLock, RLockGuard, OwnedRLockGuard, |lock: &RLock| u64::from(lock.depth()));
-
-/// Locks, recovers if need be, unlocks; a lock that is not to be had in time is left.
-#[inline(always)]
-fn cycle<G, R>(
-    seat: &Seat,
-    mark: Mark,
-    form: u64,
-    lock: impl FnOnce() -> multiproc::Result<G>,
-    recover: impl FnOnce() -> multiproc::Result<R>,
-) -> multiproc::Result<()> {
-    mark.begin();
-    let told = match lock() {
-        Ok(guard) => {
-            mark.at(HOLDING);
-            black_box(&guard);
-            mark.at(LEAVING);
-            drop(guard);
-            Ok(0)
-        }
-        Err(error) if error.is_owner_died() => recover().map(|guard| {
-            mark.at(HOLDING);
-            black_box(&guard);
-            mark.at(LEAVING);
-            drop(guard);
-            1
-        }),
-        Err(error) => refused(form, error),
-    };
-    end(seat, mark, told)
-}
-
-/// What locking tells whose lock it is already: the re-entrant one has it once more, the other would
-/// wait for itself.
-#[inline(always)]
-fn relocked<G>(locked: multiproc::Result<G>) -> multiproc::Result<u64> {
-    match locked {
-        Ok(guard) => {
-            drop(guard);
-            Ok(1)
-        }
-        Err(error) if error.is_deadlock() => Ok(0),
-        Err(error) => Err(error),
-    }
-}
-
-/// Locks twice, recovers if need be, and lets go of the outer guard first.
-fn nested(seat: &Seat, mark: Mark, lock: &RLock) -> multiproc::Result<()> {
-    mark.begin();
-    let (outer, died) = match lock.lock() {
-        Ok(guard) => (guard, 0),
-        Err(error) if error.is_owner_died() => (lock.recover()?, 1),
-        Err(error) => return Err(error),
-    };
-    mark.at(HOLDING);
-    let inner = lock.lock()?;
-    drop(outer);
-    mark.at(LEAVING);
-    drop(inner);
-    end(seat, mark, Ok(died))
-}
-
-/// Answers with the depth before, between and after three locks and unlocks.
-fn depths(seat: &Seat, lock: &RLock) -> multiproc::Result<()> {
-    let mut guards = Vec::new();
-    answer(seat, lock.depth().into());
-    for _ in 0..3 {
-        guards.push(lock.lock()?);
-        answer(seat, lock.depth().into());
-    }
-    while guards.pop().is_some() {
-        answer(seat, lock.depth().into());
-    }
-    Ok(())
-}
-
-macro_rules! semaphore_verbs {
-    ($name:ident, $semaphore:ident) => {
-        fn $name<'a>(
-            seat: &Seat,
-            mark: Mark,
-            verb: Verb,
-            semaphore: &'a $semaphore,
-            held: &mut Held<Permit<'a>, OwnedPermit>,
-        ) -> multiproc::Result<()> {
-            let form = seat.argument(1);
-            let time = Time::of(form);
-            match verb {
-                Verb::Acquire if is_owned(form) => {
-                    mark.begin();
-                    let permit = call!(
-                        semaphore, form, time:
-                        acquire_owned, acquire_owned_timeout, acquire_owned_deadline,
-                        try_acquire_owned
-                    );
-                    return acquired(seat, mark, form, permit, &mut held.owned);
-                }
-                Verb::Acquire => {
-                    mark.begin();
-                    let permit = call!(
-                        semaphore, form, time:
-                        acquire, acquire_timeout, acquire_deadline, try_acquire
-                    );
-                    return acquired(seat, mark, form, permit, &mut held.guards);
-                }
-                Verb::GiveBack if is_owned(form) => {
-                    let permit = held.owned.pop();
-                    mark.begin();
-                    drop(permit);
-                    mark.end();
-                }
-                Verb::GiveBack => {
-                    let permit = held.guards.pop();
-                    mark.begin();
-                    drop(permit);
-                    mark.end();
-                }
-                Verb::GiveBarge => {
-                    drop(held.guards.pop());
-                    let permit = semaphore.try_acquire();
-                    answer(seat, u64::from(permit.is_ok()));
-                    held.guards.extend(permit);
-                }
-                Verb::Forget if is_owned(form) => {
-                    if let Some(permit) = held.owned.pop() {
-                        mark.begin();
-                        permit.forget();
-                        mark.end();
-                    }
-                }
-                Verb::Forget => {
-                    if let Some(permit) = held.guards.pop() {
-                        mark.begin();
-                        permit.forget();
-                        mark.end();
-                    }
-                }
-                Verb::Release => {
-                    mark.begin();
-                    let done = match semaphore.release(form as u32) {
-                        Err(error) if error.is_limit() => Ok(0),
-                        other => other.map(|()| 1),
-                    };
-                    return end(seat, mark, done);
-                }
-                Verb::Available => {
-                    mark.begin();
-                    let available = semaphore.available();
-                    return end(seat, mark, Ok(available.into()));
-                }
-                Verb::AskSemaphore => {
-                    let mut text = room();
-                    mark.begin();
-                    let told = match form {
-                        DEBUG_HELD => described(&mut text, &held.guards),
-                        DEBUG_OWNED => described(&mut text, &held.owned),
-                        _ => described(&mut text, semaphore),
-                    };
-                    return end(seat, mark, Ok(told));
-                }
-                _ => {
-                    held.guards.clear();
-                    held.owned.clear();
-                }
-            }
-            Ok(())
-        }
-    };
-}
-
-semaphore_verbs!(semaphore, Semaphore);
-semaphore_verbs!(bounded_semaphore, BoundedSemaphore);
-
-/// Ends the taking of a permit, which is kept. Tells whether there was one.
-#[inline(always)]
-fn acquired<P>(
-    seat: &Seat,
-    mark: Mark,
-    form: u64,
-    permit: multiproc::Result<P>,
-    held: &mut Vec<P>,
-) -> multiproc::Result<()> {
-    let told = match permit {
-        Ok(permit) => {
-            held.push(permit);
-            Ok(1)
-        }
-        Err(error) => refused(form, error).map(|_| 0),
-    };
-    end(seat, mark, told)
 }

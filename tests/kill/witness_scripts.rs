@@ -5,18 +5,19 @@
 //! of it, or it is a sleeper that what the victim lets go of may have been for. While the victim
 //! stands, those who need nothing of it have to get on; then it is let go and has to get on, too.
 
-use super::actor::Verb;
 use super::board::{AFTER, BEFORE};
-use super::director::{BARGER, Director, FIRST, Outcome, SECOND, Trouble};
+use super::director::{BARGER, Director, FIRST, SECOND};
 use super::forms::{BRIEF, OWNED, PLAIN, TRY};
-use super::lock_scripts::{contended_let_go, contended_sleepers, event_set, hold, lock_is_new};
+use super::lock_scripts::{
+    contended_let_go, contended_sleepers, event, event_set, hold, lock_is_new,
+};
+use super::order::{Order, Verb};
 use super::scenarios::Scenario;
 use super::semaphore_scripts::{
     close, give_all, none_arrange, pass_on, serve_all, served, sleepers,
 };
 use super::sync_verbs::{IGNORING, REFUSED};
-
-const NOTHING: [u64; 2] = [0; 2];
+use super::trouble::{Outcome, Trouble};
 
 /// Who dies while the victim stands, and in the middle of what; at a moment of its own if of nothing.
 #[derive(Clone, Copy, Debug)]
@@ -30,10 +31,10 @@ fn violation<T>(what: String) -> Outcome<T> {
 }
 
 /// Kills whoever is to die; in the middle of something only if there is `something` to it.
-fn strike(d: &mut Director, s: &Scenario, something: bool) -> Outcome {
+fn kill_other(d: &mut Director, s: &Scenario, something: bool) -> Outcome {
     match s.dies {
-        Death { seat, verb: Some(verb) } if something => d.kill_halfway(seat, verb, s.object())?,
-        Death { seat, .. } => d.bury(seat)?,
+        Death { seat, verb: Some(verb) } if something => d.kill_halfway(seat, s.usual(verb))?,
+        Death { seat, .. } => d.kill(seat)?,
     }
     d.reap(0)
 }
@@ -57,13 +58,13 @@ pub(super) fn lock_asleep(d: &mut Director, s: &Scenario, turn: usize) -> Outcom
     contended_let_go(d, s)?;
     // Only the first in the line was woken, and that is the victim.
     hold(d, s, BARGER)?;
-    d.books.barger_holds = true;
+    d.ledger.barger_holds = true;
     Ok(())
 }
 
 /// The holder dies; all get the lock, and are told of the death if it had not let go before it.
 pub(super) fn lock_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    if !s.alone && !d.books.started {
+    if !s.alone && !d.ledger.started {
         contended_sleepers(d, s)?;
     }
     let sleepers: &[usize] = if s.alone { &[] } else { &[FIRST, SECOND] };
@@ -73,9 +74,9 @@ pub(super) fn lock_after(d: &mut Director, s: &Scenario, victim: usize) -> Outco
     let is_left = holds && s.dies.verb.is_none() && s.which & IGNORING == 0;
     let dead = u64::from(d.pid(BARGER).unsigned_abs());
     if holds && s.dies.verb.is_some() && s.is_reentrant() {
-        d.must(BARGER, Verb::Unlock, s.object())?;
+        d.must(BARGER, s.usual(Verb::Unlock))?;
     }
-    strike(d, s, holds)?;
+    kill_other(d, s, holds)?;
     if !d.is_excused() {
         // Who holds nothing holds nobody up.
         for &seat in sleepers {
@@ -96,7 +97,7 @@ pub(super) fn lock_after(d: &mut Director, s: &Scenario, victim: usize) -> Outco
     if deaths < least || deaths > 0 && !is_left {
         return violation(format!("{deaths} were told of a death, of those who answered {told:?}"));
     }
-    if is_left && deaths == 0 && d.must(SECOND, Verb::Cycle, s.object())? != [1] {
+    if is_left && deaths == 0 && d.must(SECOND, s.usual(Verb::Cycle))? != [1] {
         return violation("the owner died and nobody was told".into());
     }
     if s.verb == Verb::Recover && !matches!(told[0], 0 | REFUSED) && told[0] != dead {
@@ -108,7 +109,7 @@ pub(super) fn lock_after(d: &mut Director, s: &Scenario, victim: usize) -> Outco
 
 /// A sleeper dies; the other one gets the lock that the victim lets go of.
 pub(super) fn unlock_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    strike(d, s, false)?;
+    kill_other(d, s, false)?;
     d.conclude(victim, |_| Ok(()))?;
     // The dead one may have had it, too, just before.
     d.finish_well(SECOND)?;
@@ -120,7 +121,7 @@ pub(super) fn unlock_after(d: &mut Director, s: &Scenario, victim: usize) -> Out
 
 /// The barger has all permits.
 pub(super) fn acquire_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    d.books.barger_holds = true;
+    d.ledger.barger_holds = true;
     none_arrange(d, s, victim)
 }
 
@@ -128,23 +129,23 @@ pub(super) fn acquire_arrange(d: &mut Director, s: &Scenario, victim: usize) -> 
 /// gives one back and takes it again at once, ahead of the victim, and then gives it back.
 pub(super) fn acquire_asleep(d: &mut Director, s: &Scenario, turn: usize) -> Outcome {
     if turn > 1 {
-        d.books.barger_holds = false;
+        d.ledger.barger_holds = false;
         give_all(d, s, BARGER)?;
         return pass_on(d, s);
     }
     if !s.alone {
         sleepers(d, s)?;
     }
-    d.must(BARGER, Verb::GiveBarge, s.object()).map(drop)
+    d.must(BARGER, s.usual(Verb::GiveBarge)).map(drop)
 }
 
 /// The holder of all permits dies; they are for the others.
 pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    if !s.alone && !d.books.started {
+    if !s.alone && !d.ledger.started {
         sleepers(d, s)?;
     }
-    let holds = d.books.barger_holds;
-    strike(d, s, holds)?;
+    let holds = d.ledger.barger_holds;
+    kill_other(d, s, holds)?;
     // A victim that stands may have taken one.
     let has_none = d.slept || d.reached(victim) == BEFORE;
     if !s.alone && has_none {
@@ -165,7 +166,7 @@ pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Ou
 
 /// A sleeper dies, or who holds permits does; what the victim gives is for the sleepers.
 pub(super) fn give_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    strike(d, s, false)?;
+    kill_other(d, s, false)?;
     d.conclude(victim, |_| Ok(()))?;
     // One permit for the sleeper that lives; or the dead one's as well for both.
     let seats: &[usize] = if s.dies.seat == FIRST { &[SECOND] } else { &[FIRST, SECOND] };
@@ -181,7 +182,7 @@ pub(super) fn give_after(d: &mut Director, s: &Scenario, victim: usize) -> Outco
 /// Who was to set the event dies, before that or in the middle of it: then all come back.
 pub(super) fn wait_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     let sets = s.dies.verb.is_some() && !d.props.event.is_set();
-    strike(d, s, sets)?;
+    kill_other(d, s, sets)?;
     if !sets {
         if !d.slept {
             // It may fall asleep after the death.
@@ -199,15 +200,15 @@ pub(super) fn wait_after(d: &mut Director, s: &Scenario, victim: usize) -> Outco
     if sets {
         d.recast(BARGER)?;
     }
-    d.must(BARGER, Verb::Clear, NOTHING).map(drop)
+    d.must(BARGER, event(Verb::Clear)).map(drop)
 }
 
 /// A waiter dies while the victim sets the event; the other one comes back.
 pub(super) fn set_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    strike(d, s, false)?;
+    kill_other(d, s, false)?;
     d.conclude(victim, |_| Ok(()))?;
     d.finish_well(SECOND)?;
     d.recast(FIRST)?;
-    d.must(FIRST, Verb::Wait, [0, PLAIN])?;
-    d.must(BARGER, Verb::Clear, NOTHING).map(drop)
+    d.must(FIRST, Order::on(Verb::Wait, 0, PLAIN))?;
+    d.must(BARGER, event(Verb::Clear)).map(drop)
 }

@@ -1,13 +1,16 @@
-//! The books of one point: which messages were put, which were got, and whether that agrees; and the
+//! The ledger of one point: which messages were put, which were got, and whether that agrees; and the
 //! orders that are entered there.
 
-use super::actor::{Code, Kind, PAGES, TORN, Verb};
 use super::board::{AFTER, BEFORE, SEATS};
-use super::director::{BARGER, Director, Fate, Outcome, Trouble, name};
+use super::director::{BARGER, Director, name};
+use super::fates::Fate;
+use super::order::{Code, Order, Verb};
+use super::props::{Kind, PAGES, TORN};
+use super::trouble::{Outcome, Trouble};
 
-/// The books of one point.
+/// The ledger of one point.
 #[derive(Debug, Default)]
-pub(crate) struct Books {
+pub(crate) struct Ledger {
     /// Messages put by others than the victim, in order; those with the same turn were put at once.
     due: Vec<(u64, usize)>,
     turn: usize,
@@ -41,17 +44,17 @@ impl Director {
     /// Has `seat` put a message, and waits for it.
     pub(crate) fn put(&mut self, seat: usize, kind: Kind) -> Outcome {
         let id = self.due(1);
-        self.must(seat, Verb::Put, [kind as u64, id]).map(drop)
+        self.must(seat, Order::put(Verb::Put, kind, id)).map(drop)
     }
 
     /// Has `seat` put a message if there is room.
     pub(crate) fn try_put(&mut self, seat: usize, kind: Kind) -> Outcome {
         let id = self.id();
-        let answer = self.call(seat, Verb::TryPut, [kind as u64, id])?;
+        let answer = self.call(seat, Order::put(Verb::TryPut, kind, id))?;
         match answer.code {
             Code::Fine => {
                 // Others may be in the middle of a put: no order among them.
-                self.books.due.push((id, self.books.turn));
+                self.ledger.due.push((id, self.ledger.turn));
                 Ok(())
             }
             Code::Full => Ok(()),
@@ -63,26 +66,26 @@ impl Director {
     /// Has `seat` put a message, and waits until that blocks.
     pub(crate) fn lull_put(&mut self, seat: usize, kind: Kind, at_once: bool) -> Outcome<bool> {
         let id = self.due(usize::from(!at_once));
-        self.lull(seat, Verb::Put, [kind as u64, id])
+        self.lull(seat, Order::put(Verb::Put, kind, id))
     }
 
     fn due(&mut self, turns: usize) -> u64 {
         let id = self.id();
-        self.books.turn += turns;
-        self.books.due.push((id, self.books.turn));
+        self.ledger.turn += turns;
+        self.ledger.due.push((id, self.ledger.turn));
         id
     }
 
     /// Has `seat` get one, which must be there or come.
     pub(crate) fn get(&mut self, seat: usize, kind: Kind) -> Outcome {
-        let got = self.must(seat, Verb::Get, [kind as u64, 0])?;
+        let got = self.must(seat, Order::of(Verb::Get, kind))?;
         self.saw(seat, &got);
         Ok(())
     }
 
     /// Has `seat` get one if there is one.
     pub(crate) fn try_get(&mut self, seat: usize, kind: Kind) -> Outcome {
-        let answer = self.call(seat, Verb::TryGet, [kind as u64, 0])?;
+        let answer = self.call(seat, Order::of(Verb::TryGet, kind))?;
         match answer.code {
             Code::Fine => self.saw(seat, &answer.results),
             Code::Empty => {}
@@ -94,13 +97,13 @@ impl Director {
 
     /// Has the barger get all there is; how many there were.
     pub(crate) fn drain(&mut self, kind: Kind) -> Outcome<usize> {
-        let mut answer = self.call(BARGER, Verb::Drain, [kind as u64, 0])?;
+        let mut answer = self.call(BARGER, Order::of(Verb::Drain, kind))?;
         let mut got = std::mem::take(&mut answer.results);
         if answer.code == Code::Busy && self.stopped.is_some() {
             // The stopped victim is inside; what it holds up is had later.
             self.excused += 1;
             self.let_go()?;
-            answer = self.call(BARGER, Verb::Drain, [kind as u64, 0])?;
+            answer = self.call(BARGER, Order::of(Verb::Drain, kind))?;
             got.append(&mut answer.results);
         }
         self.saw(BARGER, &got);
@@ -113,15 +116,15 @@ impl Director {
 
     /// Notes what a getter of before brought back.
     pub(crate) fn saw(&mut self, seat: usize, got: &[u64]) {
-        self.books.seen.extend(got.iter().map(|&id| (seat, id)));
+        self.ledger.seen.extend(got.iter().map(|&id| (seat, id)));
     }
 
     /// Puts and gets pages until the next one put, or got, is the first of a chunk.
     pub(crate) fn turn_pages(&mut self) -> Outcome {
         while self.pages == 0 || !self.pages.is_multiple_of(PAGES) {
             let id = self.id();
-            self.must(BARGER, Verb::Put, [Kind::Page as u64, id])?;
-            if self.must(BARGER, Verb::Get, [Kind::Page as u64, 0])? != [id] {
+            self.must(BARGER, Order::put(Verb::Put, Kind::Page, id))?;
+            if self.must(BARGER, Order::of(Verb::Get, Kind::Page))? != [id] {
                 return Err(Trouble::Violation("a page was not got as it was put".into()));
             }
             self.pages += 1;
@@ -131,7 +134,7 @@ impl Director {
 
     /// Every message was delivered once and in order, but for the victim's own.
     pub(crate) fn balance(&mut self, victim: usize, kind: Kind) -> Outcome {
-        let Books { due, seen, own, takes, .. } = &self.books;
+        let Ledger { due, seen, own, takes, .. } = &self.ledger;
         let count = |id: u64| seen.iter().filter(|entry| entry.1 == id).count();
         let say = |what: String| {
             Err(Trouble::Violation(format!("{what}; put {due:?}, own {own:?}, got {seen:?}")))
@@ -185,8 +188,8 @@ impl Director {
         }
         if kind == Kind::Page {
             let records = due.len() + arrived;
-            self.pages += records - self.books.counted;
-            self.books.counted = records;
+            self.pages += records - self.ledger.counted;
+            self.ledger.counted = records;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ const GROWTH: u64 = 8 << 20;
 
 /// What this process has, and what should not grow.
 #[derive(Debug)]
-pub(crate) struct Belongings {
+pub(crate) struct Resources {
     pub(crate) descriptors: usize,
     pub(crate) shared_files: usize,
     pub(crate) children: usize,
@@ -16,7 +16,7 @@ pub(crate) struct Belongings {
     pub(crate) memory: u64,
 }
 
-impl Belongings {
+impl Resources {
     pub(crate) fn count() -> Self {
         use std::os::unix::fs::MetadataExt;
         let entries = |path: &str| std::fs::read_dir(path).map_or(0, Iterator::count);
@@ -48,7 +48,7 @@ impl Belongings {
     }
 }
 
-impl std::fmt::Display for Belongings {
+impl std::fmt::Display for Resources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { descriptors, shared_files, children, memory } = self;
         write!(

@@ -1,0 +1,104 @@
+//! Closing, shutting down, and the end of an iteration.
+
+use multiproc::{ErrorKind, Lock, Process, Queue};
+
+use super::{blocked_get, blocked_put};
+use crate::common::{LONG, kind};
+use crate::watchdog::watch;
+
+#[test]
+fn a_closed_queue_is_drained() {
+    let queue = Queue::new().unwrap();
+    queue.put_many(0..3).unwrap();
+    queue.put_bytes(b"x").unwrap();
+    assert!(!queue.is_closed());
+    queue.close();
+    queue.close();
+    assert!(queue.is_closed());
+    assert_eq!(kind(queue.put(9)), ErrorKind::Closed);
+    assert_eq!(kind(queue.try_put(9)), ErrorKind::Closed);
+    assert_eq!(kind(queue.put_bytes(b"x")), ErrorKind::Closed);
+    assert_eq!(queue.len(), 4);
+    assert_eq!(queue.get().unwrap(), 0);
+    assert_eq!(queue.get_many(9).unwrap(), [1, 2]);
+    assert_eq!(queue.get_bytes().unwrap(), b"x");
+    for _ in 0..2 {
+        assert_eq!(kind(queue.get()), ErrorKind::Closed);
+        assert_eq!(kind(queue.try_get()), ErrorKind::Closed);
+        assert_eq!(kind(queue.get_timeout(LONG)), ErrorKind::Closed);
+        assert_eq!(kind(queue.get_bytes()), ErrorKind::Closed);
+    }
+}
+
+#[test]
+fn closing_releases_everyone_asleep() {
+    let _watch = watch();
+    let get = |queue: Queue<u32>| kind(queue.get());
+    let empty = Queue::new().unwrap();
+    let getters: Vec<_> = (0..3).map(|_| Process::spawn(get, (&empty,)).unwrap()).collect();
+    blocked_get(&empty);
+    empty.close();
+    for getter in getters {
+        assert_eq!(getter.join().unwrap(), ErrorKind::Closed);
+    }
+    let put = |queue: Queue<u32>| kind(queue.put(2));
+    let full = Queue::bounded(1).unwrap();
+    full.put(1).unwrap();
+    let putters: Vec<_> = (0..3).map(|_| Process::spawn(put, (&full,)).unwrap()).collect();
+    blocked_put(&full);
+    let close = |queue: Queue<u32>| queue.close();
+    Process::spawn(close, (&full,)).unwrap().join().unwrap();
+    for putter in putters {
+        assert_eq!(putter.join().unwrap(), ErrorKind::Closed);
+    }
+    assert_eq!(full.get().unwrap(), 1);
+}
+
+#[test]
+fn a_shutdown_drops_what_is_left() {
+    let queue: Queue<Option<Lock>> = Queue::new().unwrap();
+    let lock = Lock::new().unwrap();
+    queue.put(None).unwrap();
+    queue.put_bytes(b"x").unwrap();
+    queue.put(Some(lock.clone())).unwrap();
+    queue.put_bytes(&[1; 100_000]).unwrap();
+    queue.shutdown();
+    assert_eq!(queue.len(), 0);
+    assert!(queue.is_closed());
+    assert_eq!(kind(queue.get().map(drop)), ErrorKind::Closed);
+    assert_eq!(kind(queue.put(None)), ErrorKind::Closed);
+    drop(lock.lock().unwrap());
+}
+
+#[test]
+fn iteration_ends_with_the_queue() {
+    let _watch = watch();
+    let feed = |queue: Queue<String>| {
+        for n in 0..100 {
+            queue.put(format!("{n}")).unwrap();
+        }
+        queue.close();
+    };
+    let queue = Queue::new().unwrap();
+    let process = Process::spawn(feed, (&queue,)).unwrap();
+    let mut expected = 0;
+    for item in &queue {
+        assert_eq!(item.unwrap(), expected.to_string());
+        expected += 1;
+    }
+    assert_eq!(expected, 100);
+    assert!(queue.iter().next().is_none());
+    process.join().unwrap();
+}
+
+#[test]
+fn debug_shows_the_live_state() {
+    let queue: Queue<u32> = Queue::bounded(3).unwrap();
+    queue.put(1).unwrap();
+    assert_eq!(
+        format!("{queue:?}"),
+        "Queue { len: 1, capacity: Some(3), closed: false, waiting_to_get: false, waiting_to_put: false }"
+    );
+    queue.close();
+    assert!(format!("{queue:?}").contains("closed: true"));
+}

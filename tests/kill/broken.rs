@@ -1,0 +1,96 @@
+//! The deliberately broken variants, which the harness must catch: each must make somebody hang.
+
+use std::time::Duration;
+
+use multiproc::testing::Broken;
+
+use super::case::{Case, Finding, Stage};
+use super::director::Settings;
+use super::fates::Fate;
+use super::scenarios::ALL;
+use super::trouble::Trouble;
+
+/// How long a survivor may take where a hang is what is looked for.
+const SHORT: Duration = Duration::from_millis(250);
+
+/// A variant.
+#[derive(Debug)]
+pub(crate) struct Variant {
+    broken: Option<Broken>,
+    pub(crate) name: &'static str,
+    /// The scenarios that show it.
+    shows: &'static [&'static str],
+    fate: Fate,
+}
+
+impl Variant {
+    const fn new(
+        broken: Option<Broken>,
+        name: &'static str,
+        shows: &'static [&'static str],
+        fate: Fate,
+    ) -> Self {
+        Self { broken, name, shows, fate }
+    }
+}
+
+/// All of them.
+pub(crate) const BROKEN: [Variant; 7] = [
+    Variant::new(
+        Some(Broken::UnlockStoresZero),
+        "unlock-stores-zero",
+        &["lock_contended", "unlock_sleepers"],
+        Fate::Kill,
+    ),
+    Variant::new(
+        Some(Broken::NoAlarm),
+        "no-alarm",
+        &["lock_contended", "unlock_sleepers"],
+        Fate::Kill,
+    ),
+    Variant::new(
+        Some(Broken::NoWakeOnPut),
+        "no-wake-on-put",
+        &["get_empty", "put_wakes"],
+        Fate::Kill,
+    ),
+    Variant::new(
+        Some(Broken::NoSecondAlarm),
+        "no-second-alarm",
+        &["unlock_sleepers", "lock_contended", "put_full"],
+        Fate::Late,
+    ),
+    // Nothing is broken but that bounded slices are off, as under the other fates.
+    Variant::new(None, "no-slices", &["lock_contended"], Fate::Stop),
+    Variant::new(Some(Broken::NoNewsLook), "no-news-look", &["event_set"], Fate::Stop),
+    Variant::new(Some(Broken::NoAlarm), "no-alarm-seen", &["lock_witness_alone"], Fate::Witness),
+];
+
+impl Variant {
+    /// Plays the scenarios with this variant until a hang is seen: the finding, or what else was seen.
+    pub(crate) fn catch(&self, seed: u64) -> Result<Finding, Vec<Finding>> {
+        let mut others = Vec::new();
+        for scenario in ALL.iter().filter(|one| self.shows.contains(&one.name)) {
+            let settings =
+                Settings { slices: false, spin: false, broken: self.broken, patience: SHORT };
+            let mut case = Case::new(scenario, Stage::new(settings));
+            if let Some(trace) = case.trace() {
+                for point in trace.sample(30, seed) {
+                    case.play(self.fate, point, None, None);
+                    if !case.findings.is_empty() {
+                        break;
+                    }
+                }
+            }
+            case.set(settings);
+            for finding in case.findings {
+                // Not those in which the victim had not even begun: these show nothing.
+                if finding.begun && matches!(finding.trouble, Trouble::Hang(_)) {
+                    return Ok(finding);
+                }
+                others.push(finding);
+            }
+        }
+        Err(others)
+    }
+}

@@ -1,0 +1,142 @@
+//! What an actor can be told, and how it answers.
+//!
+//! An [`Order`] goes over the board as the bytes that postcard makes of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::props::Kind;
+use super::roles::Role;
+
+/// What an actor is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Leave.
+    Quit,
+    /// Touch everything once, so that nothing is first in what follows.
+    Warm,
+    /// Do something with a lock, a semaphore or the event: which one (`sync_verbs`), in which form
+    /// (`forms`).
+    Sync { verb: Verb, which: u64, form: u64 },
+    /// Release permits of a semaphore.
+    Release { which: u64, permits: u32 },
+    /// Do something with whole objects of a kind (`make_verbs`); what, or with how many.
+    Whole { verb: Verb, kind: u64, what: u64 },
+    /// Do something with a queue; `id` is that of the first message put.
+    Queue { verb: Verb, kind: Kind, id: u64 },
+    /// Play a role until the board says so.
+    Soak { role: Role, kind: Kind },
+}
+
+impl Order {
+    /// What `verb` says, with the lock, semaphore or kind of object `which`, in this form.
+    pub(crate) fn on(verb: Verb, which: u64, form: u64) -> Self {
+        match verb {
+            Verb::Release => Self::Release { which, permits: form as u32 },
+            Verb::Make | Verb::Hoard | Verb::DropAll | Verb::MakeAll => {
+                Self::Whole { verb, kind: which, what: form }
+            }
+            _ => Self::Sync { verb, which, form },
+        }
+    }
+
+    /// The same with a queue, from which something is taken.
+    pub(crate) fn of(verb: Verb, kind: Kind) -> Self {
+        Self::put(verb, kind, 0)
+    }
+
+    /// The same with a queue, into which message `id` is put.
+    pub(crate) fn put(verb: Verb, kind: Kind, id: u64) -> Self {
+        Self::Queue { verb, kind, id }
+    }
+}
+
+/// What is done: by an actor, and by the victim of a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Verb {
+    /// Of a lock. Take it and keep it.
+    Hold,
+    /// Recover it and keep it.
+    RecoverHold,
+    /// Try to take the lock, again and again, at most as often as the form says; keep it.
+    Barge,
+    /// Let go of it, once.
+    Unlock,
+    /// Let go of it and try to have it back at once, ahead of whom that woke.
+    UnlockBarge,
+    /// Lock, recover if the owner had died, unlock. Result: whether it had.
+    Cycle,
+    /// Recover, unlock. Result: the process of the dead owner.
+    Recover,
+    /// Of the re-entrant lock: lock twice, recover if the owner had died, unlock. Result: whether it
+    /// had.
+    Nested,
+    /// A lock that is held: lock once more and unlock. Result: whether it was to be had.
+    Relock,
+    /// Of a re-entrant lock: lock it three times, unlock. Result: the depths.
+    Depths,
+    /// The form, here and below, is the question. Result: the answer.
+    AskLock,
+    Set,
+    Clear,
+    AskEvent,
+    /// Result: whether it was set.
+    Wait,
+    /// Of a semaphore. Take a permit and keep it. Result: whether there was one.
+    Acquire,
+    /// Drop a permit.
+    GiveBack,
+    /// Drop a permit and try to have it back at once. Result: whether it has.
+    GiveBarge,
+    /// Drop all permits.
+    GiveAll,
+    /// Forget a permit.
+    Forget,
+    /// Result: whether so many were not too many.
+    Release,
+    /// Result: how many permits are available.
+    Available,
+    AskSemaphore,
+    /// Make an object, clone the last one, or drop it.
+    Make,
+    /// Make many, and keep them.
+    Hoard,
+    /// Drop what was made and kept.
+    DropAll,
+    /// Make and use and drop one of each kind.
+    MakeAll,
+    Put,
+    TryPut,
+    /// Put three, of which the first has the id.
+    PutMany,
+    /// Result: the id.
+    Get,
+    TryGet,
+    /// Result: the ids, at most two.
+    GetMany,
+    /// Result: all ids that are there.
+    Drain,
+    Len,
+}
+
+/// How an order ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Code {
+    Fine,
+    OwnerDied,
+    Full,
+    Empty,
+    Busy,
+    /// Anything else; the seat has the text.
+    Failed,
+}
+
+impl Code {
+    const ALL: [Self; 6] =
+        [Self::Fine, Self::OwnerDied, Self::Full, Self::Empty, Self::Busy, Self::Failed];
+
+    /// What the number on a seat means.
+    pub(crate) fn of(number: u32) -> Self {
+        Self::ALL.get(number as usize).copied().unwrap_or(Self::Failed)
+    }
+}

@@ -1,0 +1,109 @@
+//! What the actors act with: one object of each kind, made by the director and handed to every actor.
+
+use multiproc::{BoundedSemaphore, Event, Lock, Queue, RLock, Semaphore};
+use serde::{Deserialize, Serialize};
+
+/// What the actors act with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Props {
+    pub(crate) lock: Lock,
+    pub(crate) rlock: RLock,
+    pub(crate) ignoring_lock: Lock,
+    pub(crate) ignoring_rlock: RLock,
+    pub(crate) semaphore: Semaphore,
+    pub(crate) bounded_semaphore: BoundedSemaphore,
+    pub(crate) event: Event,
+    /// The queue of each [`Kind`].
+    pub(crate) small: Queue<(u64, u64)>,
+    pub(crate) bounded: Queue<(u64, u64)>,
+    pub(crate) raw: Queue<u64>,
+    pub(crate) big: Queue<Vec<u8>>,
+    pub(crate) big_bounded: Queue<Vec<u8>>,
+    pub(crate) busy: Queue<(u64, u64)>,
+    pub(crate) pages: Queue<u64>,
+}
+
+/// Permits of the semaphores at the start of every point.
+pub(crate) const PERMITS: u32 = 2;
+/// Items in the bounded queues.
+pub(crate) const BOUND: usize = 2;
+/// Items in the queue for traffic.
+const BUSY: usize = 256;
+/// Bytes of a big message: past what a queue takes in line.
+pub(super) const BIG: usize = 6000;
+/// Bytes of a page: of such records exactly [`PAGES`] fit into a chunk of a queue (`channel/ring.rs`),
+/// and the next one begins another.
+pub(super) const PAGE: usize = 4088;
+pub(crate) const PAGES: usize = 15;
+/// What a message that is not as it was put is reported as.
+pub(crate) const TORN: u64 = u64::MAX;
+
+impl Props {
+    pub(crate) fn new() -> multiproc::Result<Self> {
+        Ok(Self {
+            lock: Lock::new()?,
+            rlock: RLock::new()?,
+            ignoring_lock: Lock::builder().ignore_owner_death(true).build()?,
+            ignoring_rlock: RLock::builder().ignore_owner_death(true).build()?,
+            semaphore: Semaphore::new(PERMITS)?,
+            bounded_semaphore: BoundedSemaphore::new(PERMITS)?,
+            event: Event::new()?,
+            small: Queue::new()?,
+            bounded: Queue::bounded(BOUND)?,
+            raw: Queue::new()?,
+            big: Queue::new()?,
+            big_bounded: Queue::bounded(BOUND)?,
+            busy: Queue::bounded(BUSY)?,
+            pages: Queue::new()?,
+        })
+    }
+}
+
+/// Which queue, and in which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    /// A pair of numbers through serde.
+    Small,
+    /// The same, at most [`BOUND`] of them.
+    Bounded,
+    /// Bytes as such.
+    Raw,
+    /// Bytes that go by an extent.
+    Big,
+    /// The same, at most [`BOUND`] of them.
+    BigBounded,
+    /// Pairs of numbers, and room for many.
+    Busy,
+    /// Bytes, [`PAGES`] to a chunk.
+    Page,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Small,
+        Self::Bounded,
+        Self::Raw,
+        Self::Big,
+        Self::BigBounded,
+        Self::Busy,
+        Self::Page,
+    ];
+
+    /// Whether it holds [`BOUND`] messages at most.
+    pub(crate) fn is_bounded(self) -> bool {
+        matches!(self, Self::Bounded | Self::BigBounded)
+    }
+
+    /// How many messages are in it, seen from the calling process.
+    pub(crate) fn len(self, props: &Props) -> usize {
+        match self {
+            Self::Small => props.small.len(),
+            Self::Bounded => props.bounded.len(),
+            Self::Raw => props.raw.len(),
+            Self::Big => props.big.len(),
+            Self::BigBounded => props.big_bounded.len(),
+            Self::Busy => props.busy.len(),
+            Self::Page => props.pages.len(),
+        }
+    }
+}

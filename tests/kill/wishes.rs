@@ -1,0 +1,93 @@
+//! What is wanted of a run: by the arguments, which are those of any test, and by the environment.
+
+use super::broken::BROKEN;
+use super::sampler::{self, Reach};
+use super::scenarios::{ALL, Scenario};
+
+/// The name of the test of the sampler itself.
+pub(crate) const WEEK: &str = "a_week_covers_every_operation";
+/// The name of the soak.
+pub(crate) const SOAK: &str = "soak";
+
+/// What is wanted.
+#[derive(Debug)]
+pub(crate) struct Wishes {
+    pub(crate) list: bool,
+    /// Which operations, and how many points of each.
+    pub(crate) reach: Reach,
+    /// Where chance starts.
+    pub(crate) seed: u64,
+    /// Kills of each kind in the soak.
+    pub(crate) kills: usize,
+    /// Every operation has its line.
+    pub(crate) verbose: bool,
+    filters: Vec<String>,
+    skip: Vec<String>,
+    exact: bool,
+    nothing: bool,
+}
+
+impl Wishes {
+    pub(crate) fn read() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let number = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
+        let mut wishes = Self {
+            list: false,
+            reach: Reach::of(text("KILL").as_deref()),
+            seed: number("KILL_SEED").unwrap_or_else(sampler::today),
+            kills: number("SOAK").unwrap_or(10) as usize,
+            verbose: text("KILL_VERBOSE").is_some(),
+            filters: text("KILL_ONLY").into_iter().collect(),
+            skip: Vec::new(),
+            exact: false,
+            nothing: false,
+        };
+        wishes.read_arguments();
+        if !wishes.filters.is_empty() && wishes.reach == Reach::Day {
+            // What is named is wanted today.
+            wishes.reach = Reach::Operations;
+        }
+        wishes
+    }
+
+    fn read_arguments(&mut self) {
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--list" => self.list = true,
+                "--exact" => self.exact = true,
+                // There is nothing that would be ignored.
+                "--ignored" | "--bench" => self.nothing = true,
+                "--skip" => self.skip.extend(arguments.next()),
+                "--test-threads" | "--format" | "--color" | "--logfile" | "--shuffle-seed"
+                | "-Z" => drop(arguments.next()),
+                other if other.starts_with('-') => {}
+                _ => self.filters.push(argument),
+            }
+        }
+    }
+
+    /// The names of what could be wanted and has the right name, in order, today or not.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let scenarios = ALL.iter().map(|scenario| scenario.name);
+        let broken = BROKEN.iter().map(|broken| broken.name);
+        scenarios.chain(broken).chain([WEEK, SOAK]).filter(|name| self.wants(name))
+    }
+
+    /// Whether something has the right name.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        let matches = |filter: &String| {
+            if self.exact { name == filter } else { name.contains(filter.as_str()) }
+        };
+        !self.nothing
+            && !self.skip.iter().any(matches)
+            && (self.filters.is_empty() || self.filters.iter().any(matches))
+    }
+
+    /// The scenarios to be played.
+    pub(crate) fn scenarios(&self) -> impl Iterator<Item = &'static Scenario> {
+        let of_day = |index: &usize| self.reach != Reach::Day || sampler::is_of(self.seed, *index);
+        let wanted = ALL.iter().enumerate().filter(move |(index, _)| of_day(index));
+        wanted.map(|(_, scenario)| scenario).filter(|scenario| self.wants(scenario.name))
+    }
+}
