@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use super::call::{Call, State};
 use crate::error::{ChildFailure, Error, ErrorKind, Result};
 use crate::sys::clock::Deadline;
-use crate::sys::process::{self as sys, Reaped};
+use crate::sys::posix_spawn::{self as sys, Reaped};
 use crate::sys::thread::with_signals_blocked;
 
 /// How a process ended.

@@ -53,7 +53,7 @@ use super::image::{self, Checksum};
 use super::{current, panic};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message;
-use crate::sys::process as sys;
+use crate::sys::posix_spawn as sys;
 use crate::world::{self, ProcessId, World, handle};
 
 /// Exit code of a child that could not run its function, or could not bring the result back.

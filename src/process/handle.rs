@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::child::{self, Child};
 use crate::error::Result;
 use crate::sys::clock::Deadline;
-use crate::sys::process as sys;
+use crate::sys::posix_spawn as sys;
 
 /// A process to watch and to signal, without its result: [`Process::handle`](crate::Process::handle) gives it.
 ///

@@ -30,7 +30,7 @@ use super::function::private::Token;
 use super::function::{Arguments, Function, Parameters, Run};
 use super::{Process, current, image};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::process as sys;
+use crate::sys::posix_spawn as sys;
 use crate::world::{ProcessId, World, handle, world};
 
 /// What a [`Process`] is to be like: [`Process::builder`] makes one.

@@ -36,7 +36,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
-use crate::sys::memory;
+use crate::sys::memfd as memory;
 use crate::world::World;
 use crate::world::cells::{CellId, UsedCells};
 use crate::world::header::{CLASSES, PROCESSES, SEGMENTS};

@@ -36,7 +36,7 @@ pub(crate) mod word_lock;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering, spin_loop};
 use crate::sys::robust::List;
-use crate::sys::{clock, futex, memory, thread};
+use crate::sys::{clock, futex, memfd as memory, thread};
 use crate::testing;
 pub(crate) use header::PROCESSES;
 use header::{Header, Slot};

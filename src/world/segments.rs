@@ -8,7 +8,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use crate::sys::memory;
+use crate::sys::memfd as memory;
 use crate::world::header::{Header, LEN, SEGMENTS};
 use std::fs::File;
 

@@ -29,7 +29,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::clock::Deadline;
-use crate::sys::{futex, memory};
+use crate::sys::{futex, memfd as memory};
 use crate::testing;
 use crate::world::World;
 use crate::world::registry::{Id, Registry};
