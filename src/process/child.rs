@@ -30,8 +30,9 @@ use parking_lot::Mutex;
 use super::call::{Call, State};
 use crate::error::{ChildFailure, Error, ErrorKind, Result};
 use crate::sys::clock::Deadline;
-use crate::sys::posix_spawn::{self as sys, Reaped};
+use crate::sys::pidfd::{self, Reaped};
 use crate::sys::thread::with_signals_blocked;
+use crate::sys::{descriptor, program};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +90,7 @@ impl Child {
         });
         static AT_EXIT: Once = Once::new();
         AT_EXIT.call_once(|| {
-            sys::at_exit(at_exit);
+            program::at_exit(at_exit);
         });
         let mut children = CHILDREN.lock();
         // ORDERING: Relaxed: written under the lock, and read elsewhere only to compare with the reader's own pid.
@@ -104,10 +105,10 @@ impl Child {
     pub(super) fn stranger(pid: u32, name: &str) -> Result<Arc<Child>> {
         let no_descriptor = |error| Error::os(format!("cannot watch process {pid}"), error);
         // The pid is the parent's if it still is the parent after the descriptor was opened.
-        let fd = match sys::open(pid) {
-            Ok(fd) if sys::parent_id() == pid => fd,
-            Err(error) if !sys::is_no_process(&error) => return Err(no_descriptor(error)),
-            _ => sys::counter(1).map_err(no_descriptor)?,
+        let fd = match pidfd::open(pid) {
+            Ok(fd) if program::parent_id() == pid => fd,
+            Err(error) if !pidfd::is_no_process(&error) => return Err(no_descriptor(error)),
+            _ => descriptor::counter(1).map_err(no_descriptor)?,
         };
         Ok(Arc::new(Child {
             pid,
@@ -149,7 +150,7 @@ impl Child {
         if let Some(ending) = self.ending.get() {
             return Ok(Some(*ending));
         }
-        let ending = match sys::reap(self.fd()).map_err(|error| self.cannot("wait for", error))? {
+        let ending = match pidfd::reap(self.fd()).map_err(|error| self.cannot("wait for", error))? {
             Reaped::Now(status) => Ending::Known(status),
             Reaped::NotOurs if self.is_readable(Deadline::NOW)? => Ending::Unknown,
             Reaped::Not | Reaped::NotOurs => return Ok(None),
@@ -180,14 +181,14 @@ impl Child {
     }
 
     fn is_readable(&self, until: Deadline) -> Result<bool> {
-        let ready = sys::readable(&[self.fd()], until);
+        let ready = descriptor::readable(&[self.fd()], until);
         ready.map(|ready| ready[0]).map_err(|error| self.cannot("wait for", error))
     }
 
     /// Sends a signal; nothing happens if the process has ended.
     pub(super) fn signal(&self, signal: i32) -> Result<()> {
         if self.ending.get().is_none() {
-            sys::signal(self.fd(), signal).map_err(|error| self.cannot("signal", error))?;
+            pidfd::signal(self.fd(), signal).map_err(|error| self.cannot("signal", error))?;
         }
         Ok(())
     }
@@ -301,7 +302,7 @@ pub(super) fn sweep() {
 fn hand_over(child: &Arc<Child>) -> bool {
     let mut slot = REAPER.lock();
     if slot.as_ref().is_none_or(|reaper| reaper.owner != std::process::id()) {
-        let Ok(bell) = sys::counter(0).map(File::from).map(Arc::new) else {
+        let Ok(bell) = descriptor::counter(0).map(File::from).map(Arc::new) else {
             return false;
         };
         let heard = Arc::clone(&bell);
@@ -326,7 +327,7 @@ fn reap_all(mut bell: &File) {
     loop {
         let mut fds: Vec<BorrowedFd<'_>> = vec![bell.as_fd()];
         fds.extend(watched.iter().map(|child| child.fd()));
-        let ready = sys::readable(&fds, Deadline::NEVER);
+        let ready = descriptor::readable(&fds, Deadline::NEVER);
         let rang = ready.as_ref().is_ok_and(|ready| ready[0]);
         let before = watched.len();
         watched.retain(|child| !child.take_if_ended());
@@ -361,7 +362,7 @@ fn finish() {
     let running = children();
     let daemons: Vec<_> = running.iter().filter(|child| child.daemon).collect();
     for daemon in &daemons {
-        let _ = daemon.signal(sys::SIGTERM);
+        let _ = daemon.signal(pidfd::SIGTERM);
     }
     let grace = Deadline::after(GRACE);
     for child in running.iter().filter(|child| !child.daemon) {
@@ -369,7 +370,7 @@ fn finish() {
     }
     for daemon in &daemons {
         if !matches!(daemon.wait(grace), Ok(Some(_))) {
-            let _ = daemon.signal(sys::SIGKILL);
+            let _ = daemon.signal(pidfd::SIGKILL);
             let _ = daemon.wait(Deadline::NEVER);
         }
     }

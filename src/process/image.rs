@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-use crate::sys::posix_spawn as sys;
+use crate::sys::image as sys;
 
 /// The main executable of this process; looked up once.
 pub(super) fn main() -> &'static sys::Image {

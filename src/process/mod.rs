@@ -3,7 +3,9 @@
 //! - `function`: what can run elsewhere, and how arguments become bytes;
 //! - `image`: the main executable in memory;
 //! - `call`: the record of one call in shared memory;
-//! - `entry`: the start-up hook, which makes a process a child;
+//! - `entry`: what stands for a function in the image;
+//! - `ticket`: what a child is told in its environment;
+//! - `hook`: the start-up hook, which makes a process a child;
 //! - `panic`: what a child does with a panic;
 //! - `spawn`: starting a child;
 //! - `child`: the children of this process, the reaper, the end of the program;
@@ -16,9 +18,11 @@ mod current;
 mod entry;
 mod function;
 mod handle;
+mod hook;
 mod image;
 mod panic;
 mod spawn;
+mod ticket;
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -25,12 +25,13 @@ use serde::de::DeserializeOwned;
 
 use super::call::{Call, Request};
 use super::child::{self, Child};
-use super::entry::{self, Entry, Ticket};
+use super::entry::Entry;
 use super::function::private::Token;
 use super::function::{Arguments, Function, Parameters, Run};
+use super::ticket::{self, Ticket};
 use super::{Process, current, image};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::posix_spawn as sys;
+use crate::sys::{descriptor, pidfd, posix_spawn, program};
 use crate::world::{ProcessId, World, handle, world};
 
 /// What a [`Process`] is to be like: [`Process::builder`] makes one.
@@ -168,7 +169,7 @@ impl ProcessBuilder {
         encode: &dyn Fn(&mut Vec<u8>) -> Result<()>,
         discard: fn(&[u8]),
     ) -> Result<Arc<Child>> {
-        if entry::hook_was_skipped() {
+        if ticket::hook_was_skipped() {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 "this process was started to run a function and reached main instead, so it must not start others: \
@@ -180,7 +181,7 @@ impl ProcessBuilder {
         child::sweep();
         let number = current::next_number();
         let name = self.name.clone().unwrap_or_else(|| format!("Process-{number}"));
-        let aside = sys::counter(1).map_err(|error| self.cannot_start(&name, error))?;
+        let aside = descriptor::counter(1).map_err(|error| self.cannot_start(&name, error))?;
         let world = world()?;
         let embryo = Embryo::reserve(world)?;
 
@@ -204,14 +205,14 @@ impl ProcessBuilder {
 
         let pid = self.execute(&name, &ticket, world.descriptor())?;
         // From here on there is a child: nothing may fail without ending it.
-        let fd = match sys::open(pid) {
+        let fd = match pidfd::open(pid) {
             Ok(fd) => fd,
             // It ended already, and somebody else took its status. Its result may be there.
-            Err(error) if sys::is_no_process(&error) => aside,
+            Err(error) if pidfd::is_no_process(&error) => aside,
             Err(mut error) => {
-                if sys::is_descriptor_limit(&error) {
+                if descriptor::is_descriptor_limit(&error) {
                     drop(aside);
-                    match sys::open(pid) {
+                    match pidfd::open(pid) {
                         Ok(fd) => {
                             world.embryo_started(embryo.started(), pid);
                             return Ok(Child::register(
@@ -226,8 +227,8 @@ impl ProcessBuilder {
                         Err(again) => error = again,
                     }
                 }
-                sys::kill_unseen(pid);
-                if sys::is_descriptor_limit(&error) {
+                pidfd::kill_unseen(pid);
+                if descriptor::is_descriptor_limit(&error) {
                     return Err(self.cannot_start(&name, error));
                 }
                 let text = format!(
@@ -265,14 +266,14 @@ impl ProcessBuilder {
         let mut standard = Vec::new();
         for (number, fd) in self.standard.iter().enumerate() {
             if let Some(fd) = fd {
-                let copy = sys::duplicate_above(fd.as_fd(), entry::WORLD_FD + 1)
+                let copy = descriptor::duplicate_above(fd.as_fd(), ticket::WORLD_FD + 1)
                     .map_err(|error| self.cannot_start(name, error))?;
                 standard.push((copy, number as i32));
             }
         }
-        let mut descriptors = vec![(world, entry::WORLD_FD)];
+        let mut descriptors = vec![(world, ticket::WORLD_FD)];
         descriptors.extend(standard.iter().map(|(fd, number)| (fd.as_fd(), *number)));
-        sys::start(&sys::Start {
+        posix_spawn::start(&posix_spawn::Start {
             program: &program,
             args: &args,
             env: &env,
@@ -294,12 +295,12 @@ impl ProcessBuilder {
                 ));
             }
         }
-        let ticket = [(OsString::from(entry::TICKET), OsString::from(ticket.to_text()))];
+        let ticket = [(OsString::from(ticket::TICKET), OsString::from(ticket.to_text()))];
         let is_set = |key: &OsStr| self.env.iter().chain(&ticket).any(|(set, _)| set == key);
         let mut env: Vec<(OsString, OsString)> =
             std::env::vars_os().filter(|(key, _)| !is_set(key)).collect();
         for (at, (key, value)) in self.env.iter().enumerate() {
-            if key != entry::TICKET && !self.env[at + 1..].iter().any(|(later, _)| later == key) {
+            if key != ticket::TICKET && !self.env[at + 1..].iter().any(|(later, _)| later == key) {
                 env.push((key.clone(), value.clone()));
             }
         }
@@ -316,15 +317,15 @@ impl ProcessBuilder {
     /// Why the child could not be started; limits are named with their value.
     #[cold]
     fn cannot_start(&self, name: &str, error: io::Error) -> Error {
-        let (descriptors, processes) = sys::limits();
-        if sys::is_descriptor_limit(&error) {
+        let (descriptors, processes) = program::limits();
+        if descriptor::is_descriptor_limit(&error) {
             let text = format!(
                 "cannot start process {name:?}: the descriptor table is full (RLIMIT_NOFILE is {descriptors}, or the \
                  system's own limit is met): close descriptors or raise the limit with ulimit -n"
             );
             return Error::new(ErrorKind::Limit, text).with_source(error);
         }
-        if sys::is_process_limit(&error) {
+        if posix_spawn::is_process_limit(&error) {
             let text = format!(
                 "cannot start process {name:?}: the system allows no more processes (RLIMIT_NPROC is {processes}; the \
                  control group may allow fewer): wait for some to end, or raise the limit with ulimit -u"

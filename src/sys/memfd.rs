@@ -1,6 +1,8 @@
-//! The sealed file that a process tree shares, and private memory that a fork wipes.
+//! The sealed file that a process tree shares: making it, growing it, giving pages back.
+//!
+//! Sources: `memfd_create(2)`, `fcntl(2)`, `fallocate(2)`.
 
-#![allow(unsafe_code, reason = "system calls and one private mapping")]
+#![allow(unsafe_code, reason = "system calls")]
 
 use std::fs::File;
 use std::io;
@@ -58,52 +60,4 @@ pub(crate) fn punch(file: &File, offset: u64, len: u64) {
     use nix::fcntl::{FallocateFlags, fallocate};
     let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
     let _ = fallocate(file, flags, offset as libc::off_t, len as libc::off_t);
-}
-
-/// How much memory this program may use: the smaller of the machine's and its control group's.
-pub(crate) fn limit() -> u64 {
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
-    let pages = nix::unistd::sysconf(nix::unistd::SysconfVar::_PHYS_PAGES);
-    let machine = match (page, pages) {
-        (Ok(Some(page)), Ok(Some(pages))) => (page as u64).saturating_mul(pages as u64),
-        _ => u64::MAX,
-    };
-    let group = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
-        .min()
-        .unwrap_or(u64::MAX);
-    machine.min(group)
-}
-
-/// Zeroed private memory that reads as zero again in a forked child, and is never freed.
-///
-/// Where the kernel refuses `MADV_WIPEONFORK` (before 4.14) it answers an error.
-pub(crate) fn wiped_on_fork(len: usize) -> io::Result<*mut u8> {
-    let mut map = memmap2::MmapOptions::new().len(len).map_anon()?;
-    let start = map.as_mut_ptr();
-    // SAFETY: the range is exactly the private mapping made above.
-    let result = unsafe { libc::madvise(start.cast(), len, libc::MADV_WIPEONFORK) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    core::mem::forget(map);
-    Ok(start)
-}
-
-/// The identity of this process's pid namespace.
-pub(crate) fn pid_namespace() -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self/ns/pid").map_or(0, |data| data.ino())
-}
-
-/// 64 random bits that tell one world from another.
-pub(crate) fn random() -> u64 {
-    let mut bits = [0u8; 8];
-    // SAFETY: the buffer is valid for its 8 bytes.
-    let got = unsafe { libc::getrandom(bits.as_mut_ptr().cast(), bits.len(), 0) };
-    if got == bits.len() as isize {
-        return u64::from_ne_bytes(bits);
-    }
-    super::clock::now() ^ (u64::from(std::process::id()) << 32)
 }

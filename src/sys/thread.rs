@@ -80,17 +80,3 @@ pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
     }
     result
 }
-
-/// Whether process `pid` has ended, reaped or not. A process that may not be asked counts as alive.
-pub(crate) fn process_is_over(pid: u32) -> bool {
-    use std::os::fd::{AsFd, FromRawFd, OwnedFd};
-    // SAFETY: the call takes integers only.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if fd < 0 {
-        return io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
-    }
-    // SAFETY: the kernel just made this descriptor and nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-    let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
-    nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO) == Ok(1)
-}

@@ -36,7 +36,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
-use crate::sys::memfd as memory;
+use crate::sys::memfd;
 use crate::world::World;
 use crate::world::cells::{CellId, UsedCells};
 use crate::world::header::{CLASSES, PROCESSES, SEGMENTS};
@@ -456,7 +456,7 @@ impl Held<'_> {
         let len = block.capacity + HEAD - PAGE;
         if let Some(entry) = self.world.header.segments.get(segment).filter(|_| len > 0) {
             let start = entry.offset.load(Ordering::Relaxed).saturating_add(page * PAGE + PAGE);
-            memory::punch(self.world.segments.file(), start, len);
+            memfd::punch(self.world.segments.file(), start, len);
         }
     }
 

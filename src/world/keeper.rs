@@ -38,7 +38,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::robust::List;
-use crate::sys::{futex, thread};
+use crate::sys::{futex, pidfd, thread};
 use crate::testing::{self, Broken};
 use crate::world::World;
 use crate::world::header::PROCESSES;
@@ -219,7 +219,7 @@ impl Keeper {
     fn look_at_embryo(&self, index: usize, state: State) {
         let registry = self.world.registry;
         let over = match registry.pid(index, state) {
-            Some(pid) => thread::process_is_over(pid),
+            Some(pid) => pidfd::is_over(pid),
             None => state.parent().is_none_or(|parent| registry.is_gone(parent)),
         };
         if over && registry.mark(index, state) {
@@ -233,7 +233,7 @@ impl Keeper {
         let registry = self.world.registry;
         if let (Some(pid), Some(process)) =
             (registry.pid(index, state), ProcessId::in_slot(index, state))
-            && thread::process_is_over(pid)
+            && pidfd::is_over(pid)
         {
             registry.mark_process(process);
             registry.slot(self.process.slot()).control.fetch_add(1, Ordering::SeqCst);

@@ -36,7 +36,7 @@ pub(crate) mod word_lock;
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering, spin_loop};
 use crate::sys::robust::List;
-use crate::sys::{clock, futex, memfd as memory, thread};
+use crate::sys::{clock, futex, machine, memfd, thread};
 use crate::testing;
 pub(crate) use header::PROCESSES;
 use header::{Header, Slot};
@@ -119,7 +119,7 @@ fn attach(given: Option<(File, ProcessId)>) -> Result<&'static World> {
 }
 
 fn make(given: Option<(File, ProcessId)>) -> Result<&'static World> {
-    let namespace = memory::pid_namespace();
+    let namespace = machine::pid_namespace();
     let (file, reserved) = match (given, inherited()) {
         (Some((file, child)), _) => (file, Some(child)),
         (None, Some(parent)) => {
@@ -159,17 +159,17 @@ fn make(given: Option<(File, ProcessId)>) -> Result<&'static World> {
 
 fn create(namespace: u64) -> Result<File> {
     let what = "cannot create shared memory (see ulimit -n)";
-    let file = memory::create(c"multiproc").map_err(|e| Error::os(what, e))?;
-    memory::grow(&file, header::LEN as u64).map_err(|e| Error::os(what, e))?;
-    memory::seal(&file).map_err(|e| Error::os("cannot seal shared memory", e))?;
+    let file = memfd::create(c"multiproc").map_err(|e| Error::os(what, e))?;
+    memfd::grow(&file, header::LEN as u64).map_err(|e| Error::os(what, e))?;
+    memfd::seal(&file).map_err(|e| Error::os("cannot seal shared memory", e))?;
     // A mapping of its own: the tables that check references do not exist yet.
     let segments = segments::Segments::open(file.try_clone().map_err(|e| Error::os(what, e))?)?;
     let header = segments.header();
-    header.memory.store(memory::limit(), Ordering::Relaxed);
+    header.memory.store(machine::limit(), Ordering::Relaxed);
     let cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     header.cores.store(u32::from(cores), Ordering::Relaxed);
     header.pauses.store(measure_pauses(), Ordering::Relaxed);
-    header.write(memory::random(), namespace);
+    header.write(machine::random(), namespace);
     Ok(file)
 }
 
@@ -185,7 +185,7 @@ fn check_file(file: &File) -> Result<()> {
             format!("shared memory is cut off: {size} bytes, at least {} expected", header::LEN),
         ));
     }
-    if !memory::is_sealed(file) {
+    if !memfd::is_sealed(file) {
         return Err(Error::new(
             crate::ErrorKind::Mismatch,
             "not shared memory of this crate: the file is not sealed against shrinking",

@@ -8,7 +8,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use crate::sys::memfd as memory;
+use crate::sys::memfd;
 use crate::world::header::{Header, LEN, SEGMENTS};
 use std::fs::File;
 
@@ -151,7 +151,7 @@ impl Segments {
         if now >= size {
             return Ok(());
         }
-        memory::grow(&self.file, size).map_err(|e| {
+        memfd::grow(&self.file, size).map_err(|e| {
             Error::os(
                 format!("cannot grow shared memory from {now} to {size} bytes (see ulimit -f and the limits of the control group)"),
                 e,

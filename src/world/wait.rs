@@ -29,7 +29,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::clock::Deadline;
-use crate::sys::{futex, memfd as memory};
+use crate::sys::{futex, per_process};
 use crate::testing;
 use crate::world::World;
 use crate::world::registry::{Id, Registry};
@@ -88,7 +88,7 @@ thread_local! {
 
 impl Records {
     pub(crate) fn new() -> Result<&'static Records> {
-        let memory = memory::wiped_on_fork(size_of::<Records>()).map_err(|e| {
+        let memory = per_process::wiped_on_fork(size_of::<Records>()).map_err(|e| {
             Error::os("cannot prepare memory that fork wipes (Linux 4.14 or later)", e)
         })?;
         // SAFETY:
