@@ -6,7 +6,8 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::child::{self, Child};
+use super::child::Child;
+use super::children;
 use crate::error::Result;
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd;
@@ -181,5 +182,5 @@ impl fmt::Debug for ProcessHandle {
 /// # }
 /// ```
 pub fn active_children() -> Vec<ProcessHandle> {
-    child::active().into_iter().map(ProcessHandle).collect()
+    children::active().into_iter().map(ProcessHandle).collect()
 }

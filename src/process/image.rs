@@ -7,15 +7,15 @@
 //! matter: `/proc/self/exe` remains the file that was started.
 
 use std::os::unix::fs::MetadataExt;
-use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::sys::image as sys;
+use crate::sys::per_process::SetOnce;
 
 /// The main executable of this process; looked up once.
 pub(super) fn main() -> &'static sys::Image {
-    static IMAGE: OnceLock<sys::Image> = OnceLock::new();
-    IMAGE.get_or_init(sys::main_image)
+    static IMAGE: SetOnce<sys::Image> = SetOnce::new();
+    IMAGE.get_or_make(sys::main_image)
 }
 
 /// FNV-1a: short, and the same in every process of one program.
@@ -56,7 +56,7 @@ impl std::hash::Hasher for Checksum {
 ///
 /// `/proc/self/exe` cannot be looked at, and there is no build id.
 pub(super) fn identity() -> Result<u64> {
-    static IDENTITY: OnceLock<u64> = OnceLock::new();
+    static IDENTITY: SetOnce<u64> = SetOnce::new();
     if let Some(identity) = IDENTITY.get() {
         return Ok(*identity);
     }
@@ -80,7 +80,7 @@ pub(super) fn identity() -> Result<u64> {
             sum.add(&file.mtime_nsec().to_le_bytes());
         }
     }
-    Ok(*IDENTITY.get_or_init(|| sum.0))
+    Ok(*IDENTITY.set(sum.0))
 }
 
 #[cfg(test)]

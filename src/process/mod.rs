@@ -8,12 +8,14 @@
 //! - `hook`: the start-up hook, which makes a process a child;
 //! - `panic`: what a child does with a panic;
 //! - `spawn`: starting a child;
-//! - `child`: the children of this process, the reaper, the end of the program;
+//! - `child`: one child, and its exit status;
+//! - `children`: those of this process, the reaper, the end of the program;
 //! - `handle`: watching and signalling;
 //! - `current`: who this process is.
 
 mod call;
 mod child;
+mod children;
 mod current;
 mod entry;
 mod function;
@@ -357,7 +359,7 @@ fn unpack<R: DeserializeOwned>(bytes: &[u8]) -> Result<R> {
 
 impl<R> Drop for Process<R> {
     fn drop(&mut self) {
-        child::detach(&self.child);
+        children::detach(&self.child);
     }
 }
 

@@ -24,7 +24,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::call::{Call, Request};
-use super::child::{self, Child};
+use super::child::Child;
+use super::children;
 use super::entry::Entry;
 use super::function::private::Token;
 use super::function::{Arguments, Function, Parameters, Run};
@@ -178,7 +179,7 @@ impl ProcessBuilder {
         }
         let (offset, checksum) = entry.name()?;
         let image = image::identity()?;
-        child::sweep();
+        children::sweep();
         let number = current::next_number();
         let name = self.name.clone().unwrap_or_else(|| format!("Process-{number}"));
         let aside = descriptor::counter(1).map_err(|error| self.cannot_start(&name, error))?;
