@@ -20,7 +20,7 @@
 //!
 //! | state | the child | may become |
 //! |---|---|---|
-//! | `WAITING` | has not taken its function yet | `TAKEN`, `REFUSED` |
+//! | `WAITING` | has not taken its function yet | `TAKEN`, `REFUSED` (also by a child that cannot join the world) |
 //! | `TAKEN` | has copied request and arguments out and runs the function | `RETURNED`, `PANICKED`, `REFUSED` |
 //! | `RETURNED` | left the function's result as the outcome | |
 //! | `PANICKED` | left what the panic said as the outcome | |
@@ -31,11 +31,16 @@
 //! else reads them. An outcome that does not fit has an extent of its own, which is the child's while it is filled and
 //! then the cell's; the child killed in between, it is free.
 
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
+
 use serde::{Deserialize, Serialize};
 
 use super::image::Checksum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::Ordering;
+use crate::sys::memfd::is_sealed;
 use crate::world::arena::Extent;
 use crate::world::cells::CellId;
 use crate::world::handle::PRESENT;
@@ -189,6 +194,11 @@ impl Call {
         self.extent.id()
     }
 
+    /// Where it stands in the file of the world.
+    pub(super) fn place(&self) -> u64 {
+        self.world.file_offset(&self.extent)
+    }
+
     /// Gives the memory back. The parent's, once the child has ended or was never started.
     pub(super) fn free(self) {
         self.world.free(self.extent);
@@ -256,6 +266,37 @@ impl Call {
         // ORDERING(outcome): Release, pairs with the Acquire in `outcome`; place, length and bytes before the state.
         self.extent.word(STATE)?.store(state as u64, Ordering::Release);
         Ok(())
+    }
+
+    /// Leaves an error without having joined the world, by plain writes to its file. The child's, before it has taken
+    /// its function; `place` is where the call stands in the file. Whether it worked.
+    pub(super) fn refuse_from_outside(world: BorrowedFd<'_>, place: u64, error: &Error) -> bool {
+        // Not at the number, or not a world: nothing is written to the files of others.
+        if !is_sealed(world) {
+            return false;
+        }
+        let Ok(file) = world.try_clone_to_owned().map(File::from) else {
+            return false;
+        };
+        let fits = |bytes: &Vec<u8>| bytes.len() <= LEAST_BODY;
+        let whole = postcard::to_stdvec(error).ok().filter(fits);
+        let Some(bytes) = whole.or_else(|| {
+            // Without its causes, and the end of a long message.
+            let message: String = error.to_string().chars().take(LEAST_BODY / 5).collect();
+            postcard::to_stdvec(&Error::new(error.kind(), message)).ok().filter(fits)
+        }) else {
+            return false;
+        };
+        let write = |at: usize, bytes: &[u8]| {
+            place.checked_add(at as u64).is_some_and(|at| file.write_all_at(bytes, at).is_ok())
+        };
+        let mut magic = [0; 8];
+        let is_call = file.read_exact_at(&mut magic, place).is_ok() && magic == MAGIC.to_ne_bytes();
+        // The state last, as in `finish`; each write is a system call, and so is the end of this process.
+        is_call
+            && write(BODY, &bytes)
+            && write(OUTCOME_LEN, &(bytes.len() as u64).to_ne_bytes())
+            && write(STATE, &(State::Refused as u64).to_ne_bytes())
     }
 
     /// How far the child got, and what it left. The parent's, once the child has ended; frees the call.

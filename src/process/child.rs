@@ -13,7 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::call::{Call, State};
-use super::children;
+use super::spawn::NO_RAISED_RIGHTS;
+use super::{children, hook};
 use crate::error::{ChildFailure, Error, ErrorKind, Result};
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::{self, Reaped};
@@ -27,11 +28,24 @@ pub(super) enum Ending {
     Unknown,
 }
 
+/// A child that was just started.
+pub(super) struct Started {
+    pub(super) pid: u32,
+    pub(super) name: String,
+    pub(super) daemon: bool,
+    /// It was told to run another file than this process does.
+    pub(super) is_other_program: bool,
+    pub(super) fd: OwnedFd,
+    pub(super) call: Option<Call>,
+    pub(super) discard: fn(&[u8]),
+}
+
 /// A process that this one watches.
 pub(super) struct Child {
     pid: u32,
     name: String,
     pub(super) daemon: bool,
+    is_other_program: bool,
     /// The process in which this was made: its number in [`per_process`].
     owner: u64,
     /// The pidfd, or a counter that is always readable in place of a process that had ended before it could be opened.
@@ -54,18 +68,19 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Child {
     /// Adds a child that was just started.
-    pub(super) fn register(
-        pid: u32,
-        name: String,
-        daemon: bool,
-        fd: OwnedFd,
-        call: Option<Call>,
-        discard: fn(&[u8]),
-    ) -> Arc<Child> {
-        let child = Arc::new(Child {
+    pub(super) fn register(started: Started) -> Arc<Child> {
+        let child = Arc::new(Child::new(started));
+        children::add(&child);
+        child
+    }
+
+    fn new(started: Started) -> Child {
+        let Started { pid, name, daemon, is_other_program, fd, call, discard } = started;
+        Child {
             pid,
             name,
             daemon,
+            is_other_program,
             owner: per_process::process(),
             fd,
             ending: OnceLock::new(),
@@ -73,9 +88,7 @@ impl Child {
             call: Mutex::new(call),
             discard,
             left: AtomicBool::new(false),
-        });
-        children::add(&child);
-        child
+        }
     }
 
     /// The parent of this process: watched, never reaped.
@@ -87,18 +100,15 @@ impl Child {
             Err(error) if !pidfd::is_no_process(&error) => return Err(no_descriptor(error)),
             _ => descriptor::counter(1).map_err(no_descriptor)?,
         };
-        Ok(Arc::new(Child {
+        Ok(Arc::new(Child::new(Started {
             pid,
             name: name.to_owned(),
             daemon: false,
-            owner: per_process::process(),
+            is_other_program: false,
             fd,
-            ending: OnceLock::new(),
-            taking: Mutex::new(()),
-            call: Mutex::new(None),
+            call: None,
             discard: |_| {},
-            left: AtomicBool::new(false),
-        }))
+        })))
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -195,6 +205,37 @@ impl Child {
         match ending {
             Ending::Known(status) => Ok(status),
             Ending::Unknown => Err(Error::from_child(self.failure(ending).with_note(UNKNOWN))),
+        }
+    }
+
+    /// Why it has ended without taking its function: what its exit code says, or when that was.
+    pub(super) fn refusal(&self, ending: Ending) -> Error {
+        use std::os::unix::process::ExitStatusExt;
+        let note = |note: &str| Error::from_child(self.failure(ending).with_note(note));
+        let Ending::Known(status) = ending else {
+            return note(UNKNOWN);
+        };
+        let name = self.name();
+        match status.code() {
+            Some(hook::RAISED_RIGHTS) => Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "process {name:?} was started with raised rights, by a security module or because its file changed \
+                     meanwhile: {NO_RAISED_RIGHTS}"
+                ),
+            ),
+            Some(hook::CANNOT_TELL) => {
+                note("it could not reach the shared memory; its standard error has the reason")
+            }
+            _ if status.signal().is_some() => note("it was ended before it took its function"),
+            _ if self.is_other_program => note(concat!(
+                "it ended without taking its function: the program it ran does not have the start-up hook of multiproc ",
+                env!("CARGO_PKG_VERSION")
+            )),
+            _ => note(
+                "it ended without taking its function: before multiproc's start-up hook ran, in the dynamic loader or in a \
+                 library's constructor",
+            ),
         }
     }
 

@@ -112,7 +112,7 @@ impl Process<()> {
 }
 
 impl<R> Process<R> {
-    fn new(child: Arc<Child>) -> Process<R> {
+    fn of(child: Arc<Child>) -> Process<R> {
         Process { child, result: PhantomData }
     }
 
@@ -332,22 +332,14 @@ impl<R: DeserializeOwned> Process<R> {
             State::Refused => {
                 Err(postcard::from_bytes(&bytes).map_err(|error| damaged("an error", error))?)
             }
-            State::Taken | State::Waiting => {
-                let why = match (state, ending) {
-                    (State::Taken, Ending::Unknown) => child::UNKNOWN,
-                    (State::Taken, _) => BEFORE_IT_RETURNED,
-                    (_, _) => WITHOUT_ITS_FUNCTION,
-                };
-                Err(Error::from_child(failure.with_note(why)))
-            }
+            State::Taken => Err(Error::from_child(failure.with_note(match ending {
+                Ending::Unknown => child::UNKNOWN,
+                Ending::Known(_) => "it ended before its function returned",
+            }))),
+            State::Waiting => Err(self.child.refusal(ending)),
         }
     }
 }
-
-const BEFORE_IT_RETURNED: &str = "it ended before its function returned";
-
-const WITHOUT_ITS_FUNCTION: &str = "it ended without taking its function: it was ended while it started, or the program \
-     it ran does not contain multiproc's start-up hook, is set-user-id, or has another version of multiproc";
 
 /// Brings back a value and the handles in it.
 fn unpack<R: DeserializeOwned>(bytes: &[u8]) -> Result<R> {

@@ -2,24 +2,28 @@
 
 use std::ffi::OsStr;
 
-/// The environment variable by which a child knows that it is one.
+/// The name of the environment variable.
 pub(super) const TICKET: &str = "MULTIPROC_CHILD";
 
-/// The descriptor of the world has this number in every child.
-pub(super) const WORLD_FD: i32 = 3;
-
-/// What the environment variable holds, `0.1.0 102a 100017 9c…`: version, process, call, identity of the image.
+/// What the variable holds, as `0.1.0 102a 100017 4000 200 9c…`: the version of this crate, then these fields.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
+    /// The child, as the world knows it.
     pub(super) process: u32,
+    /// The number of the call.
     pub(super) call: u32,
+    /// Where the call stands in the file of the world, for a child that cannot join the world.
+    pub(super) place: u64,
+    /// The descriptor of the world.
+    pub(super) world: u32,
+    /// Which program the parent runs: [`image::identity`](super::image::identity).
     pub(super) image: u64,
 }
 
 impl Ticket {
     pub(super) fn to_text(&self) -> String {
-        let Ticket { process, call, image } = self;
-        format!("{} {process:x} {call:x} {image:x}", env!("CARGO_PKG_VERSION"))
+        let Ticket { process, call, place, world, image } = self;
+        format!("{} {process:x} {call:x} {place:x} {world:x} {image:x}", env!("CARGO_PKG_VERSION"))
     }
 
     /// `None` if it was made by another version of this crate, or is none.
@@ -28,10 +32,13 @@ impl Ticket {
         if parts.next()? != env!("CARGO_PKG_VERSION") {
             return None;
         }
+        let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
         let ticket = Ticket {
-            process: u32::from_str_radix(parts.next()?, 16).ok()?,
-            call: u32::from_str_radix(parts.next()?, 16).ok()?,
-            image: u64::from_str_radix(parts.next()?, 16).ok()?,
+            process: number()?.try_into().ok()?,
+            call: number()?.try_into().ok()?,
+            place: number()?,
+            world: number()?.try_into().ok().filter(|world| (3..1 << 30).contains(world))?,
+            image: number()?,
         };
         parts.next().is_none().then_some(ticket)
     }
@@ -49,10 +56,20 @@ mod tests {
 
     #[test]
     fn a_ticket_is_read_back_and_others_are_not() {
-        let ticket = Ticket { process: 0x2a, call: u32::MAX, image: u64::MAX };
+        let ticket =
+            Ticket { process: 0x2a, call: u32::MAX, place: 4096, world: 512, image: u64::MAX };
         let text = ticket.to_text();
         assert_eq!(Ticket::from_text(text.as_ref()), Some(ticket));
-        for text in ["", " ", "0.0.0 1 2 3", "x", &format!("{text} 1"), &text[..text.len() - 17]] {
+        let standard = text.replace(" 200 ", " 2 ");
+        for text in [
+            "",
+            " ",
+            "0.0.0 1 2 3 4 5",
+            "x",
+            &format!("{text} 1"),
+            &text[..text.len() - 17],
+            &standard,
+        ] {
             assert_eq!(Ticket::from_text(text.as_ref()), None, "{text:?}");
         }
     }

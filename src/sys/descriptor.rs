@@ -1,11 +1,14 @@
 //! Descriptors: numbers, inheritance, counters, waiting until one is readable.
 //!
+//! The crate's own descriptors keep away from the numbers that programs count on ([`keep_high`]): 0, 1 and 2 are the standard
+//! streams, whoever closed them, and a program puts its descriptors at low numbers by `dup2`.
+//!
 //! Sources: `fcntl(2)`, `close_range(2)`, `eventfd(2)`, `ppoll(2)`.
 
 #![allow(unsafe_code, reason = "system calls")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::sys::clock::{self, Deadline};
 use crate::sys::program::limits;
@@ -26,6 +29,37 @@ pub(crate) fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> io::Result<Ow
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// The lowest number of the crate's own descriptors: 512, or half of a limit below 1,024.
+fn lowest() -> RawFd {
+    (limits().0 / 2).clamp(3, 512) as RawFd
+}
+
+/// The same file under a high number. A table that is full there keeps it where it is, but never at 0, 1 or 2.
+pub(crate) fn keep_high(fd: OwnedFd) -> io::Result<OwnedFd> {
+    let lowest = lowest();
+    if fd.as_raw_fd() >= lowest {
+        return Ok(fd);
+    }
+    match duplicate_above(fd.as_fd(), lowest) {
+        Ok(high) => Ok(high),
+        Err(_) if fd.as_raw_fd() > 2 => Ok(fd),
+        Err(_) => duplicate_above(fd.as_fd(), 3),
+    }
+}
+
+/// Opens `/dev/null` under each of the standard numbers that is closed, as Rust's own start does: otherwise the next file that
+/// is opened would be taken for a standard stream.
+pub(crate) fn open_standard() {
+    for number in 0..3 {
+        // SAFETY: fcntl without argument touches no memory of ours.
+        if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+            // The lowest free number, which is this one.
+            // SAFETY: the path is a C string.
+            unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
+        }
+    }
+}
+
 /// A counter that threads write and poll; with a `count` above zero it is readable at once.
 pub(crate) fn counter(count: u32) -> io::Result<OwnedFd> {
     // SAFETY: the call takes two integers.
@@ -34,7 +68,7 @@ pub(crate) fn counter(count: u32) -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the kernel just made this descriptor and nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    keep_high(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Waits until one of the descriptors is readable or the time is over; which ones are.

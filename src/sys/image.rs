@@ -2,7 +2,14 @@
 //!
 //! Sources: `dl_iterate_phdr(3)`, `elf(5)`.
 
-#![allow(unsafe_code, reason = "reads the description that the dynamic linker gives")]
+#![allow(
+    unsafe_code,
+    reason = "reads the description that the dynamic linker gives, calls constructors"
+)]
+
+use std::ffi::{OsStr, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// A part of the main executable as it lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +28,8 @@ pub(crate) struct Image {
     pub(crate) segments: Vec<Segment>,
     /// What the linker stamped it with, if it did.
     pub(crate) build_id: Option<Vec<u8>>,
+    /// Where the pointers to its constructors stand, and how many bytes they take.
+    constructors: Option<(usize, usize)>,
 }
 
 /// Looks up where the main executable lies.
@@ -57,6 +66,10 @@ unsafe extern "C" fn first_object(
             executable: header.p_flags & libc::PF_X != 0,
         });
     }
+    for header in headers.iter().filter(|header| header.p_type == libc::PT_DYNAMIC) {
+        let start = image.base.wrapping_add(header.p_vaddr as usize);
+        image.constructors = constructors(image, start, header.p_memsz as usize);
+    }
     for header in headers.iter().filter(|header| header.p_type == libc::PT_NOTE) {
         let start = image.base.wrapping_add(header.p_vaddr as usize);
         let len = header.p_memsz as usize;
@@ -89,8 +102,94 @@ impl Image {
     /// Whether the range lies in one part that is readable data and no code.
     pub(crate) fn holds_data(&self, start: usize, len: usize) -> bool {
         let data = self.segments.iter().filter(|part| !part.executable).copied();
-        Image { base: self.base, segments: data.collect(), build_id: None }.holds(start, len)
+        Image { base: self.base, segments: data.collect(), ..Image::default() }.holds(start, len)
     }
+
+    /// Calls the constructors that the dynamic linker calls after the one whose pointer stands at `own`, in its order and with
+    /// its arguments. A program without a dynamic section (static, and not position-independent) tells nobody where its
+    /// constructors are: then none is called.
+    ///
+    /// # Safety
+    ///
+    /// The constructor at `own` is running, and will never return to the dynamic linker.
+    pub(crate) unsafe fn call_constructors_after(&self, own: usize, arguments: Arguments) {
+        let Some((start, len)) = self.constructors else { return };
+        let is_ours = own >= start && own < start + len && self.holds(start, len);
+        if !is_ours {
+            return;
+        }
+        let first = own + size_of::<usize>();
+        for place in (first..start + len).step_by(size_of::<usize>()) {
+            // SAFETY: the place lies in the table that the program's dynamic section names, in mapped memory, aligned as the
+            // entry at `own` is; it was relocated before the first constructor ran.
+            let pointer = unsafe { (place as *const usize).read() };
+            if pointer == 0 || pointer == usize::MAX {
+                continue;
+            }
+            // SAFETY: an entry of the table is a function with this signature; ones with fewer parameters ignore the rest.
+            let constructor = unsafe { std::mem::transmute::<usize, Constructor>(pointer) };
+            constructor(arguments.count, arguments.values, arguments.environment);
+        }
+    }
+}
+
+/// What libc gives to a constructor.
+pub(crate) type Constructor = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
+
+/// The arguments of a constructor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arguments {
+    pub(crate) count: c_int,
+    pub(crate) values: *const *const c_char,
+    pub(crate) environment: *const *const c_char,
+}
+
+/// Reads from the dynamic section where the pointers to the constructors stand.
+fn constructors(image: &Image, start: usize, len: usize) -> Option<(usize, usize)> {
+    const DT_NULL: usize = 0;
+    const DT_INIT_ARRAY: usize = 25;
+    const DT_INIT_ARRAYSZ: usize = 27;
+    if !image.holds(start, len) || !start.is_multiple_of(align_of::<[usize; 2]>()) {
+        return None;
+    }
+    let count = len / size_of::<[usize; 2]>();
+    // SAFETY:
+    // - the range lies in a readable loaded segment of this program, as just checked, and is aligned;
+    // - the dynamic linker has done with it before the first constructor runs.
+    let entries = unsafe { std::slice::from_raw_parts(start as *const [usize; 2], count) };
+    let entries = entries.iter().take_while(|[tag, _]| *tag != DT_NULL);
+    let value = |wanted| entries.clone().find(|[tag, _]| *tag == wanted).map(|[_, value]| *value);
+    let at = image.base.wrapping_add(value(DT_INIT_ARRAY)?);
+    Some((at, value(DT_INIT_ARRAYSZ)?)).filter(|(at, len)| image.holds(*at, *len))
+}
+
+/// A file that is mapped into this process.
+#[derive(Debug)]
+pub(crate) struct MappedFile {
+    pub(crate) path: PathBuf,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// The file that is mapped at an address.
+pub(crate) fn file_at(address: usize) -> Option<MappedFile> {
+    let maps = std::fs::read("/proc/self/maps").ok()?;
+    maps.split(|byte| *byte == b'\n').find_map(|line| {
+        let (range, rest) = line.split_at_checked(line.iter().position(|byte| *byte == b' ')?)?;
+        let (start, end) = str::from_utf8(range).ok()?.split_once('-')?;
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        if !(number(start)?..number(end)?).contains(&address) {
+            return None;
+        }
+        // Rights, offset, device, inode; then the path, behind any number of spaces.
+        let mut fields = rest.splitn(6, |byte| *byte == b' ').skip(1);
+        let (_rights, _offset) = (fields.next()?, fields.next()?);
+        let (major, minor) = str::from_utf8(fields.next()?).ok()?.split_once(':')?;
+        let inode = str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+        let path = OsStr::from_bytes(fields.next()?.trim_ascii_start());
+        let device = libc::makedev(number(major)? as u32, number(minor)? as u32);
+        Some(MappedFile { path: path.into(), device, inode })
+    })
 }
 
 /// Finds the build id among the notes of an image.
@@ -124,6 +223,24 @@ mod tests {
         assert!(image.holds(code, 1) && !image.holds_data(code, 1));
         assert!(!image.holds(constant, usize::MAX));
         assert!(!image.holds(std::ptr::from_ref(&Box::new(1_u8)) as usize, 1));
+    }
+
+    #[test]
+    fn the_image_is_mapped_from_the_file_that_runs() {
+        use std::os::unix::fs::MetadataExt;
+        let found = file_at(main_image as fn() -> Image as usize).unwrap();
+        let runs = std::fs::read_link("/proc/self/exe").unwrap();
+        let data = std::fs::metadata(&runs).unwrap();
+        assert_eq!(found.path, runs);
+        assert_eq!(found.inode, data.ino());
+        assert!(file_at(8).is_none());
+    }
+
+    #[test]
+    fn the_constructors_are_found() {
+        let image = main_image();
+        let (start, len) = image.constructors.unwrap();
+        assert!(image.holds_data(start, len) && len >= size_of::<usize>());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - `image`: the main executable as it lies in memory;
 //! - `machine`: how much memory there is, the pid namespace, random bits;
 //! - `memfd`: the sealed file that a process tree shares;
+//! - `overflow`: the report of a stack overflow in a child;
 //! - `per_process`: private state that starts anew in a forked process;
 //! - `pidfd`: watching and signalling one process;
 //! - `posix_spawn`: starting a program;
@@ -21,6 +22,7 @@ pub(crate) mod futex;
 pub(crate) mod image;
 pub(crate) mod machine;
 pub(crate) mod memfd;
+pub(crate) mod overflow;
 pub(crate) mod per_process;
 pub(crate) mod pidfd;
 pub(crate) mod posix_spawn;

@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use crate::sys::clock::Deadline;
-use crate::sys::descriptor::readable;
+use crate::sys::descriptor::{keep_high, readable};
 
 pub(crate) const SIGINT: i32 = libc::SIGINT;
 pub(crate) const SIGTERM: i32 = libc::SIGTERM;
@@ -24,7 +24,7 @@ pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the kernel just made this descriptor and nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    keep_high(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
 /// Whether the error of [`open`] means that there is no such process.

@@ -4,6 +4,8 @@
 
 use std::io;
 
+use crate::error::{Error, ErrorKind};
+
 /// The kernel's id of the calling thread.
 pub(crate) fn id() -> u32 {
     // SAFETY: the call has no arguments and cannot fail.
@@ -65,6 +67,18 @@ pub(crate) fn take_short_turns() {
     // A refusal changes nothing: the thread runs when it is its turn.
     // SAFETY: as above; the call only reads.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const scheduling, 0) };
+}
+
+/// The error of a thread that the system does not start. The number that a limit on threads has means other things elsewhere.
+pub(crate) fn cannot_start(what: &str, error: io::Error) -> Error {
+    if error.raw_os_error() != Some(libc::EAGAIN) {
+        return Error::os(format!("cannot start {what}"), error);
+    }
+    let text = format!(
+        "cannot start {what}: {error}; a limit on processes and threads is reached: let some end, or raise the limit of the \
+         user (ulimit -u) or of the control group (pids.max)"
+    );
+    Error::new(ErrorKind::Limit, text).with_source(error)
 }
 
 /// Runs `f` with every signal blocked: a thread started inside inherits the mask and never runs a user's handler.

@@ -36,7 +36,6 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
-use crate::sys::memfd;
 use crate::world::World;
 use crate::world::cells::{CellId, UsedCells};
 use crate::world::header::{CLASSES, PROCESSES, SEGMENTS};
@@ -332,6 +331,13 @@ impl World {
         Ok(Block { id, head, payload, capacity, life })
     }
 
+    /// Where the payload of a block stands in the file of the world.
+    pub(crate) fn file_offset(&self, block: &Extent) -> u64 {
+        let (segment, page) = ((block.id >> 20) as usize, u64::from(block.id & 0xf_ffff));
+        let entry = &self.header.segments[segment];
+        entry.offset.load(Ordering::Relaxed).wrapping_add(page * PAGE + HEAD)
+    }
+
     /// Whether a message of `len` bytes is more than queues may hold, so that it need not be encoded first.
     pub(crate) fn check_message(&self, len: usize) -> Result<()> {
         let ceiling = self.limit / 4;
@@ -456,7 +462,7 @@ impl Held<'_> {
         let len = block.capacity + HEAD - PAGE;
         if let Some(entry) = self.world.header.segments.get(segment).filter(|_| len > 0) {
             let start = entry.offset.load(Ordering::Relaxed).saturating_add(page * PAGE + PAGE);
-            memfd::punch(self.world.segments.file(), start, len);
+            self.world.segments.file().punch(start, len);
         }
     }
 

@@ -85,14 +85,13 @@ pub(crate) fn start(world: &'static World, reserved: Option<ProcessId>) -> Resul
             }
         }
     };
-    let thread = std::thread::Builder::new().name("keeper".into()).stack_size(STACK);
-    let thread = thread::with_signals_blocked(|| thread.spawn(body));
-    thread.map_err(|e| {
-        Error::new(
-            ErrorKind::Limit,
-            "cannot start the keeper thread (see ulimit -u and the limits of the control group)",
+    let keeper = std::thread::Builder::new().name("keeper".into()).stack_size(STACK);
+    let started = thread::with_signals_blocked(|| keeper.spawn(body));
+    started.map_err(|error| {
+        thread::cannot_start(
+            "the keeper thread, which every process with shared objects has",
+            error,
         )
-        .with_source(e)
     })?;
     told.recv().unwrap_or_else(|_| {
         Err(Error::new(

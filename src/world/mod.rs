@@ -35,16 +35,16 @@ pub(crate) mod word_lock;
 
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering, spin_loop};
+use crate::sys::memfd::SharedFile;
 use crate::sys::robust::List;
-use crate::sys::{clock, futex, machine, memfd, thread};
+use crate::sys::{clock, futex, machine, thread};
 use crate::testing;
 pub(crate) use header::PROCESSES;
 use header::{Header, Slot};
 pub(crate) use registry::ProcessId;
 use registry::{Id, Registry};
 pub(crate) use segments::Shared;
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// This process's view of its world.
 pub(crate) struct World {
@@ -93,11 +93,13 @@ fn inherited() -> Option<&'static World> {
 
 /// Attaches a spawned child to the world of its parent, as the process that the parent reserved.
 pub(crate) fn adopt(file: OwnedFd, child: ProcessId) -> Result<&'static World> {
-    attach(Some((File::from(file), child)))
+    let file = SharedFile::adopt(file)
+        .map_err(|error| Error::os("cannot take over the descriptor of shared memory", error))?;
+    attach(Some((file, child)))
 }
 
 #[cold]
-fn attach(given: Option<(File, ProcessId)>) -> Result<&'static World> {
+fn attach(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
     let pid = std::process::id();
     loop {
         let holder = ATTACHING.load(Ordering::Acquire);
@@ -118,17 +120,11 @@ fn attach(given: Option<(File, ProcessId)>) -> Result<&'static World> {
     result
 }
 
-fn make(given: Option<(File, ProcessId)>) -> Result<&'static World> {
+fn make(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
     let namespace = machine::pid_namespace();
     let (file, reserved) = match (given, inherited()) {
         (Some((file, child)), _) => (file, Some(child)),
-        (None, Some(parent)) => {
-            let file = parent.segments.file().try_clone();
-            (
-                file.map_err(|e| Error::os("cannot duplicate the descriptor of shared memory", e))?,
-                None,
-            )
-        }
+        (None, Some(parent)) => (parent.segments.file().try_clone()?, None),
         (None, None) => (create(namespace)?, None),
     };
     check_file(&file)?;
@@ -157,13 +153,13 @@ fn make(given: Option<(File, ProcessId)>) -> Result<&'static World> {
     Ok(world)
 }
 
-fn create(namespace: u64) -> Result<File> {
-    let what = "cannot create shared memory (see ulimit -n)";
-    let file = memfd::create(c"multiproc").map_err(|e| Error::os(what, e))?;
-    memfd::grow(&file, header::LEN as u64).map_err(|e| Error::os(what, e))?;
-    memfd::seal(&file).map_err(|e| Error::os("cannot seal shared memory", e))?;
+fn create(namespace: u64) -> Result<SharedFile> {
+    let file = SharedFile::create(c"multiproc")
+        .map_err(|error| Error::os("cannot create shared memory", error))?;
+    file.grow(header::LEN as u64)?;
+    file.seal().map_err(|error| Error::os("cannot seal shared memory", error))?;
     // A mapping of its own: the tables that check references do not exist yet.
-    let segments = segments::Segments::open(file.try_clone().map_err(|e| Error::os(what, e))?)?;
+    let segments = segments::Segments::open(file.try_clone()?)?;
     let header = segments.header();
     header.memory.store(machine::limit(), Ordering::Relaxed);
     let cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
@@ -174,18 +170,15 @@ fn create(namespace: u64) -> Result<File> {
 }
 
 /// A file that is too short or could shrink is not mapped at all.
-fn check_file(file: &File) -> Result<()> {
-    let size = file
-        .metadata()
-        .map_err(|e| Error::os("cannot ask for the size of shared memory", e))?
-        .len();
+fn check_file(file: &SharedFile) -> Result<()> {
+    let size = file.size()?;
     if size < header::LEN as u64 {
         return Err(Error::new(
             crate::ErrorKind::Corrupted,
             format!("shared memory is cut off: {size} bytes, at least {} expected", header::LEN),
         ));
     }
-    if !memfd::is_sealed(file) {
+    if !file.is_sealed() {
         return Err(Error::new(
             crate::ErrorKind::Mismatch,
             "not shared memory of this crate: the file is not sealed against shrinking",
@@ -221,8 +214,12 @@ impl World {
     }
 
     /// The descriptor of the file, close-on-exec.
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.segments.file().as_fd()
+    ///
+    /// # Errors
+    ///
+    /// `Mismatch` if some code of the program closed it.
+    pub(crate) fn descriptor(&self) -> Result<BorrowedFd<'_>> {
+        self.segments.file().descriptor()
     }
 
     /// This process.

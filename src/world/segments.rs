@@ -8,9 +8,8 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use crate::sys::memfd;
+use crate::sys::memfd::SharedFile;
 use crate::world::header::{Header, LEN, SEGMENTS};
-use std::fs::File;
 
 /// Types of which every bit pattern is a value and every field is an atomic: references to them are sound whatever other
 /// processes write.
@@ -34,14 +33,14 @@ struct Mapped {
 
 /// The private table of mapped segments.
 pub(crate) struct Segments {
-    file: File,
+    file: SharedFile,
     mapped: Box<[Mapped]>,
     mapping: parking_lot::Mutex<()>,
 }
 
 impl Segments {
     /// Maps the first segment of a checked or new file.
-    pub(crate) fn open(file: File) -> Result<Segments> {
+    pub(crate) fn open(file: SharedFile) -> Result<Segments> {
         let mapped = (0..SEGMENTS)
             .map(|_| Mapped { base: AtomicPtr::default(), len: AtomicUsize::new(0) })
             .collect();
@@ -50,7 +49,7 @@ impl Segments {
         Ok(segments)
     }
 
-    pub(crate) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &SharedFile {
         &self.file
     }
 
@@ -71,11 +70,7 @@ impl Segments {
         if !base.is_null() {
             return Ok(base);
         }
-        let size = self
-            .file
-            .metadata()
-            .map_err(|e| Error::os("cannot ask for the size of shared memory", e))?
-            .len();
+        let size = self.file.size()?;
         if len == 0
             || !offset.is_multiple_of(4096)
             || offset.checked_add(len).is_none_or(|end| end > size)
@@ -90,7 +85,7 @@ impl Segments {
         let map = memmap2::MmapOptions::new()
             .offset(offset)
             .len(len as usize)
-            .map_raw(&self.file)
+            .map_raw(self.file.checked()?)
             .map_err(|e| Error::os(format!("cannot map {len} bytes of shared memory"), e))?;
         // Not in core dumps: the memory of a whole process tree would be in every one of them. Best effort.
         let _ = map.advise(memmap2::Advice::DontDump);
@@ -143,20 +138,7 @@ impl Segments {
 
     /// Makes the file at least `size` bytes long.
     pub(crate) fn grow(&self, size: u64) -> Result<()> {
-        let now = self
-            .file
-            .metadata()
-            .map_err(|e| Error::os("cannot ask for the size of shared memory", e))?
-            .len();
-        if now >= size {
-            return Ok(());
-        }
-        memfd::grow(&self.file, size).map_err(|e| {
-            Error::os(
-                format!("cannot grow shared memory from {now} to {size} bytes (see ulimit -f and the limits of the control group)"),
-                e,
-            )
-        })
+        self.file.grow(size)
     }
 }
 
