@@ -22,7 +22,7 @@ struct Module {
 }
 
 const MODULES: &[Module] = &[
-    Module { name: "error", from: "src/error.rs", functions: &[], changes: &[] },
+    Module { name: "error", from: "src/error/mod.rs", functions: &[], changes: &[] },
     Module {
         name: "testing",
         from: "src/testing.rs",

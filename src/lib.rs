@@ -76,14 +76,15 @@ pub mod testing;
 mod testing;
 mod world;
 
-pub use channel::{Consumer, Iter, Producer, Queue, QueueBuilder};
+pub use channel::{Consumer, IntoIter, Iter, Producer, Queue, QueueBuilder, TryIter};
 pub use error::{ChildFailure, Error, ErrorKind, Result};
 pub use message::Message;
 pub use process::*;
 pub use std::process::ExitStatus;
 pub use sync::{
-    BoundedSemaphore, Event, Guard, Lock, LockBuilder, LockGuard, Lockable, OwnedGuard, OwnedLockGuard, OwnedPermit,
-    OwnedRLockGuard, Owner, Permit, RLock, RLockBuilder, RLockGuard, Semaphore,
+    BoundedSemaphore, Event, Guard, Lock, LockBuilder, LockGuard, Lockable, OwnedGuard,
+    OwnedLockGuard, OwnedPermit, OwnedRLockGuard, Owner, Permit, RLock, RLockBuilder, RLockGuard,
+    Semaphore,
 };
 
 #[cfg(doctest)]

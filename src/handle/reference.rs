@@ -37,7 +37,7 @@ impl ObjectRef {
     pub(crate) fn create(world: &'static World, kind: Kind, roles: u32) -> Result<Arc<ObjectRef>> {
         let (id, object) = world.memory.alloc_object(kind as u32, PRESENT | roles)?;
         let reference = ObjectRef::new(world, id, object);
-        world.references.lock().insert(id.index, weak(&reference));
+        world.references().insert(id.index, weak(&reference));
         Ok(reference)
     }
 
@@ -50,7 +50,7 @@ impl ObjectRef {
                 "a handle refers to a shared object that is gone",
             ));
         }
-        let mut table = world.references.lock();
+        let mut table = world.references();
         let known = table.get(&id.index).and_then(Weak::upgrade);
         let known = known.and_then(|known| known.downcast::<ObjectRef>().ok());
         if let Some(found) = known.filter(|found| found.id == id) {
@@ -67,7 +67,7 @@ impl ObjectRef {
         if !self.world.is_current() {
             return Err(Error::simple(ErrorKind::Foreign));
         }
-        let _table = self.world.references.lock();
+        let _table = self.world.references();
         let this = self.world.liveness.this_process();
         for (role, count) in ROLES.iter().zip(&self.roles) {
             if roles & role != 0 && count.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -84,7 +84,7 @@ impl ObjectRef {
             return 0;
         }
         let mut ended = 0;
-        let _table = self.world.references.lock();
+        let _table = self.world.references();
         for (role, count) in ROLES.iter().zip(&self.roles) {
             if roles & role != 0 && count.fetch_sub(1, Ordering::Relaxed) == 1 {
                 ended |= role;
@@ -124,7 +124,9 @@ impl ObjectRef {
         let this = liveness.this_process();
         let is_ours = |half: u32| {
             let id = Id::from_bits(half & Id::MASK);
-            id.is_some_and(|id| id == this || (id.slot() >= PROCESSES && !liveness.registry.is_dead(id)))
+            id.is_some_and(|id| {
+                id == this || (id.slot() >= PROCESSES && !liveness.registry.is_dead(id))
+            })
         };
         self.object.payload.iter().any(|word| {
             let word = word.load(Ordering::Relaxed);
@@ -154,10 +156,11 @@ impl Drop for ObjectRef {
             // A forked child's copy: the reference is the parent's.
             return;
         }
-        let mut table = world.references.lock();
+        let mut table = world.references();
         // Only the table's own entry gives the bits back: another may have taken the object's place in the table by now.
         let entry = table.get(&self.id.index);
-        if !entry.is_some_and(|entry| core::ptr::addr_eq(entry.as_ptr(), core::ptr::from_ref(self))) {
+        if !entry.is_some_and(|entry| core::ptr::addr_eq(entry.as_ptr(), core::ptr::from_ref(self)))
+        {
             return;
         }
         table.remove(&self.id.index);

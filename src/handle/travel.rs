@@ -136,7 +136,9 @@ pub(crate) fn seal(bytes: &mut Vec<u8>, parcel: &Parcel) {
 }
 
 /// Takes sealed bytes apart: the length of the packed value, and the handles.
-pub(crate) fn list_of(sealed: &[u8]) -> Result<(usize, impl Iterator<Item = (ObjectId, u32)> + '_)> {
+pub(crate) fn list_of(
+    sealed: &[u8],
+) -> Result<(usize, impl Iterator<Item = (ObjectId, u32)> + '_)> {
     let cut = || Error::new(ErrorKind::Corrupted, "a message with shared objects is cut off");
     let (rest, len) = sealed.split_last_chunk().ok_or_else(cut)?;
     let len = u32::from_le_bytes(*len) as usize;
@@ -167,6 +169,10 @@ pub(crate) struct Claimed {
 }
 
 impl Claimed {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.handles.is_empty()
+    }
+
     /// The message or result that carried them is gone.
     pub(crate) fn uncarry(&self) {
         for (reference, _) in self.handles.iter().flatten() {

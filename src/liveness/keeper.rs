@@ -53,7 +53,7 @@ use crate::liveness::view::Liveness;
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::robust::List;
-use crate::sys::{futex, thread};
+use crate::sys::{futex, pidfd, thread};
 use crate::testing::{self, Broken};
 use std::time::Duration;
 
@@ -106,14 +106,13 @@ pub(crate) fn start(
             }
         }
     };
-    let thread = std::thread::Builder::new().name("keeper".into()).stack_size(STACK);
-    let thread = thread::with_signals_blocked(|| thread.spawn(body));
-    thread.map_err(|e| {
-        Error::new(
-            ErrorKind::Limit,
-            "cannot start the keeper thread (see ulimit -u and the limits of the control group)",
+    let keeper = std::thread::Builder::new().name("keeper".into()).stack_size(STACK);
+    let started = thread::with_signals_blocked(|| keeper.spawn(body));
+    started.map_err(|error| {
+        thread::cannot_start(
+            "the keeper thread, which every process with shared objects has",
+            error,
         )
-        .with_source(e)
     })?;
     told.recv().unwrap_or_else(|_| {
         Err(Error::new(
@@ -270,10 +269,8 @@ impl Keeper {
             return false;
         }
         let ids = [before, now].map(|seen| ProcessId::in_slot(index, seen.state));
-        let dying = ids
-            .into_iter()
-            .flatten()
-            .find(|&id| registry.is_dead(id) && !registry.is_gone(id));
+        let dying =
+            ids.into_iter().flatten().find(|&id| registry.is_dead(id) && !registry.is_gone(id));
         if let Some(id) = dying.filter(|_| self.dying.len() < self.dying.capacity()) {
             self.dying.push(Dying::new(id));
         }
@@ -291,7 +288,7 @@ impl Keeper {
         }
         self.embryos = true;
         let over = match registry.pid(index, state) {
-            Some(pid) => thread::process_is_over(pid),
+            Some(pid) => pidfd::is_over(pid),
             None => is_orphan,
         };
         if over && registry.mark(index, state) {
@@ -305,7 +302,7 @@ impl Keeper {
         let registry = self.liveness.registry;
         if let (Some(pid), Some(process)) =
             (registry.pid(index, state), ProcessId::in_slot(index, state))
-            && thread::process_is_over(pid)
+            && pidfd::is_over(pid)
         {
             registry.mark_process(process);
             registry.slot(self.process.slot()).control.fetch_add(1, Ordering::SeqCst);
@@ -469,6 +466,9 @@ mod tests {
         let (alive, dead) = (seen(1 << 32 | 0x8000_0007, 3), seen(1 << 32 | 0xc000_0007, 3));
         assert!(!dead.shows_death(alive, true));
         assert!(!seen(2 << 32 | 0x8000_0008, 3).shows_death(alive, false), "taken again after it");
-        assert!(seen(2 << 32 | 0xc000_0008, 4).shows_death(alive, true), "a death between two ends in order");
+        assert!(
+            seen(2 << 32 | 0xc000_0008, 4).shows_death(alive, true),
+            "a death between two ends in order"
+        );
     }
 }

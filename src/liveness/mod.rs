@@ -11,6 +11,6 @@ mod view;
 pub(crate) use keeper::start;
 pub(crate) use sleepers::Wait;
 pub(crate) use slot::{Id, PROCESSES, ProcessId, RegistryTable, SLOTS};
-pub(crate) use spin::{Pauses, Rhythm, Spin};
+pub(crate) use spin::{Pauses, Rhythm};
 pub(crate) use thread::is_me;
 pub(crate) use view::Liveness;

@@ -31,7 +31,7 @@ use crate::liveness::registry::Registry;
 use crate::liveness::slot::Id;
 use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::clock::Deadline;
-use crate::sys::{futex, memory};
+use crate::sys::{futex, per_process};
 use crate::testing;
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ pub(crate) struct Sleepers {
 
 impl Sleepers {
     pub(crate) fn new() -> Result<&'static Sleepers> {
-        let memory = memory::wiped_on_fork(size_of::<Sleepers>()).map_err(|e| {
+        let memory = per_process::wiped_on_fork(size_of::<Sleepers>()).map_err(|e| {
             Error::os("cannot prepare memory that fork wipes (Linux 4.14 or later)", e)
         })?;
         // SAFETY:

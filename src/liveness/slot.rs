@@ -28,7 +28,10 @@
 //! An [`Id`] is slot and generation. What else stands in a slot is written after the slot was taken, and carries the
 //! generation for which it was written. A reader that comes in between does not take it for the new owner's.
 
-#![allow(unsafe_code, reason = "structures in shared memory, and the half of a word that the kernel knows")]
+#![allow(
+    unsafe_code,
+    reason = "structures in shared memory, and the half of a word that the kernel knows"
+)]
 
 use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE};
 use crate::sys::robust::{OWNER_DIED, TID_MASK, WAITERS};

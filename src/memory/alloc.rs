@@ -151,7 +151,8 @@ impl Memory {
 
     #[cold]
     fn more_objects(&self, held: &Held<'_>) -> Result<u32> {
-        if self.table.arena.sweep_due.load(Ordering::Relaxed) != 0 || held.check_objects().is_err() {
+        if self.table.arena.sweep_due.load(Ordering::Relaxed) != 0 || held.check_objects().is_err()
+        {
             held.sweep();
         }
         if held.free_object().is_none() {

@@ -91,7 +91,10 @@ impl core::fmt::Debug for Block {
 pub(crate) enum Lease {
     ForLife,
     /// Until the low half of this word of the owner's payload is past the position.
-    Until { floor: usize, position: u32 },
+    Until {
+        floor: usize,
+        position: u32,
+    },
 }
 
 impl Block {
@@ -161,6 +164,12 @@ impl Block {
     /// The size class, which is in bounds while nobody scribbles.
     pub(crate) fn class(&self) -> usize {
         (self.head.magic.load(Ordering::Relaxed) ^ MAGIC) as usize
+    }
+
+    /// Segment and offset of the payload.
+    pub(crate) fn place(&self) -> (usize, u64) {
+        let (segment, offset) = place(self.id);
+        (segment, offset + HEAD)
     }
 
     /// Segment and offset of the payload's pages behind the one with the head, and their length.

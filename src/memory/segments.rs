@@ -8,9 +8,9 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, NATIVE, Ordering};
-use crate::sys::memory;
+use crate::sys::memfd::SharedFile;
 use crate::sys::shared::Shared;
-use std::fs::File;
+use std::sync::{Mutex, PoisonError};
 
 /// How many segments a file can have.
 pub(crate) const SEGMENTS: usize = 4096;
@@ -40,25 +40,22 @@ struct Mapped {
 
 /// The private table of mapped segments.
 pub(crate) struct Segments {
-    file: File,
+    file: SharedFile,
     /// In the first segment; null before [`Segments::set_table`].
     table: AtomicPtr<SegmentTable>,
     mapped: Box<[Mapped]>,
-    mapping: parking_lot::Mutex<()>,
+    /// Of the standard library: a fork copies nothing half-changed of it.
+    mapping: Mutex<()>,
 }
 
 impl Segments {
     /// Maps the first segment, `len` bytes, of a checked or new file.
-    pub(crate) fn open(file: File, len: usize) -> Result<Segments> {
+    pub(crate) fn open(file: SharedFile, len: usize) -> Result<Segments> {
         let mapped = (0..SEGMENTS)
             .map(|_| Mapped { base: AtomicPtr::default(), len: AtomicUsize::new(0) })
             .collect();
-        let segments = Segments {
-            file,
-            table: AtomicPtr::default(),
-            mapped,
-            mapping: parking_lot::Mutex::new(()),
-        };
+        let segments =
+            Segments { file, table: AtomicPtr::default(), mapped, mapping: Mutex::new(()) };
         segments.map(0, 0, len as u64)?;
         Ok(segments)
     }
@@ -68,7 +65,7 @@ impl Segments {
         self.table.store(core::ptr::from_ref(table).cast_mut(), Ordering::Release);
     }
 
-    pub(crate) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &SharedFile {
         &self.file
     }
 
@@ -109,7 +106,7 @@ impl Segments {
             entry.offset.load(Ordering::Relaxed).saturating_add(entry.len.load(Ordering::Relaxed))
         };
         let offset = table.entries[..count].iter().map(end).max().unwrap_or(0);
-        self.grow(offset.saturating_add(len))?;
+        self.file.grow(offset.saturating_add(len))?;
         entry.offset.store(offset, Ordering::Relaxed);
         entry.len.store(len, Ordering::Relaxed);
         // ORDERING(segment): Release, pairs with the Acquire in `entry`; the entry before the count.
@@ -117,28 +114,29 @@ impl Segments {
         Ok(count)
     }
 
+    /// Where a place in a segment stands in the file.
+    pub(crate) fn file_offset(&self, index: usize, offset: u64) -> Option<u64> {
+        Some(self.entry(index)?.offset.load(Ordering::Relaxed).saturating_add(offset))
+    }
+
     /// Gives the pages of a range of a segment back to the system.
     pub(crate) fn punch(&self, index: usize, offset: u64, len: u64) {
         if let Some(entry) = self.entry(index).filter(|_| len > 0) {
             let start = entry.offset.load(Ordering::Relaxed).saturating_add(offset);
-            memory::punch(&self.file, start, len);
+            self.file.punch(start, len);
         }
     }
 
     /// Maps segment `index`, which the file must hold whole.
     #[cold]
     fn map(&self, index: usize, offset: u64, len: u64) -> Result<*mut u8> {
-        let _one_at_a_time = self.mapping.lock();
+        let _one_at_a_time = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
         let mapped = &self.mapped[index];
         let base = mapped.base.load(Ordering::Acquire);
         if !base.is_null() {
             return Ok(base);
         }
-        let size = self
-            .file
-            .metadata()
-            .map_err(|e| Error::os("cannot ask for the size of shared memory", e))?
-            .len();
+        let size = self.file.size()?;
         if len == 0
             || !offset.is_multiple_of(4096)
             || offset.checked_add(len).is_none_or(|end| end > size)
@@ -153,7 +151,7 @@ impl Segments {
         let map = memmap2::MmapOptions::new()
             .offset(offset)
             .len(len as usize)
-            .map_raw(&self.file)
+            .map_raw(self.file.checked()?)
             .map_err(|e| Error::os(format!("cannot map {len} bytes of shared memory"), e))?;
         // Not in core dumps: the memory of a whole process tree would be in every one of them. Best effort.
         let _ = map.advise(memmap2::Advice::DontDump);
@@ -200,24 +198,6 @@ impl Segments {
         // - `at` checked that the bytes lie in a mapping that is never unmapped; aligned as just checked;
         // - `T: Shared` makes every bit pattern valid and every field an atomic, whatever a peer writes meanwhile.
         Ok(unsafe { &*address.cast::<T>() })
-    }
-
-    /// Makes the file at least `size` bytes long.
-    fn grow(&self, size: u64) -> Result<()> {
-        let now = self
-            .file
-            .metadata()
-            .map_err(|e| Error::os("cannot ask for the size of shared memory", e))?
-            .len();
-        if now >= size {
-            return Ok(());
-        }
-        memory::grow(&self.file, size).map_err(|e| {
-            Error::os(
-                format!("cannot grow shared memory from {now} to {size} bytes (see ulimit -f and the limits of the control group)"),
-                e,
-            )
-        })
     }
 }
 

@@ -81,6 +81,12 @@ impl Memory {
         Block::find(&self.segments, id)
     }
 
+    /// Where the payload of a block stands in the file.
+    pub(crate) fn file_offset(&self, block: &Block) -> Option<u64> {
+        let (segment, offset) = block.place();
+        self.segments.file_offset(segment, offset)
+    }
+
     /// Takes the arena lock; whether it was adopted from a dead holder, whose caches are not to be trusted.
     pub(crate) fn lock_arena(&self) -> Result<(Held<'_>, bool)> {
         let me = self.liveness.me()?;

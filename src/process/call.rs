@@ -1,9 +1,9 @@
 //! The record of one call: what a child is to do, and what became of it.
 //!
-//! The parent makes it before it starts the child; both know it by the number of its block. The block belongs to a
-//! cell of its own, in which parent and child are both present: so it outlives either, and a child whose parent was killed
+//! The parent makes it before it starts the child; both know it by the number of its block. The block belongs to an
+//! object of its own, in which parent and child are both present: so it outlives either, and a child whose parent was killed
 //! never writes its outcome into memory that is somebody else's by then. It is freed by the parent after the child has
-//! ended, or it is free once both are dead.
+//! ended, or it is free once both are dead. The first word of the object's payload is the number of the block.
 //!
 //! ```text
 //! offset   size       what                                                    who writes
@@ -14,32 +14,41 @@
 //! 32       8          checksum of the request                                 parent, before the start
 //! 40       8          length of the outcome                                   child
 //! 48       8          block that holds the outcome, plus one; 0: this one    child
-//! 56       8          cell: index, generation                                 parent, before the start
+//! 56       8          object: index, generation                               parent, before the start
 //! 64                  request, arguments; later the outcome                   parent, then child
 //! ```
 //!
 //! | state | the child | may become |
 //! |---|---|---|
-//! | `WAITING` | has not taken its function yet | `TAKEN`, `REFUSED` |
+//! | `WAITING` | has not taken its function yet | `TAKEN`, `REFUSED` (also by a child that cannot join the world) |
 //! | `TAKEN` | has copied request and arguments out and runs the function | `RETURNED`, `PANICKED`, `REFUSED` |
-//! | `RETURNED` | left the function's result as the outcome | |
+//! | `RETURNED` | left the function's result as the outcome | `COLLECTED`, by the parent |
 //! | `PANICKED` | left what the panic said as the outcome | |
 //! | `REFUSED` | left an error as the outcome: it could not run the function or not bring its result back | |
+//! | `COLLECTED` | has ended, and the parent has taken over what its result carried | |
 //!
 //! The parent looks at the state once the child has ended. The child stores it last: killed before that store it left
 //! no outcome, killed after it a whole one. The arguments are overwritten only after they were copied out, and nobody
-//! else reads them. An outcome that does not fit has an block of its own, which is the child's while it is filled and
-//! then the cell's; the child killed in between, it is free.
+//! else reads them. An outcome that does not fit has a block of its own, which is the child's while it is filled and
+//! then the object's; the child killed in between, it is free.
+//!
+//! A result that carries shared objects becomes visible under the arena lock, and so does its being collected: whoever walks the
+//! call there ([`crate::memory`]) finds the references in the result, or they are the parent's.
+
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
 
 use serde::{Deserialize, Serialize};
 
 use super::image::Checksum;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::atomic::Ordering;
-use crate::handle::{self, PRESENT, Parcel};
+use crate::handle::{self, Claimed, PRESENT, Parcel};
 use crate::liveness::ProcessId;
 use crate::memory::walk::{Met, Walker, register};
 use crate::memory::{Block, Memory, Object, ObjectId};
+use crate::sys::atomic::Ordering;
+use crate::sys::memfd::is_sealed;
 use crate::world::{Kind, World};
 
 /// `mprocall` in the byte order of the machine.
@@ -50,11 +59,9 @@ const REQUEST_LEN: usize = 16;
 const ARGS_LEN: usize = 24;
 const REQUEST_SUM: usize = 32;
 const OUTCOME_LEN: usize = 40;
-const OUTCOME_EXTENT: usize = 48;
-const CELL: usize = 56;
+const OUTCOME_BLOCK: usize = 48;
+const OBJECT: usize = 56;
 const BODY: usize = 64;
-/// What the cell of a call says it holds: no kind of handle.
-const KIND: u32 = u32::from_be_bytes(*b"call");
 /// Room for an outcome of moderate size even if the request is smaller.
 const LEAST_BODY: usize = 448;
 
@@ -67,6 +74,8 @@ pub(super) enum State {
     Returned = 2,
     Panicked = 3,
     Refused = 4,
+    /// The parent has taken over what the result carried.
+    Collected = 5,
 }
 
 impl State {
@@ -77,7 +86,8 @@ impl State {
             2 => State::Returned,
             3 => State::Panicked,
             4 => State::Refused,
-            _ => return Err(corrupted(format!("the state of a call is {word}, expected 0 to 4"))),
+            5 => State::Collected,
+            _ => return Err(corrupted(format!("the state of a call is {word}, expected 0 to 5"))),
         })
     }
 }
@@ -110,7 +120,7 @@ pub(super) struct Call {
     world: &'static World,
     block: Block,
     /// Keeps the block while parent or child lives.
-    cell: ObjectId,
+    object: ObjectId,
 }
 
 fn corrupted(message: String) -> Error {
@@ -129,23 +139,24 @@ impl Call {
             Error::new(ErrorKind::Encode, "cannot write down the call").with_source(error)
         })?;
         let len = BODY + (request.len() + args.len()).max(LEAST_BODY);
-        let block = world.alloc(len, world.this_process())?;
-        let cell = match world.alloc_cell(KIND, PRESENT) {
-            Ok((cell, _)) => cell,
+        register(Kind::Call as u32, Walker { walk, takers: PRESENT });
+        let memory = &world.memory;
+        let block = memory.alloc(len, world.liveness.this_process())?;
+        let (object, words) = match memory.alloc_object(Kind::Call as u32, PRESENT) {
+            Ok(made) => made,
             Err(error) => {
-                world.free(block);
+                memory.free(block);
                 return Err(error);
             }
         };
-        let call = Call { world, block, cell };
-        let filled =
-            call.fill(&request, args).and_then(|()| world.add_presence(child, cell.index, PRESENT));
+        let call = Call { world, block, object };
+        let filled = call
+            .fill(&request, args)
+            .and_then(|()| memory.add_presence(child, object.index, PRESENT));
+        call.block.give_for_life(object);
+        words.payload[0].store(u64::from(call.block.id()), Ordering::Release);
         match filled {
-            Ok(()) => {
-                // Until 0: never behind the cell's floor, which nobody moves.
-                call.block.give_to(cell, 0);
-                Ok(call)
-            }
+            Ok(()) => Ok(call),
             Err(error) => {
                 call.free();
                 Err(error)
@@ -160,8 +171,8 @@ impl Call {
         self.store(ARGS_LEN, args.len() as u64)?;
         self.store(REQUEST_SUM, Checksum::of(request))?;
         self.store(OUTCOME_LEN, 0)?;
-        self.store(OUTCOME_EXTENT, 0)?;
-        self.store(CELL, u64::from(self.cell.generation) << 32 | u64::from(self.cell.index))?;
+        self.store(OUTCOME_BLOCK, 0)?;
+        self.store(OBJECT, self.object.to_bits())?;
         self.block.write(BODY, request)?;
         self.block.write(BODY + request.len(), args)?;
         self.store(0, MAGIC)
@@ -190,11 +201,16 @@ impl Call {
         self.block.id()
     }
 
+    /// Where it stands in the file of the world.
+    pub(super) fn place(&self) -> u64 {
+        self.world.memory.file_offset(&self.block).unwrap_or(u64::MAX)
+    }
+
     /// Gives the memory back. The parent's, once the child has ended or was never started.
     pub(super) fn free(self) {
-        self.world.free(self.block);
-        self.world.remove_presence(self.cell.index, PRESENT);
-        self.world.free_cell_if_unused(self.cell, false);
+        let memory = &self.world.memory;
+        let released = memory.release_object(self.object);
+        memory.free_released(released);
     }
 
     /// Finds a call that the parent wrote for `child`, and copies the request and the arguments out. The child's.
@@ -203,10 +219,10 @@ impl Call {
         id: u32,
         child: ProcessId,
     ) -> Result<(Call, Request, Vec<u8>)> {
-        let block = world.block(id)?;
-        let bits = block.word(CELL)?.load(Ordering::Relaxed);
-        let cell = ObjectId { index: bits as u32, generation: (bits >> 32) as u32 };
-        let call = Call { world, block, cell };
+        register(Kind::Call as u32, Walker { walk, takers: PRESENT });
+        let block = world.memory.block(id)?;
+        let object = ObjectId::from_bits(block.word(OBJECT)?.load(Ordering::Relaxed));
+        let call = Call { world, block, object };
         let magic = call.load(0)?;
         if magic != MAGIC {
             return Err(corrupted(format!(
@@ -240,44 +256,90 @@ impl Call {
         self.store(STATE, State::Taken as u64)
     }
 
-    /// Leaves the outcome. The child's, at most once, after it copied the arguments out.
-    pub(super) fn finish(&self, state: State, outcome: &[u8]) -> Result<()> {
+    /// Leaves the outcome, and the handles in it. The child's, at most once, after it copied the arguments out.
+    pub(super) fn finish(&self, state: State, outcome: &[u8], handles: &Parcel) -> Result<()> {
+        let memory = &self.world.memory;
         if outcome.len() <= self.block.len().saturating_sub(BODY) {
             self.block.write(BODY, outcome)?;
         } else {
-            let other = self.world.alloc(outcome.len(), self.world.this_process())?;
+            let other = memory.alloc(outcome.len(), self.world.liveness.this_process())?;
             if let Err(error) = other.write(0, outcome) {
-                self.world.free(other);
+                memory.free(other);
                 return Err(error);
             }
-            other.give_to(self.cell, 0);
-            self.store(OUTCOME_EXTENT, u64::from(other.id()) + 1)?;
+            other.give_for_life(self.object);
+            self.store(OUTCOME_BLOCK, u64::from(other.id()) + 1)?;
         }
         self.store(OUTCOME_LEN, outcome.len() as u64)?;
-        // ORDERING(outcome): Release, pairs with the Acquire in `outcome`; place, length and bytes before the state.
-        self.block.word(STATE)?.store(state as u64, Ordering::Release);
-        Ok(())
+        let word = self.block.word(STATE)?;
+        // ORDERING(outcome): Release, pairs with the Acquire in `read_outcome`; place, length and bytes before the state.
+        let store = || word.store(state as u64, Ordering::Release);
+        if handles.is_empty() {
+            store();
+            return Ok(());
+        }
+        memory.moving_references(Kind::Call as u32, || {
+            handles.carry();
+            store();
+        })
+    }
+
+    /// Leaves an error without having joined the world, by plain writes to its file. The child's, before it has taken
+    /// its function; `place` is where the call stands in the file. Whether it worked.
+    pub(super) fn refuse_from_outside(world: BorrowedFd<'_>, place: u64, error: &Error) -> bool {
+        // Not at the number, or not a world: nothing is written to the files of others.
+        if !is_sealed(world) {
+            return false;
+        }
+        let Ok(file) = world.try_clone_to_owned().map(File::from) else {
+            return false;
+        };
+        let fits = |bytes: &Vec<u8>| bytes.len() <= LEAST_BODY;
+        let whole = postcard::to_stdvec(error).ok().filter(fits);
+        let Some(bytes) = whole.or_else(|| {
+            // Without its causes, and the end of a long message.
+            let message: String = error.to_string().chars().take(LEAST_BODY / 5).collect();
+            postcard::to_stdvec(&Error::new(error.kind(), message)).ok().filter(fits)
+        }) else {
+            return false;
+        };
+        let write = |at: usize, bytes: &[u8]| {
+            place.checked_add(at as u64).is_some_and(|at| file.write_all_at(bytes, at).is_ok())
+        };
+        let mut magic = [0; 8];
+        let is_call = file.read_exact_at(&mut magic, place).is_ok() && magic == MAGIC.to_ne_bytes();
+        // The state last, as in `finish`; each write is a system call, and so is the end of this process.
+        is_call
+            && write(BODY, &bytes)
+            && write(OUTCOME_LEN, &(bytes.len() as u64).to_ne_bytes())
+            && write(STATE, &(State::Refused as u64).to_ne_bytes())
     }
 
     /// How far the child got, and what it left. The parent's, once the child has ended; frees the call.
-    pub(super) fn outcome(self) -> Result<(State, Vec<u8>)> {
+    pub(super) fn outcome(self) -> Result<Outcome> {
         let found = self.read_outcome();
-        if let Ok(Some(other)) = self.outcome_block() {
-            self.world.free(other);
-        }
+        let collected = found.and_then(|(state, bytes)| self.collect(state, bytes));
         self.free();
-        found
+        collected
     }
 
-    /// The block of an outcome that did not fit; also one that a child left and then was killed.
-    fn outcome_block(&self) -> Result<Option<Block>> {
-        match self.load(OUTCOME_EXTENT)? {
-            0 => Ok(None),
-            id => match u32::try_from(id - 1) {
-                Ok(id) => self.world.block(id).map(Some),
-                Err(_) => Err(corrupted(format!("a call names block {id} of shared memory"))),
-            },
+    /// Takes over what a result carries, before the call goes.
+    fn collect(&self, state: State, mut bytes: Vec<u8>) -> Result<Outcome> {
+        let mut handles = Claimed::default();
+        if state == State::Returned {
+            let (body, claimed) = handle::open(self.world, &bytes)?;
+            let len = body.len();
+            if !claimed.is_empty() {
+                let word = self.block.word(STATE)?;
+                self.world.memory.moving_references(Kind::Call as u32, || {
+                    word.store(State::Collected as u64, Ordering::Relaxed);
+                    claimed.uncarry();
+                })?;
+            }
+            bytes.truncate(len);
+            handles = claimed;
         }
+        Ok(Outcome { state, bytes, handles })
     }
 
     fn read_outcome(&self) -> Result<(State, Vec<u8>)> {
@@ -287,10 +349,57 @@ impl Call {
             return Ok((state, Vec::new()));
         }
         let len = self.len(OUTCOME_LEN)?;
-        let bytes = match self.outcome_block()? {
+        let bytes = match outcome_block(&self.world.memory, &self.block)? {
             None => self.block.read(BODY, len)?,
             Some(other) => other.read(0, len)?,
         };
         Ok((state, bytes))
     }
+}
+
+/// What a child left.
+pub(super) struct Outcome {
+    pub(super) state: State,
+    /// The result, a panic or an error, by the state.
+    pub(super) bytes: Vec<u8>,
+    /// What the result carries.
+    pub(super) handles: Claimed,
+}
+
+/// The block of an outcome that did not fit; also one that a child left and then was killed.
+fn outcome_block(memory: &Memory, call: &Block) -> Result<Option<Block>> {
+    match call.word(OUTCOME_BLOCK)?.load(Ordering::Relaxed) {
+        0 => Ok(None),
+        id => match u32::try_from(id - 1) {
+            Ok(id) => memory.block(id).map(Some),
+            Err(_) => Err(corrupted(format!("a call names block {id} of shared memory"))),
+        },
+    }
+}
+
+/// Tells what a call has. In doubt nothing more: shared memory is damaged then.
+fn walk(memory: &Memory, object: &'static Object, tell: &mut dyn FnMut(Met)) {
+    let id = object.payload[0].load(Ordering::Acquire) as u32;
+    let Ok(block) = memory.block(id) else { return };
+    tell(Met::Block(id));
+    let _ = walk_outcome(memory, &block, tell);
+}
+
+fn walk_outcome(memory: &Memory, block: &Block, tell: &mut dyn FnMut(Met)) -> Result<()> {
+    let other = outcome_block(memory, block)?;
+    if let Some(other) = &other {
+        tell(Met::Block(other.id()));
+    }
+    if block.word(STATE)?.load(Ordering::Acquire) != State::Returned as u64 {
+        return Ok(());
+    }
+    let len = block.word(OUTCOME_LEN)?.load(Ordering::Relaxed) as usize;
+    let bytes = match &other {
+        None => block.read(BODY, len)?,
+        Some(other) => other.read(0, len)?,
+    };
+    for (id, roles) in handle::list_of(&bytes)?.1 {
+        tell(Met::Reference(id, roles));
+    }
+    Ok(())
 }

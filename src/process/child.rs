@@ -1,37 +1,25 @@
-//! The children of this process: watching them, taking their exit status once, leaving no zombie.
+//! A child: watching it, taking its exit status once.
 //!
 //! A child is known by its pidfd, which stays that process's for ever and turns readable when it ends. Any number of
 //! owners wait for it at once: each polls the pidfd, and the first who finds it ended takes the exit status under the
 //! child's lock and keeps it for all ([`Child::look`]).
-//!
-//! Who takes the status of a child that nobody joins:
-//!
-//! - dropping a [`Process`](crate::Process) of a child that runs hands it to the *reaper*: one thread, started at the
-//!   first such drop, with all signals blocked, that polls the pidfds of these children and a counter that rings when
-//!   there is another one;
-//! - if that thread cannot be started, the child is marked, and each later start and drop looks at the marked ones;
-//! - when the program ends, [`finish`] ends the daemons, waits for the others and takes the rest.
-//!
-//! Order of locks: `REAPER`, then a child's `taking`, then `CHILDREN`; none is held while anything is waited for.
-//! After a fork the list belongs to the parent; the forked process notices by its pid and starts an empty one.
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
-use super::call::{Call, State};
+use super::call::{Call, Outcome, State};
+use super::spawn::NO_RAISED_RIGHTS;
+use super::{children, hook};
 use crate::error::{ChildFailure, Error, ErrorKind, Result};
+use crate::handle::Claimed;
 use crate::sys::clock::Deadline;
-use crate::sys::process::{self as sys, Reaped};
-use crate::sys::thread::with_signals_blocked;
+use crate::sys::pidfd::{self, Reaped};
+use crate::sys::{descriptor, per_process, program};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy)]
@@ -41,13 +29,26 @@ pub(super) enum Ending {
     Unknown,
 }
 
+/// A child that was just started.
+pub(super) struct Started {
+    pub(super) pid: u32,
+    pub(super) name: String,
+    pub(super) daemon: bool,
+    /// It was told to run another file than this process does.
+    pub(super) is_other_program: bool,
+    pub(super) fd: OwnedFd,
+    pub(super) call: Option<Call>,
+    pub(super) discard: fn(&[u8], Claimed),
+}
+
 /// A process that this one watches.
 pub(super) struct Child {
     pid: u32,
     name: String,
-    daemon: bool,
-    /// The process in which this was made.
-    owner: u32,
+    pub(super) daemon: bool,
+    is_other_program: bool,
+    /// The process in which this was made: its number in [`per_process`].
+    owner: u64,
     /// The pidfd, or a counter that is always readable in place of a process that had ended before it could be opened.
     fd: OwnedFd,
     ending: OnceLock<Ending>,
@@ -56,71 +57,59 @@ pub(super) struct Child {
     /// What the child is to do and what it left; whoever takes it out frees it.
     call: Mutex<Option<Call>>,
     /// Decodes and drops a result that nobody wants, so that what it holds is released.
-    discard: fn(&[u8]),
+    discard: fn(&[u8], Claimed),
     /// Nobody will join it, and the reaper does not know it.
-    left: AtomicBool,
+    pub(super) left: AtomicBool,
 }
 
-static CHILDREN: Mutex<Vec<Arc<Child>>> = Mutex::new(Vec::new());
-/// The process whose children these are; 0 before the first start.
-static OWNER: AtomicU32 = AtomicU32::new(0);
+/// Locks what no panic leaves half changed.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Child {
     /// Adds a child that was just started.
-    pub(super) fn register(
-        pid: u32,
-        name: String,
-        daemon: bool,
-        fd: OwnedFd,
-        call: Option<Call>,
-        discard: fn(&[u8]),
-    ) -> Arc<Child> {
-        let child = Arc::new(Child {
+    pub(super) fn register(started: Started) -> Arc<Child> {
+        let child = Arc::new(Child::new(started));
+        children::add(&child);
+        child
+    }
+
+    fn new(started: Started) -> Child {
+        let Started { pid, name, daemon, is_other_program, fd, call, discard } = started;
+        Child {
             pid,
             name,
             daemon,
-            owner: std::process::id(),
+            is_other_program,
+            owner: per_process::process(),
             fd,
             ending: OnceLock::new(),
             taking: Mutex::new(()),
             call: Mutex::new(call),
             discard,
             left: AtomicBool::new(false),
-        });
-        static AT_EXIT: Once = Once::new();
-        AT_EXIT.call_once(|| {
-            sys::at_exit(at_exit);
-        });
-        let mut children = CHILDREN.lock();
-        // ORDERING: Relaxed: written under the lock, and read elsewhere only to compare with the reader's own pid.
-        if OWNER.swap(std::process::id(), Ordering::Relaxed) != std::process::id() {
-            children.clear();
         }
-        children.push(Arc::clone(&child));
-        child
     }
 
     /// The parent of this process: watched, never reaped.
     pub(super) fn stranger(pid: u32, name: &str) -> Result<Arc<Child>> {
         let no_descriptor = |error| Error::os(format!("cannot watch process {pid}"), error);
         // The pid is the parent's if it still is the parent after the descriptor was opened.
-        let fd = match sys::open(pid) {
-            Ok(fd) if sys::parent_id() == pid => fd,
-            Err(error) if !sys::is_no_process(&error) => return Err(no_descriptor(error)),
-            _ => sys::counter(1).map_err(no_descriptor)?,
+        let fd = match pidfd::open(pid) {
+            Ok(fd) if program::parent_id() == pid => fd,
+            Err(error) if !pidfd::is_no_process(&error) => return Err(no_descriptor(error)),
+            _ => descriptor::counter(1).map_err(no_descriptor)?,
         };
-        Ok(Arc::new(Child {
+        Ok(Arc::new(Child::new(Started {
             pid,
             name: name.to_owned(),
             daemon: false,
-            owner: std::process::id(),
+            is_other_program: false,
             fd,
-            ending: OnceLock::new(),
-            taking: Mutex::new(()),
-            call: Mutex::new(None),
-            discard: |_| {},
-            left: AtomicBool::new(false),
-        }))
+            call: None,
+            discard: |_, _| {},
+        })))
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -133,7 +122,7 @@ impl Child {
 
     /// Whether this was made here and not inherited over a fork.
     pub(super) fn is_ours(&self) -> bool {
-        self.owner == std::process::id()
+        self.owner == per_process::process()
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -145,21 +134,25 @@ impl Child {
         if let Some(ending) = self.ending.get() {
             return Ok(Some(*ending));
         }
-        let _taking = self.taking.lock();
+        if !self.is_ours() {
+            // Inherited over a fork: the status is the parent's to take, and so are the locks, which may be held for ever.
+            return Ok(self.is_readable(Deadline::NOW)?.then_some(Ending::Unknown));
+        }
+        let _taking = lock(&self.taking);
         if let Some(ending) = self.ending.get() {
             return Ok(Some(*ending));
         }
-        let ending = match sys::reap(self.fd()).map_err(|error| self.cannot("wait for", error))? {
+        let ending = match pidfd::reap(self.fd()).map_err(|error| self.cannot("wait for", error))? {
             Reaped::Now(status) => Ending::Known(status),
             Reaped::NotOurs if self.is_readable(Deadline::NOW)? => Ending::Unknown,
             Reaped::Not | Reaped::NotOurs => return Ok(None),
         };
         if let Some(world) = crate::world::current() {
             // Who has waited for it need not wait for the keeper to notice.
-            world.saw_death();
+            world.liveness.saw_death();
         }
         let _ = self.ending.set(ending);
-        CHILDREN.lock().retain(|child| !std::ptr::eq(&**child, self));
+        children::remove(self);
         Ok(Some(ending))
     }
 
@@ -180,14 +173,14 @@ impl Child {
     }
 
     fn is_readable(&self, until: Deadline) -> Result<bool> {
-        let ready = sys::readable(&[self.fd()], until);
+        let ready = descriptor::readable(&[self.fd()], until);
         ready.map(|ready| ready[0]).map_err(|error| self.cannot("wait for", error))
     }
 
     /// Sends a signal; nothing happens if the process has ended.
     pub(super) fn signal(&self, signal: i32) -> Result<()> {
         if self.ending.get().is_none() {
-            sys::signal(self.fd(), signal).map_err(|error| self.cannot("signal", error))?;
+            pidfd::signal(self.fd(), signal).map_err(|error| self.cannot("signal", error))?;
         }
         Ok(())
     }
@@ -216,70 +209,55 @@ impl Child {
         }
     }
 
+    /// Why it has ended without taking its function: what its exit code says, or when that was.
+    pub(super) fn refusal(&self, ending: Ending) -> Error {
+        use std::os::unix::process::ExitStatusExt;
+        let note = |note: &str| Error::from_child(self.failure(ending).with_note(note));
+        let Ending::Known(status) = ending else {
+            return note(UNKNOWN);
+        };
+        let name = self.name();
+        match status.code() {
+            Some(hook::RAISED_RIGHTS) => Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "process {name:?} was started with raised rights, by a security module or because its file changed \
+                     meanwhile: {NO_RAISED_RIGHTS}"
+                ),
+            ),
+            Some(hook::CANNOT_TELL) => {
+                note("it could not reach the shared memory; its standard error has the reason")
+            }
+            _ if status.signal().is_some() => note("it was ended before it took its function"),
+            _ if self.is_other_program => note(concat!(
+                "it ended without taking its function: the program it ran does not have the start-up hook of multiproc ",
+                env!("CARGO_PKG_VERSION")
+            )),
+            _ => note(
+                "it ended without taking its function: before multiproc's start-up hook ran, in the dynamic loader or in a \
+                 library's constructor",
+            ),
+        }
+    }
+
     /// The call, once.
     pub(super) fn take_call(&self) -> Option<Call> {
-        self.call.lock().take()
+        lock(&self.call).take()
     }
 
     /// Frees the call of an ended child that nobody joins. Never panics.
     fn discard(&self) {
         if let Some(call) = self.take_call()
-            && let Ok((State::Returned, bytes)) = call.outcome()
+            && let Ok(Outcome { state: State::Returned, bytes, handles }) = call.outcome()
             && !bytes.is_empty()
         {
             // The user's own code: decoding and dropping.
-            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| (self.discard)(&bytes)));
+            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| (self.discard)(&bytes, handles)));
         }
     }
-}
 
-/// Why an exit status is not known.
-pub(super) const UNKNOWN: &str = "its exit status is not known here: it is no child of this process, or \
-     another part of the program took the status, or the program ignores SIGCHLD and the system threw it away";
-
-/// The children that run, the oldest first. Takes the status of those that have ended.
-pub(super) fn active() -> Vec<Arc<Child>> {
-    sweep();
-    children().into_iter().filter(|child| matches!(child.look(), Ok(None))).collect()
-}
-
-/// A copy of the list, empty in a process to which it does not belong.
-fn children() -> Vec<Arc<Child>> {
-    if OWNER.load(Ordering::Relaxed) != std::process::id() {
-        return Vec::new();
-    }
-    CHILDREN.lock().clone()
-}
-
-// ---------------------------------------------------------------------------------------------
-// Children that nobody joins
-// ---------------------------------------------------------------------------------------------
-
-/// What the reaper thread is told.
-struct Reaper {
-    /// The process in which the thread runs.
-    owner: u32,
-    bell: Arc<File>,
-    new: Vec<Arc<Child>>,
-}
-
-static REAPER: Mutex<Option<Reaper>> = Mutex::new(None);
-
-/// Lets go of a child: its status will be taken and its call freed when it ends.
-pub(super) fn detach(child: &Arc<Child>) {
-    if !child.is_ours() || child.take_if_ended() {
-        return;
-    }
-    if !hand_over(child) {
-        // ORDERING: Relaxed: whoever misses the mark finds it at the next sweep.
-        child.left.store(true, Ordering::Relaxed);
-    }
-    sweep();
-}
-
-impl Child {
     /// Frees the call if the child has ended, and says whether it has.
-    fn take_if_ended(&self) -> bool {
+    pub(super) fn take_if_ended(&self) -> bool {
         let ended = matches!(self.look(), Ok(Some(_)));
         if ended {
             self.discard();
@@ -288,92 +266,9 @@ impl Child {
     }
 }
 
-/// Looks at the children that neither an owner nor the reaper looks at.
-pub(super) fn sweep() {
-    for child in children() {
-        if child.left.load(Ordering::Relaxed) {
-            child.take_if_ended();
-        }
-    }
-}
-
-/// Gives a child to the reaper thread, which is started if there is none; `false` if it cannot be.
-fn hand_over(child: &Arc<Child>) -> bool {
-    let mut slot = REAPER.lock();
-    if slot.as_ref().is_none_or(|reaper| reaper.owner != std::process::id()) {
-        let Ok(bell) = sys::counter(0).map(File::from).map(Arc::new) else {
-            return false;
-        };
-        let heard = Arc::clone(&bell);
-        let thread = thread::Builder::new().name("multiproc-reaper".to_owned());
-        if with_signals_blocked(|| thread.spawn(move || reap_all(&heard))).is_err() {
-            return false;
-        }
-        *slot = Some(Reaper { owner: std::process::id(), bell, new: Vec::new() });
-    }
-    let Some(reaper) = slot.as_mut() else {
-        return false;
-    };
-    reaper.new.push(Arc::clone(child));
-    // A counter that is full is one that rings.
-    let _ = (&*reaper.bell).write(&1_u64.to_ne_bytes());
-    true
-}
-
-/// The reaper thread: waits for the children it was given, for the life of the process.
-fn reap_all(mut bell: &File) {
-    let mut watched: Vec<Arc<Child>> = Vec::new();
-    loop {
-        let mut fds: Vec<BorrowedFd<'_>> = vec![bell.as_fd()];
-        fds.extend(watched.iter().map(|child| child.fd()));
-        let ready = sys::readable(&fds, Deadline::NEVER);
-        let rang = ready.as_ref().is_ok_and(|ready| ready[0]);
-        let before = watched.len();
-        watched.retain(|child| !child.take_if_ended());
-        if rang {
-            let _ = bell.read(&mut [0; 8]);
-            if let Some(reaper) = REAPER.lock().as_mut() {
-                watched.append(&mut reaper.new);
-            }
-        } else if before == watched.len() {
-            // No memory for the call, or a debugger has an ended child: not at full speed.
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-// ---------------------------------------------------------------------------------------------
-// The end of the program
-// ---------------------------------------------------------------------------------------------
-
-/// How long a daemon has to follow SIGTERM.
-const GRACE: Duration = Duration::from_secs(1);
-
-extern "C" fn at_exit() {
-    // A forked process inherits the handler and not the children.
-    if OWNER.load(Ordering::Relaxed) == std::process::id() {
-        let _ = std::panic::catch_unwind(finish);
-    }
-}
-
-/// Ends the daemons and waits for the other children, as Python does at the end of the main program.
-fn finish() {
-    let running = children();
-    let daemons: Vec<_> = running.iter().filter(|child| child.daemon).collect();
-    for daemon in &daemons {
-        let _ = daemon.signal(sys::SIGTERM);
-    }
-    let grace = Deadline::after(GRACE);
-    for child in running.iter().filter(|child| !child.daemon) {
-        let _ = child.wait(Deadline::NEVER);
-    }
-    for daemon in &daemons {
-        if !matches!(daemon.wait(grace), Ok(Some(_))) {
-            let _ = daemon.signal(sys::SIGKILL);
-            let _ = daemon.wait(Deadline::NEVER);
-        }
-    }
-}
+/// Why an exit status is not known.
+pub(super) const UNKNOWN: &str = "its exit status is not known here: it is no child of this process, or \
+     another part of the program took the status, or the program ignores SIGCHLD and the system threw it away";
 
 /// The error of an operation on an object that was used up.
 pub(super) fn taken(child: &Child) -> Error {

@@ -7,20 +7,29 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::call::Request;
 use super::child::Child;
 use super::handle::ProcessHandle;
+use crate::sys::per_process::{self, PerProcess, SetOnce};
 
 #[derive(Debug)]
 struct Identity {
     name: String,
     /// The path from the main process, each child by its number: `1:2`. Empty for the main process.
     number: String,
-    /// Pid and name of the parent, in a child.
-    parent: Option<(u32, String)>,
+    parent: Option<Parent>,
 }
 
-static IDENTITY: OnceLock<Identity> = OnceLock::new();
+/// The parent of a child.
+#[derive(Debug)]
+struct Parent {
+    pid: u32,
+    name: String,
+    /// Whose parent it is: that child's number in [`per_process`], which a process that it forks has not.
+    of: u64,
+}
+
+static IDENTITY: SetOnce<Identity> = SetOnce::new();
 
 fn identity() -> &'static Identity {
-    IDENTITY.get_or_init(|| Identity {
+    IDENTITY.get_or_make(|| Identity {
         name: "MainProcess".to_owned(),
         number: String::new(),
         parent: None,
@@ -29,10 +38,14 @@ fn identity() -> &'static Identity {
 
 /// Tells a child, in the start-up hook, who it is.
 pub(super) fn set(request: &Request) {
-    let _ = IDENTITY.set(Identity {
+    IDENTITY.set(Identity {
         name: request.name.clone(),
         number: request.number.clone(),
-        parent: Some((request.parent_pid, request.parent_name.clone())),
+        parent: Some(Parent {
+            pid: request.parent_pid,
+            name: request.parent_name.clone(),
+            of: per_process::process(),
+        }),
     });
 }
 
@@ -97,19 +110,21 @@ pub fn current_process() -> CurrentProcess {
     CurrentProcess { name: &identity().name, id: std::process::id() }
 }
 
-/// The process that started this one, or `None` in a process that [`Process`](crate::Process) did not start.
+/// The process that started this one, or `None` in a process that [`Process`](crate::Process) did not start, such as the
+/// first one or a forked one.
 ///
 /// It can be watched and signalled. Its exit status is never known here: only its own parent learns it, and
 /// [`ProcessHandle::wait`] is an error once it has ended. If it had ended before the first call of this function, the
 /// handle says so. `None` also if there is no descriptor left for the handle.
 pub fn parent_process() -> Option<ProcessHandle> {
-    static PARENT: OnceLock<ProcessHandle> = OnceLock::new();
-    if let Some(parent) = PARENT.get() {
+    static PARENT: PerProcess<OnceLock<ProcessHandle>> = PerProcess::new();
+    let parent = identity().parent.as_ref().filter(|parent| parent.of == per_process::process())?;
+    let known = PARENT.get_or_make();
+    if let Some(parent) = known.get() {
         return Some(parent.clone());
     }
-    let (pid, name) = identity().parent.as_ref()?;
-    let child = Child::stranger(*pid, name).ok()?;
-    Some(PARENT.get_or_init(|| ProcessHandle::new(child)).clone())
+    let child = Child::stranger(parent.pid, &parent.name).ok()?;
+    Some(known.get_or_init(|| ProcessHandle::new(child)).clone())
 }
 
 /// How many processors this process may use: its affinity mask and its control group's quota, whichever is less.

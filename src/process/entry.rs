@@ -1,20 +1,4 @@
-//! How a started process finds the one function it is to run, and runs it instead of `main`.
-//!
-//! # The start-up hook
-//!
-//! A function pointer in `.init_array` is called by libc before `main`, in every process that runs a program with this
-//! crate in it. [`hook`] returns at once unless the environment variable [`TICKET`] is there: then this process was
-//! started by [`Process::spawn`](crate::Process::spawn), and it never reaches `main`:
-//!
-//! 1. It removes the variable, which would otherwise go on to whatever this process starts. A ticket of another version
-//!    of this crate is left for that version's hook; under AT_SECURE (set-user-id) no ticket is believed.
-//! 2. It closes every descriptor but the standard ones and the world's: the parent's own, if they are not
-//!    close-on-exec, came along.
-//! 3. It joins the world as the process that the parent reserved, and copies the call out of it.
-//! 4. It finds the function, see below, marks the call as taken, runs the function, and leaves the outcome.
-//! 5. It ends by `std::process::exit`: 0, or 101 after a panic, or 1 if it could not run the function.
-//!
-//! # The function
+//! What stands for a function in the program's image, by which a child finds the one it is to run.
 //!
 //! [`Entry::of`] is a constant of the program's image for each function that some `spawn` of the program names. The
 //! parent says where it lies: its offset from the image's base. The child believes the offset only if
@@ -24,54 +8,32 @@
 //! - E3 it starts with the two magic words, and the checksum of the type id behind them is the one in the call.
 //!
 //! Nothing is called before all three hold, so a damaged call cannot jump: it is an error of `join`.
-//!
-//! # If the process dies
-//!
-//! Before step 4 marks the call, `join` says that the function was not taken; afterwards, that the process ended before
-//! it returned; [`super::call`] has the order of the outcome's stores.
 
-#![allow(
-    unsafe_code,
-    reason = "a place in .init_array, descriptors by number, entries by offset, a function without its value"
-)]
+#![allow(unsafe_code, reason = "entries by offset, a function without its value")]
 
 use std::any::TypeId;
-use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::mem::offset_of;
-use std::os::fd::AsFd;
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::call::{Call, Panic, Request, State};
 use super::function::private::Token;
 use super::function::{Function, Parameters};
+use super::hook;
 use super::image::{self, Checksum};
-use super::{current, panic};
 use crate::error::{Error, ErrorKind, Result};
+use crate::handle;
 use crate::message;
-use crate::sys::process as sys;
-use crate::world::{self, ProcessId, World, handle};
-
-/// Exit code of a child that could not run its function, or could not bring the result back.
-const REFUSED: i32 = 1;
-/// Exit code after a panic, as Rust's own.
-const PANICKED: i32 = 101;
-
-// ---------------------------------------------------------------------------------------------
-// Entries
-// ---------------------------------------------------------------------------------------------
+use crate::world::World;
 
 /// Decodes the arguments, runs the function and encodes what it returns.
-type Trampoline = fn(&'static World, &[u8]) -> Result<Reply>;
+pub(super) type Trampoline = fn(&'static World, &[u8]) -> Result<Reply>;
 
 /// What a function returned, as it travels, and the handles in it.
-struct Reply {
-    bytes: Vec<u8>,
-    handles: handle::Parcel,
+pub(super) struct Reply {
+    pub(super) bytes: Vec<u8>,
+    pub(super) handles: handle::Parcel,
 }
 
 const MAGIC: [u64; 2] = [0x9c1f_27d0_6b3e_58a4, 0x41e6_b80d_f25a_937c];
@@ -84,7 +46,7 @@ const _: () = assert!(offset_of!(Entry, magic) == 0);
 pub(super) struct Entry {
     magic: [u64; 2],
     function: TypeId,
-    trampoline: Trampoline,
+    pub(super) trampoline: Trampoline,
 }
 
 /// Carries the constant of one function.
@@ -141,8 +103,7 @@ impl Entry {
                 ),
             )
         };
-        let place = (&raw const HOOK) as usize;
-        if !image.holds(place, size_of_val(&HOOK)) {
+        if !hook::is_in(image) {
             return Err(outside("multiproc itself"));
         }
         let place = std::ptr::from_ref(self) as usize;
@@ -157,7 +118,7 @@ impl Entry {
     /// # Errors
     ///
     /// `Corrupted` if there is none with this checksum.
-    fn find(offset: u64, sum: u64) -> Result<&'static Entry> {
+    pub(super) fn find(offset: u64, sum: u64) -> Result<&'static Entry> {
         let image = image::main();
         let wrong = |what: &str| {
             let text = format!(
@@ -218,179 +179,7 @@ where
     let encode = || message::encode::<F::Output, F::Output>(&output, &mut bytes);
     let ((), handles) = handle::pack(encode)?;
     handle::seal(&mut bytes, &handles);
-    // While `output` still holds what is on its way.
-    handles.post();
     Ok(Reply { bytes, handles })
-}
-
-// ---------------------------------------------------------------------------------------------
-// The ticket
-// ---------------------------------------------------------------------------------------------
-
-/// The environment variable by which a child knows that it is one.
-pub(super) const TICKET: &str = "MULTIPROC_CHILD";
-
-/// The descriptor of the world has this number in every child.
-pub(super) const WORLD_FD: i32 = 3;
-
-/// What the environment variable holds, `0.1.0 102a 100017 9c…`: version, process, call, identity of the image.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
-    pub(super) process: u32,
-    pub(super) call: u32,
-    pub(super) image: u64,
-}
-
-impl Ticket {
-    pub(super) fn to_text(&self) -> String {
-        let Ticket { process, call, image } = self;
-        format!("{} {process:x} {call:x} {image:x}", env!("CARGO_PKG_VERSION"))
-    }
-
-    /// `None` if it was made by another version of this crate, or is none.
-    fn from_text(text: &OsStr) -> Option<Ticket> {
-        let mut parts = text.to_str()?.split(' ');
-        if parts.next()? != env!("CARGO_PKG_VERSION") {
-            return None;
-        }
-        let ticket = Ticket {
-            process: u32::from_str_radix(parts.next()?, 16).ok()?,
-            call: u32::from_str_radix(parts.next()?, 16).ok()?,
-            image: u64::from_str_radix(parts.next()?, 16).ok()?,
-        };
-        parts.next().is_none().then_some(ticket)
-    }
-}
-
-/// Whether this process was started to run a function and the hook did not see it: it must not start others, or a
-/// program without the hook would start itself for ever.
-pub(super) fn hook_was_skipped() -> bool {
-    std::env::var_os(TICKET).is_some_and(|text| Ticket::from_text(&text).is_some())
-}
-
-// ---------------------------------------------------------------------------------------------
-// The hook
-// ---------------------------------------------------------------------------------------------
-
-#[used]
-#[unsafe(link_section = ".init_array")]
-static HOOK: extern "C" fn() = hook;
-
-/// Called by libc before `main`. Unwinds nowhere: at the border of an `extern "C"` function a panic aborts.
-extern "C" fn hook() {
-    let Some(text) = std::env::var_os(TICKET) else {
-        return;
-    };
-    if sys::is_privileged() {
-        return;
-    }
-    let Some(ticket) = Ticket::from_text(&text) else {
-        return;
-    };
-    if !image::main().holds((&raw const HOOK) as usize, size_of_val(&HOOK)) {
-        // A shared library's copy of this crate: the ticket is for the copy in the program.
-        return;
-    }
-    // SAFETY:
-    // - no other thread reads or writes the environment: this runs before `main`, and the constructors that ran earlier
-    //   are those of libraries, which would have to start a thread that uses it right now.
-    unsafe { std::env::remove_var(TICKET) };
-    std::process::exit(run(&ticket));
-}
-
-/// Runs the function that the ticket is for; the exit code.
-fn run(ticket: &Ticket) -> i32 {
-    let (world, call, request, args) = match accept(ticket) {
-        Ok(accepted) => accepted,
-        Err(error) => {
-            // There is nowhere to leave the error but here.
-            let pid = std::process::id();
-            eprintln!("multiproc: process {pid} cannot find what it was started for: {error}");
-            return REFUSED;
-        }
-    };
-    current::set(&request);
-    let call = Arc::new(call);
-    let dying = Arc::clone(&call);
-    panic::install(&request.name, move |panic| {
-        let _ = dying.finish(State::Panicked, &panic_bytes(panic));
-    });
-    let entry = match find(ticket, &request).and_then(|entry| call.take().map(|()| entry)) {
-        Ok(entry) => entry,
-        Err(error) => return refuse(&call, &error),
-    };
-    let work = AssertUnwindSafe(|| (entry.trampoline)(world, &args));
-    match std::panic::catch_unwind(work) {
-        Ok(Ok(reply)) => match call.finish(State::Returned, &reply.bytes) {
-            Ok(()) => 0,
-            Err(error) => {
-                reply.handles.recall();
-                refuse(&call, &error)
-            }
-        },
-        Ok(Err(error)) => refuse(&call, &error),
-        Err(payload) => {
-            let panic = panic::caught(&*payload);
-            // Its destructor may panic again.
-            std::mem::forget(payload);
-            let _ = call.finish(State::Panicked, &panic_bytes(&panic));
-            PANICKED
-        }
-    }
-}
-
-/// Puts the process in order, joins the world and copies the call out.
-fn accept(ticket: &Ticket) -> Result<(&'static World, Call, Request, Vec<u8>)> {
-    // SAFETY:
-    // - this runs before `main`: the program has opened nothing yet, and the libraries' constructors that ran before
-    //   are not to keep descriptors across it (the documentation of `Process` says so);
-    // - the standard ones and the world's stay.
-    unsafe { sys::close_others(WORLD_FD) };
-    let no_world = |error| Error::os("cannot take over the descriptor of the shared memory", error);
-    // SAFETY: the parent put the world under this number for nobody but this hook, which runs once.
-    let fd = unsafe { sys::inherited(WORLD_FD) }.map_err(no_world)?;
-    sys::keep_from_programs(fd.as_fd()).map_err(no_world)?;
-    sys::ignore_broken_pipes();
-    let process = ProcessId::from_bits(ticket.process).ok_or_else(|| {
-        Error::new(ErrorKind::Corrupted, format!("{:#x} is no process", ticket.process))
-    })?;
-    let world = world::adopt(fd, process)?;
-    let (call, request, args) = Call::open(world, ticket.call, process)?;
-    Ok((world, call, request, args))
-}
-
-/// Finds the function, if this is the program that the parent runs.
-fn find(ticket: &Ticket, request: &Request) -> Result<&'static Entry> {
-    let found = image::identity()?;
-    if ticket.image != found {
-        let path = std::env::current_exe().unwrap_or_default();
-        return Err(Error::new(
-            ErrorKind::Mismatch,
-            format!(
-                "process {:?} runs another program, or another build, than its parent ({}, identity {found:#018x} instead \
-                 of {:#018x}): functions can only be found in the same one",
-                request.name,
-                path.display(),
-                ticket.image
-            ),
-        ));
-    }
-    Entry::find(request.offset, request.checksum)
-}
-
-/// Leaves an error, or says it on stderr if that is impossible; the exit code.
-fn refuse(call: &Call, error: &Error) -> i32 {
-    let left = postcard::to_stdvec(error)
-        .map_err(|cause| Error::new(ErrorKind::Encode, cause.to_string()))
-        .and_then(|bytes| call.finish(State::Refused, &bytes));
-    if left.is_err() {
-        eprintln!("multiproc: process {} cannot tell its parent: {error}", std::process::id());
-    }
-    REFUSED
-}
-
-fn panic_bytes(panic: &Panic) -> Vec<u8> {
-    postcard::to_stdvec(panic).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -438,16 +227,6 @@ mod tests {
             for place in (part.start..part.start + part.len).step_by(4096 / 8 * 8 + 8) {
                 assert!(Entry::find(place.wrapping_sub(image.base) as u64, sum).is_err());
             }
-        }
-    }
-
-    #[test]
-    fn a_ticket_is_read_back_and_others_are_not() {
-        let ticket = Ticket { process: 0x2a, call: u32::MAX, image: u64::MAX };
-        let text = ticket.to_text();
-        assert_eq!(Ticket::from_text(text.as_ref()), Some(ticket));
-        for text in ["", " ", "0.0.0 1 2 3", "x", &format!("{text} 1"), &text[..text.len() - 17]] {
-            assert_eq!(Ticket::from_text(text.as_ref()), None, "{text:?}");
         }
     }
 }

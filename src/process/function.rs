@@ -93,7 +93,10 @@ pub trait Run {
 fn put<T, M: Message<T>>(item: &M, at: usize, out: &mut Vec<u8>) -> Result<()> {
     if let Some(bytes) = message::raw(item) {
         // Known before it is copied.
-        crate::world::world()?.check_message(bytes.len()).map_err(|error| about(at, error))?;
+        crate::world::world()?
+            .memory
+            .check_message(bytes.len())
+            .map_err(|error| about(at, error))?;
     }
     let start = out.len();
     out.extend([0; 8]);

@@ -6,10 +6,11 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::child::{self, Child};
+use super::child::Child;
+use super::children;
 use crate::error::Result;
 use crate::sys::clock::Deadline;
-use crate::sys::process as sys;
+use crate::sys::pidfd;
 
 /// A process to watch and to signal, without its result: [`Process::handle`](crate::Process::handle) gives it.
 ///
@@ -118,7 +119,7 @@ impl ProcessHandle {
     ///
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) if the process took on another user's rights.
     pub fn terminate(&self) -> Result<()> {
-        self.0.signal(sys::SIGTERM)
+        self.0.signal(pidfd::SIGTERM)
     }
 
     /// Ends the process: SIGKILL. Nothing happens if it has ended.
@@ -127,7 +128,7 @@ impl ProcessHandle {
     ///
     /// As [`terminate`](ProcessHandle::terminate).
     pub fn kill(&self) -> Result<()> {
-        self.0.signal(sys::SIGKILL)
+        self.0.signal(pidfd::SIGKILL)
     }
 
     /// Interrupts the process as Ctrl-C does: SIGINT. Nothing happens if it has ended.
@@ -136,7 +137,7 @@ impl ProcessHandle {
     ///
     /// As [`terminate`](ProcessHandle::terminate).
     pub fn interrupt(&self) -> Result<()> {
-        self.0.signal(sys::SIGINT)
+        self.0.signal(pidfd::SIGINT)
     }
 }
 
@@ -181,5 +182,5 @@ impl fmt::Debug for ProcessHandle {
 /// # }
 /// ```
 pub fn active_children() -> Vec<ProcessHandle> {
-    child::active().into_iter().map(ProcessHandle).collect()
+    children::active().into_iter().map(ProcessHandle).collect()
 }

@@ -7,15 +7,16 @@
 //! matter: `/proc/self/exe` remains the file that was started.
 
 use std::os::unix::fs::MetadataExt;
-use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-use crate::sys::process as sys;
+use crate::sys::image as sys;
+use crate::sys::per_process::SetOnce;
+use crate::sys::program::has_interpreter;
 
 /// The main executable of this process; looked up once.
 pub(super) fn main() -> &'static sys::Image {
-    static IMAGE: OnceLock<sys::Image> = OnceLock::new();
-    IMAGE.get_or_init(sys::main_image)
+    static IMAGE: SetOnce<sys::Image> = SetOnce::new();
+    IMAGE.get_or_make(sys::main_image)
 }
 
 /// FNV-1a: short, and the same in every process of one program.
@@ -56,7 +57,7 @@ impl std::hash::Hasher for Checksum {
 ///
 /// `/proc/self/exe` cannot be looked at, and there is no build id.
 pub(super) fn identity() -> Result<u64> {
-    static IDENTITY: OnceLock<u64> = OnceLock::new();
+    static IDENTITY: SetOnce<u64> = SetOnce::new();
     if let Some(identity) = IDENTITY.get() {
         return Ok(*identity);
     }
@@ -70,7 +71,7 @@ pub(super) fn identity() -> Result<u64> {
     match &image.build_id {
         Some(id) => sum.add(id),
         None => {
-            let file = std::fs::metadata("/proc/self/exe").map_err(|error| {
+            let file = std::fs::metadata(FILE).map_err(|error| {
                 Error::os("cannot look at /proc/self/exe, which names the running program", error)
             })?;
             for number in [file.dev(), file.ino(), file.size()] {
@@ -80,7 +81,45 @@ pub(super) fn identity() -> Result<u64> {
             sum.add(&file.mtime_nsec().to_le_bytes());
         }
     }
-    Ok(*IDENTITY.get_or_init(|| sum.0))
+    Ok(*IDENTITY.set(sum.0))
+}
+
+/// The file that a child executes. It is the one that was started, also if it was replaced or removed since.
+pub(super) const FILE: &str = "/proc/self/exe";
+
+/// Whether [`FILE`] is the main executable: started through the dynamic loader, as in `ld-linux.so.2 ./program`, it is the
+/// loader, which would take the program's first argument for a program to run. Looked up once.
+///
+/// # Errors
+///
+/// What is wrong, and what helps.
+pub(super) fn check_file() -> Result<(), String> {
+    static WRONG: SetOnce<Option<String>> = SetOnce::new();
+    match WRONG.get_or_make(other_file) {
+        None => Ok(()),
+        Some(why) => Err(why.clone()),
+    }
+}
+
+fn other_file() -> Option<String> {
+    // The kernel has loaded the program itself, and its loader with it.
+    if has_interpreter() {
+        return None;
+    }
+    let mapped = sys::file_at(main as fn() -> &'static sys::Image as usize)?;
+    let executed = std::fs::read_link(FILE).ok()?;
+    // By name, or else by number: on file systems in layers, the numbers in the list of mappings are those of a layer.
+    let is_same = mapped.path == executed
+        || std::fs::metadata(FILE)
+            .is_ok_and(|file| (file.dev(), file.ino()) == (mapped.device, mapped.inode));
+    (!is_same).then(|| {
+        format!(
+            "this program, {}, was started through {}, the dynamic loader, so {FILE} is not the program: start the program \
+             by its own name, or name its file with Process::builder().executable(..)",
+            mapped.path.display(),
+            executed.display()
+        )
+    })
 }
 
 #[cfg(test)]

@@ -3,22 +3,28 @@
 //! - `function`: what can run elsewhere, and how arguments become bytes;
 //! - `image`: the main executable in memory;
 //! - `call`: the record of one call in shared memory;
-//! - `entry`: the start-up hook, which makes a process a child;
+//! - `entry`: what stands for a function in the image;
+//! - `ticket`: what a child is told in its environment;
+//! - `hook`: the start-up hook, which makes a process a child;
 //! - `panic`: what a child does with a panic;
 //! - `spawn`: starting a child;
-//! - `child`: the children of this process, the reaper, the end of the program;
+//! - `child`: one child, and its exit status;
+//! - `children`: those of this process, the reaper, the end of the program;
 //! - `handle`: watching and signalling;
 //! - `current`: who this process is.
 
 mod call;
 mod child;
+mod children;
 mod current;
 mod entry;
 mod function;
 mod handle;
+mod hook;
 mod image;
 mod panic;
 mod spawn;
+mod ticket;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -35,10 +41,10 @@ pub use handle::{ProcessHandle, active_children};
 pub use spawn::ProcessBuilder;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::handle as shared;
 use crate::message;
 use crate::sys::clock::Deadline;
-use crate::world::{handle as shared, world};
-use call::{Panic, State};
+use call::{Outcome, Panic, State};
 use child::{Child, Ending};
 
 /// A function that runs in a process of its own, and its result.
@@ -106,7 +112,7 @@ impl Process<()> {
 }
 
 impl<R> Process<R> {
-    fn new(child: Arc<Child>) -> Process<R> {
+    fn of(child: Arc<Child>) -> Process<R> {
         Process { child, result: PhantomData }
     }
 
@@ -306,14 +312,14 @@ impl<R: DeserializeOwned> Process<R> {
     /// What an ended child left.
     fn outcome(&self, ending: Ending) -> Result<R> {
         let call = self.child.take_call().ok_or_else(|| child::taken(&self.child))?;
-        let (state, bytes) = call.outcome()?;
+        let Outcome { state, bytes, handles } = call.outcome()?;
         let damaged = |what: &str, error: postcard::Error| {
             let text = format!("process {:?} left {what} that cannot be read", self.name());
             Error::new(ErrorKind::Corrupted, text).with_source(error)
         };
         let failure = self.child.failure(ending);
         match state {
-            State::Returned => unpack(&bytes),
+            State::Returned => unpack(&bytes, handles),
             State::Panicked => {
                 let panic: Panic =
                     postcard::from_bytes(&bytes).map_err(|error| damaged("a panic", error))?;
@@ -326,34 +332,24 @@ impl<R: DeserializeOwned> Process<R> {
             State::Refused => {
                 Err(postcard::from_bytes(&bytes).map_err(|error| damaged("an error", error))?)
             }
-            State::Taken | State::Waiting => {
-                let why = match (state, ending) {
-                    (State::Taken, Ending::Unknown) => child::UNKNOWN,
-                    (State::Taken, _) => BEFORE_IT_RETURNED,
-                    (_, _) => WITHOUT_ITS_FUNCTION,
-                };
-                Err(Error::from_child(failure.with_note(why)))
-            }
+            State::Taken => Err(Error::from_child(failure.with_note(match ending {
+                Ending::Unknown => child::UNKNOWN,
+                Ending::Known(_) => "it ended before its function returned",
+            }))),
+            State::Waiting => Err(self.child.refusal(ending)),
+            State::Collected => Err(child::taken(&self.child)),
         }
     }
 }
 
-const BEFORE_IT_RETURNED: &str = "it ended before its function returned";
-
-const WITHOUT_ITS_FUNCTION: &str = "it ended without taking its function: it was ended while it started, or the program \
-     it ran does not contain multiproc's start-up hook, is set-user-id, or has another version of multiproc";
-
 /// Brings back a value and the handles in it.
-fn unpack<R: DeserializeOwned>(bytes: &[u8]) -> Result<R> {
-    let (value, handles) = shared::open(world()?, bytes)?;
-    // This process has them now, so they are no longer on their way.
-    handles.settle();
-    shared::unpack(handles, || message::decode(value))
+fn unpack<R: DeserializeOwned>(bytes: &[u8], handles: shared::Claimed) -> Result<R> {
+    shared::unpack(handles, || message::decode(bytes))
 }
 
 impl<R> Drop for Process<R> {
     fn drop(&mut self) {
-        child::detach(&self.child);
+        children::detach(&self.child);
     }
 }
 

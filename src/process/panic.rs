@@ -7,12 +7,14 @@ use std::io::Write;
 use std::panic::PanicHookInfo;
 use std::thread::{self, ThreadId};
 
-use parking_lot::Mutex;
+use std::sync::Mutex;
 
 use super::call::Panic;
+use super::child::lock;
+use crate::sys::per_process::PerProcess;
 
 /// The last panic of the thread that runs the function.
-static LAST: Mutex<Option<Panic>> = Mutex::new(None);
+static LAST: PerProcess<Mutex<Option<Panic>>> = PerProcess::new();
 
 /// Replaces Rust's own report. `dying` is told of each panic of a program that is built to abort on them.
 pub(super) fn install(name: &str, dying: impl Fn(&Panic) + Send + Sync + 'static) {
@@ -24,7 +26,7 @@ pub(super) fn install(name: &str, dying: impl Fn(&Panic) + Send + Sync + 'static
             dying(&panic);
         }
         if thread::current().id() == main {
-            *LAST.lock() = Some(panic);
+            *lock(LAST.get_or_make()) = Some(panic);
         }
     }));
 }
@@ -76,7 +78,7 @@ fn report(name: &str, pid: u32, main: ThreadId, panic: &Panic) {
 /// What was caught: the message, and the place and backtrace if the hook saw this very panic.
 pub(super) fn caught(payload: &(dyn Any + Send)) -> Panic {
     let message = text(payload);
-    match LAST.lock().take() {
+    match lock(LAST.get_or_make()).take() {
         Some(last) if last.message == message => last,
         _ => Panic { message, ..Panic::default() },
     }

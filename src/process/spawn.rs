@@ -2,20 +2,21 @@
 //!
 //! Steps, each of which undoes the ones before it when it fails:
 //!
-//! 1. a descriptor is set aside, so that a full table is noticed before anything is started;
+//! 1. the program is looked at: a child must run this very image, with no more rights than this process; a descriptor is set aside, so that a full table is noticed before anything is started;
 //! 2. the child's slot is reserved in the world ([`Embryo`]), and the handles in the arguments are given to it;
 //! 3. the call is written into shared memory;
-//! 4. `posix_spawn`: the running image again, with the world as descriptor 3, and a ticket in the environment;
+//! 4. `posix_spawn`: the running image again, with the world's descriptor under the number it has here, and a ticket in
+//!    the environment;
 //! 5. the descriptor set aside becomes the child's pidfd, and the child is registered.
 //!
 //! If the parent is killed, the child goes on without it; one that had not started gives up when it finds its slot
 //! taken back. Whatever was given to it is freed with its slot.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,14 +25,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::call::{Call, Request};
-use super::child::{self, Child};
-use super::entry::{self, Entry, Ticket};
+use super::child::{Child, Started};
+use super::children;
+use super::entry::Entry;
 use super::function::private::Token;
 use super::function::{Arguments, Function, Parameters, Run};
+use super::ticket::{self, Ticket};
 use super::{Process, current, image};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::process as sys;
-use crate::world::{ProcessId, World, handle, world};
+use crate::handle::{self, Claimed};
+use crate::liveness::ProcessId;
+use crate::sys::{descriptor, pidfd, posix_spawn, program};
+use crate::world::{World, world};
 
 /// What a [`Process`] is to be like: [`Process::builder`] makes one.
 ///
@@ -146,7 +151,7 @@ impl ProcessBuilder {
         // The arguments live until the child has been given what they hold: an end that moves is never without owner.
         let child = self.start(entry, &|out| args.encode(out, Token), discard::<F::Output>)?;
         drop(args);
-        Ok(Process::new(child))
+        Ok(Process::of(child))
     }
 
     /// Starts the process: [`Process::run`] with what was set here.
@@ -166,120 +171,46 @@ impl ProcessBuilder {
         self,
         entry: &'static Entry,
         encode: &dyn Fn(&mut Vec<u8>) -> Result<()>,
-        discard: fn(&[u8]),
+        discard: fn(&[u8], Claimed),
     ) -> Result<Arc<Child>> {
-        if entry::hook_was_skipped() {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "this process was started to run a function and reached main instead, so it must not start others: \
-                 multiproc's start-up hook in .init_array was not called or was removed by the linker",
-            ));
-        }
-        let (offset, checksum) = entry.name()?;
+        let name = entry.name()?;
         let image = image::identity()?;
-        child::sweep();
         let number = current::next_number();
-        let name = self.name.clone().unwrap_or_else(|| format!("Process-{number}"));
-        let aside = sys::counter(1).map_err(|error| self.cannot_start(&name, error))?;
+        let start = Start {
+            name: self.name.clone().unwrap_or_else(|| format!("Process-{number}")),
+            builder: self,
+        };
+        let program = start.program()?;
+        children::sweep();
+        let aside = descriptor::counter(1).map_err(|error| start.cannot(error))?;
         let world = world()?;
+        let descriptor = world.descriptor()?;
         let embryo = Embryo::reserve(world)?;
 
         let mut args = Vec::new();
         let ((), handles) = handle::pack(|| encode(&mut args))?;
         handle::seal(&mut args, &handles);
         handles.give_to(world, embryo.child)?;
-        let this = current::current_process();
-        let request = Request {
-            child: embryo.child.to_bits(),
-            parent_pid: this.id(),
-            parent_name: this.name().to_owned(),
-            offset,
-            checksum,
-            name: name.clone(),
-            number,
-        };
+        let request = request(embryo.child, name, &start.name, number);
         let call = Unstarted::new(Call::create(world, embryo.child, &request, &args)?);
         drop(args);
-        let ticket = Ticket { process: embryo.child.to_bits(), call: call.id(), image };
+        let ticket = call.ticket(embryo.child, descriptor, image);
 
-        let pid = self.execute(&name, &ticket, world.descriptor())?;
+        let pid = start.execute(&program, &ticket, descriptor)?;
         // From here on there is a child: nothing may fail without ending it.
-        let fd = match sys::open(pid) {
-            Ok(fd) => fd,
-            // It ended already, and somebody else took its status. Its result may be there.
-            Err(error) if sys::is_no_process(&error) => aside,
-            Err(mut error) => {
-                if sys::is_descriptor_limit(&error) {
-                    drop(aside);
-                    match sys::open(pid) {
-                        Ok(fd) => {
-                            world.embryo_started(embryo.started(), pid);
-                            return Ok(Child::register(
-                                pid,
-                                name,
-                                self.daemon,
-                                fd,
-                                call.take(),
-                                discard,
-                            ));
-                        }
-                        Err(again) => error = again,
-                    }
-                }
-                sys::kill_unseen(pid);
-                if sys::is_descriptor_limit(&error) {
-                    return Err(self.cannot_start(&name, error));
-                }
-                let text = format!(
-                    "cannot start process {name:?}: cannot watch it: {error} (pidfd_open needs Linux 5.3, and leave of \
-                     the sandbox if there is one)"
-                );
-                return Err(Error::new(ErrorKind::Spawn, text).with_source(error));
-            }
-        };
-        world.embryo_started(embryo.started(), pid);
-        Ok(Child::register(pid, name, self.daemon, fd, call.take(), discard))
-    }
-
-    /// Runs the image with the ticket in its environment.
-    fn execute(&self, name: &str, ticket: &Ticket, world: BorrowedFd<'_>) -> Result<u32> {
-        let program = match &self.executable {
-            None => PathBuf::from("/proc/self/exe"),
-            Some(path) => {
-                std::path::absolute(path).map_err(|error| self.cannot_start(name, error))?
-            }
-        };
-        let program = c_string(program.into_os_string(), "the path of the executable")?;
-        let directory = match &self.current_dir {
-            None => None,
-            Some(path) => {
-                check_directory(name, path)?;
-                Some(c_string(path.clone().into_os_string(), "the working directory")?)
-            }
-        };
-        let args = std::env::args_os()
-            .map(|arg| c_string(arg, "an argument of this program"))
-            .collect::<Result<Vec<_>>>()?;
-        let env = self.environment(ticket)?;
-        // Above the world's number, so that no copy overwrites the source of a later one.
-        let mut standard = Vec::new();
-        for (number, fd) in self.standard.iter().enumerate() {
-            if let Some(fd) = fd {
-                let copy = sys::duplicate_above(fd.as_fd(), entry::WORLD_FD + 1)
-                    .map_err(|error| self.cannot_start(name, error))?;
-                standard.push((copy, number as i32));
-            }
-        }
-        let mut descriptors = vec![(world, entry::WORLD_FD)];
-        descriptors.extend(standard.iter().map(|(fd, number)| (fd.as_fd(), *number)));
-        sys::start(&sys::Start {
-            program: &program,
-            args: &args,
-            env: &env,
-            directory: directory.as_deref(),
-            descriptors: &descriptors,
-        })
-        .map_err(|error| self.cannot_start(name, error))
+        let fd = start.watch(pid, aside)?;
+        world.liveness.embryo_started(embryo.started(), pid);
+        let Start { name, builder } = start;
+        let is_other_program = builder.executable.is_some();
+        Ok(Child::register(Started {
+            pid,
+            name,
+            daemon: builder.daemon,
+            is_other_program,
+            fd,
+            call: call.take(),
+            discard,
+        }))
     }
 
     /// This process's environment, with what was set and the ticket, in the form of `execve`.
@@ -294,12 +225,12 @@ impl ProcessBuilder {
                 ));
             }
         }
-        let ticket = [(OsString::from(entry::TICKET), OsString::from(ticket.to_text()))];
+        let ticket = [(OsString::from(ticket::TICKET), OsString::from(ticket.to_text()))];
         let is_set = |key: &OsStr| self.env.iter().chain(&ticket).any(|(set, _)| set == key);
         let mut env: Vec<(OsString, OsString)> =
             std::env::vars_os().filter(|(key, _)| !is_set(key)).collect();
         for (at, (key, value)) in self.env.iter().enumerate() {
-            if key != entry::TICKET && !self.env[at + 1..].iter().any(|(later, _)| later == key) {
+            if key != ticket::TICKET && !self.env[at + 1..].iter().any(|(later, _)| later == key) {
                 env.push((key.clone(), value.clone()));
             }
         }
@@ -312,41 +243,155 @@ impl ProcessBuilder {
             })
             .collect()
     }
+}
+
+/// What the child is to know before it runs its function.
+fn request(child: ProcessId, entry: (u64, u64), name: &str, number: String) -> Request {
+    let this = current::current_process();
+    Request {
+        child: child.to_bits(),
+        parent_pid: this.id(),
+        parent_name: this.name().to_owned(),
+        offset: entry.0,
+        checksum: entry.1,
+        name: name.to_owned(),
+        number,
+    }
+}
+
+/// A start under way.
+struct Start {
+    name: String,
+    builder: ProcessBuilder,
+}
+
+impl Start {
+    /// The program to execute, if a child that executes it can find its function.
+    fn program(&self) -> Result<CString> {
+        if ticket::hook_was_skipped() {
+            return Err(self.unsupported(
+                "this process was itself started to run a function and reached main instead: multiproc's start-up hook in \
+                 .init_array was not called or was removed by the linker",
+            ));
+        }
+        let program = match &self.builder.executable {
+            None => {
+                image::check_file().map_err(|why| self.unsupported(&why))?;
+                PathBuf::from(image::FILE)
+            }
+            Some(path) => std::path::absolute(path).map_err(|error| self.cannot(error))?,
+        };
+        let program = c_string(program.into_os_string(), "the path of the executable")?;
+        match program::raises_rights(&program) {
+            None => Ok(program),
+            Some(why) => Err(self.unsupported(&format!("{why}: {NO_RAISED_RIGHTS}"))),
+        }
+    }
+
+    /// Runs the program with the ticket in its environment.
+    fn execute(&self, program: &CStr, ticket: &Ticket, world: BorrowedFd<'_>) -> Result<u32> {
+        let builder = &self.builder;
+        let directory = match &builder.current_dir {
+            None => None,
+            Some(path) => {
+                check_directory(&self.name, path)?;
+                Some(c_string(path.clone().into_os_string(), "the working directory")?)
+            }
+        };
+        let args = std::env::args_os()
+            .map(|arg| c_string(arg, "an argument of this program"))
+            .collect::<Result<Vec<_>>>()?;
+        let env = builder.environment(ticket)?;
+        // Above the standard numbers, so that no copy overwrites the source of a later one.
+        let mut standard = Vec::new();
+        for (number, fd) in builder.standard.iter().enumerate() {
+            if let Some(fd) = fd {
+                let copy = descriptor::duplicate_above(fd.as_fd(), 3)
+                    .map_err(|error| self.cannot(error))?;
+                standard.push((copy, number as i32));
+            }
+        }
+        // The world has the same number there as here. A copy to its own number only makes it stay open.
+        let mut descriptors = vec![(world, world.as_raw_fd())];
+        descriptors.extend(standard.iter().map(|(fd, number)| (fd.as_fd(), *number)));
+        posix_spawn::start(&posix_spawn::Start {
+            program,
+            args: &args,
+            env: &env,
+            directory: directory.as_deref(),
+            descriptors: &descriptors,
+        })
+        .map_err(|error| self.cannot(error))
+    }
+
+    /// The pidfd of a child that was just started, which is ended if there is none. `aside` is a descriptor that makes room.
+    fn watch(&self, pid: u32, aside: OwnedFd) -> Result<OwnedFd> {
+        let error = match pidfd::open(pid) {
+            Ok(fd) => return Ok(fd),
+            // It ended already, and somebody else took its status. Its result may be there.
+            Err(error) if pidfd::is_no_process(&error) => return Ok(aside),
+            Err(error) => error,
+        };
+        drop(aside);
+        let error = if descriptor::is_descriptor_limit(&error) {
+            match pidfd::open(pid) {
+                Ok(fd) => return Ok(fd),
+                Err(again) => again,
+            }
+        } else {
+            error
+        };
+        pidfd::kill_unseen(pid);
+        if descriptor::is_descriptor_limit(&error) {
+            return Err(self.cannot(error));
+        }
+        let text = format!("cannot start process {:?}: cannot watch it (pidfd_open)", self.name);
+        Err(Error::os(text, error).with_kind(ErrorKind::Spawn))
+    }
+
+    fn unsupported(&self, why: &str) -> Error {
+        let text = format!("cannot start process {:?}: {why}", self.name);
+        Error::new(ErrorKind::Unsupported, text)
+    }
 
     /// Why the child could not be started; limits are named with their value.
     #[cold]
-    fn cannot_start(&self, name: &str, error: io::Error) -> Error {
-        let (descriptors, processes) = sys::limits();
-        if sys::is_descriptor_limit(&error) {
+    fn cannot(&self, error: io::Error) -> Error {
+        let name = &self.name;
+        let (descriptors, processes) = program::limits();
+        if descriptor::is_descriptor_limit(&error) {
             let text = format!(
                 "cannot start process {name:?}: the descriptor table is full (RLIMIT_NOFILE is {descriptors}, or the \
-                 system's own limit is met): close descriptors or raise the limit with ulimit -n"
+                 system's own limit is met)"
             );
-            return Error::new(ErrorKind::Limit, text).with_source(error);
+            return Error::os(text, error);
         }
-        if sys::is_process_limit(&error) {
+        if posix_spawn::is_process_limit(&error) {
             let text = format!(
                 "cannot start process {name:?}: the system allows no more processes (RLIMIT_NPROC is {processes}; the \
                  control group may allow fewer): wait for some to end, or raise the limit with ulimit -u"
             );
             return Error::new(ErrorKind::Limit, text).with_source(error);
         }
-        let (path, hint) = match &self.executable {
+        let (path, hint) = match &self.builder.executable {
             Some(path) => (path.as_path(), ""),
-            None => (Path::new("/proc/self/exe"), " (is /proc mounted?)"),
+            None => (Path::new(image::FILE), " (is /proc mounted?)"),
         };
         let hint = if error.kind() == io::ErrorKind::NotFound { hint } else { "" };
-        let text = format!(
-            "cannot start process {name:?}: cannot execute {}: {error}{hint}",
-            path.display()
-        );
-        Error::new(ErrorKind::Spawn, text).with_source(error)
+        let text =
+            format!("cannot start process {name:?}: cannot execute {}{hint}", path.display());
+        Error::os(text, error).with_kind(ErrorKind::Spawn)
     }
 }
 
+/// What helps a program whose children would run with raised rights.
+pub(super) const NO_RAISED_RIGHTS: &str = "a child would run with raised rights and trust nothing that it is given; start \
+     processes from a program without them (for file capabilities, ambient ones can take their place), or give the rights up \
+     for good, real ids included";
+
 /// Brings a result back that nobody wants, so that the handles in it are released.
-fn discard<R: DeserializeOwned>(bytes: &[u8]) {
-    drop(super::unpack::<R>(bytes));
+fn discard<R: DeserializeOwned>(bytes: &[u8], handles: Claimed) {
+    drop(super::unpack::<R>(bytes, handles));
 }
 
 fn c_string(text: OsString, what: &str) -> Result<CString> {
@@ -386,7 +431,7 @@ impl Embryo {
 
 impl Drop for Embryo {
     fn drop(&mut self) {
-        self.world.embryo_failed(self.child);
+        self.world.liveness.embryo_failed(self.child);
     }
 }
 
@@ -400,6 +445,17 @@ impl Unstarted {
 
     fn id(&self) -> u32 {
         self.0.as_ref().map_or(0, Call::id)
+    }
+
+    /// What the child is told.
+    fn ticket(&self, child: ProcessId, world: BorrowedFd<'_>, image: u64) -> Ticket {
+        Ticket {
+            process: child.to_bits(),
+            call: self.id(),
+            place: self.0.as_ref().map_or(0, Call::place),
+            world: world.as_raw_fd() as u32,
+            image,
+        }
     }
 
     fn take(mut self) -> Option<Call> {

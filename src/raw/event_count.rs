@@ -83,11 +83,6 @@ impl EventCount {
         self.0.compare_exchange(now, cleared, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Makes the word differ from what waiters prepared, and wakes nobody yet.
-    pub(crate) fn change(&self) {
-        self.0.fetch_add(ONE, Ordering::SeqCst);
-    }
-
     /// Wakes everyone: for what all of them must see.
     pub(crate) fn notify_all(&self) {
         // ORDERING(event count): SeqCst, with the barrier in `prepare_wait`.

@@ -190,10 +190,7 @@ impl RobustLock {
 
     /// Whether a newcomer leaves the free lock to those who sleep.
     fn yields_to_sleepers(&self, now: State, patience: &Patience, until: Deadline) -> bool {
-        !patience.has_waited()
-            && now.has_waiters()
-            && !until.is_over()
-            && self.fairness.is_open()
+        !patience.has_waited() && now.has_waiters() && !until.is_over() && self.fairness.is_open()
     }
 
     /// Takes the lock, which was free.

@@ -172,13 +172,7 @@ pub(crate) trait Permits {
     fn add_far(&self, me: Id, until: Deadline) -> Result<()>;
 
     /// Makes `block` the semaphore's, if it has none; `give` is called just before that. Whether it is.
-    fn publish(
-        &self,
-        me: Id,
-        until: Deadline,
-        block: u32,
-        give: impl FnOnce(),
-    ) -> Result<bool> {
+    fn publish(&self, me: Id, until: Deadline, block: u32, give: impl FnOnce()) -> Result<bool> {
         self.lock(me, until)?;
         let words = self.words();
         let is_wanted = words.block().is_none();
@@ -303,8 +297,7 @@ pub(crate) trait Permits {
                         return Ok(());
                     }
                     Attempt::NoEntry => {
-                        self.add_far(me, until)
-                            .inspect_err(|_| words.event_count.notify_one())?;
+                        self.add_far(me, until).inspect_err(|_| words.event_count.notify_one())?;
                         continue;
                     }
                     Attempt::NoneLeft if until.is_over() => {
@@ -373,7 +366,8 @@ pub(crate) trait Permits {
     #[cold]
     fn derive(&self) -> Result<u32> {
         let far = self.far()?.into_iter();
-        let far = far.flat_map(|far| (0..self.liveness().registry.processes()).map(|slot| far.of(slot)));
+        let far =
+            far.flat_map(|far| (0..self.liveness().registry.processes()).map(|slot| far.of(slot)));
         let mut held = 0_u64;
         for entry in self.words().near.iter().chain(far) {
             let (process, count) = split(entry.load(Ordering::Relaxed));

@@ -89,8 +89,8 @@ impl crate::raw::permits::Permits for Permits {
 /// What a semaphore has beside its object.
 mod walk {
     use super::*;
-    use crate::memory::walk::{Met, Walker, register as add};
     use crate::memory::Memory;
+    use crate::memory::walk::{Met, Walker, register as add};
 
     pub(super) fn register() {
         for kind in [Kind::Semaphore, Kind::BoundedSemaphore] {

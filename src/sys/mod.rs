@@ -2,18 +2,32 @@
 //!
 //! - `atomic`: the seam through which models replace the atomics;
 //! - `clock`: monotonic deadlines;
+//! - `descriptor`: numbers of descriptors, inheritance, counters, waiting until one is readable;
 //! - `futex`: sleeping and waking on a shared word;
-//! - `memory`: the sealed file, its growth, and memory that a fork wipes;
+//! - `image`: the main executable as it lies in memory;
+//! - `machine`: how much memory there is, the pid namespace, random bits;
+//! - `memfd`: the sealed file that a process tree shares;
+//! - `overflow`: the report of a stack overflow in a child;
+//! - `per_process`: private state that starts anew in a forked process;
+//! - `pidfd`: watching and signalling one process;
+//! - `posix_spawn`: starting a program;
+//! - `program`: what this process is allowed, and how it ends;
 //! - `robust`: the kernel's list of words to mark when a thread dies;
-//! - `thread`: thread ids, probes and signal masks;
-//! - `process`: starting, watching and signalling processes.
+//! - `thread`: thread ids, probes and signal masks.
 
 pub(crate) mod atomic;
-pub(crate) mod shared;
 pub(crate) mod bytes;
 pub(crate) mod clock;
+pub(crate) mod descriptor;
 pub(crate) mod futex;
-pub(crate) mod memory;
-pub(crate) mod process;
+pub(crate) mod image;
+pub(crate) mod machine;
+pub(crate) mod memfd;
+pub(crate) mod overflow;
+pub(crate) mod per_process;
+pub(crate) mod pidfd;
+pub(crate) mod posix_spawn;
+pub(crate) mod program;
 pub(crate) mod robust;
+pub(crate) mod shared;
 pub(crate) mod thread;

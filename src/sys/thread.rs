@@ -4,6 +4,8 @@
 
 use std::io;
 
+use crate::error::{Error, ErrorKind};
+
 /// The kernel's id of the calling thread.
 pub(crate) fn id() -> u32 {
     // SAFETY: the call has no arguments and cannot fail.
@@ -73,6 +75,18 @@ pub(crate) fn take_short_turns() {
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const scheduling, 0) };
 }
 
+/// The error of a thread that the system does not start. The number that a limit on threads has means other things elsewhere.
+pub(crate) fn cannot_start(what: &str, error: io::Error) -> Error {
+    if error.raw_os_error() != Some(libc::EAGAIN) {
+        return Error::os(format!("cannot start {what}"), error);
+    }
+    let text = format!(
+        "cannot start {what}: {error}; a limit on processes and threads is reached: let some end, or raise the limit of the \
+         user (ulimit -u) or of the control group (pids.max)"
+    );
+    Error::new(ErrorKind::Limit, text).with_source(error)
+}
+
 /// Runs `f` with every signal blocked: a thread started inside inherits the mask and never runs a user's handler.
 pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
     use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
@@ -85,18 +99,4 @@ pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
         let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     }
     result
-}
-
-/// Whether process `pid` has ended, reaped or not. A process that may not be asked counts as alive.
-pub(crate) fn process_is_over(pid: u32) -> bool {
-    use std::os::fd::{AsFd, FromRawFd, OwnedFd};
-    // SAFETY: the call takes integers only.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if fd < 0 {
-        return io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
-    }
-    // SAFETY: the kernel just made this descriptor and nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-    let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
-    nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO) == Ok(1)
 }

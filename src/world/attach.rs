@@ -20,14 +20,14 @@ use crate::liveness::{self, Liveness, Pauses, ProcessId};
 use crate::memory::{Memory, Segments};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
-use crate::sys::{futex, memory, process, thread};
+use crate::sys::memfd::SharedFile;
+use crate::sys::{futex, machine, program, thread};
 use crate::world::header::{Header, LEN};
 use std::any::Any;
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
-use std::sync::Weak;
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 /// This process's view of its world.
 pub(crate) struct World {
@@ -35,7 +35,8 @@ pub(crate) struct World {
     pub(crate) memory: Memory,
     header: &'static Header,
     /// This process's references to objects, by index. What they are is the business of `handle`.
-    pub(crate) references: parking_lot::Mutex<HashMap<u32, Weak<dyn Any + Send + Sync>>>,
+    /// A lock of the standard library: a fork copies nothing half-changed of it.
+    references: Mutex<HashMap<u32, Weak<dyn Any + Send + Sync>>>,
     /// This process gave up its last handle to something that it still holds: its end is not one in order.
     pub(crate) untidy: AtomicBool,
 }
@@ -69,11 +70,13 @@ fn inherited() -> Option<&'static World> {
 
 /// Attaches a spawned child to the world of its parent, as the process that the parent reserved.
 pub(crate) fn adopt(file: OwnedFd, child: ProcessId) -> Result<&'static World> {
-    attach(Some((File::from(file), child)))
+    let file = SharedFile::adopt(file)
+        .map_err(|error| Error::os("cannot take over the descriptor of shared memory", error))?;
+    attach(Some((file, child)))
 }
 
 #[cold]
-fn attach(given: Option<(File, ProcessId)>) -> Result<&'static World> {
+fn attach(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
     let pid = std::process::id();
     loop {
         let holder = ATTACHING.load(Ordering::Acquire);
@@ -96,17 +99,11 @@ fn attach(given: Option<(File, ProcessId)>) -> Result<&'static World> {
     result
 }
 
-fn make(given: Option<(File, ProcessId)>) -> Result<&'static World> {
-    let namespace = memory::pid_namespace();
+fn make(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
+    let namespace = machine::pid_namespace();
     let (file, reserved) = match (given, inherited()) {
         (Some((file, child)), _) => (file, Some(child)),
-        (None, Some(parent)) => {
-            let file = parent.memory.segments.file().try_clone();
-            (
-                file.map_err(|e| Error::os("cannot duplicate the descriptor of shared memory", e))?,
-                None,
-            )
-        }
+        (None, Some(parent)) => (parent.memory.segments.file().try_clone()?, None),
         (None, None) => (create(namespace)?, None),
     };
     check_file(&file)?;
@@ -120,7 +117,7 @@ fn make(given: Option<(File, ProcessId)>) -> Result<&'static World> {
         liveness,
         memory: Memory::new(liveness, segments, &header.memory, limit),
         header,
-        references: parking_lot::Mutex::default(),
+        references: Mutex::default(),
         untidy: AtomicBool::new(false),
     }));
     let process = liveness::start(liveness, reserved, sweep_soon)?;
@@ -133,37 +130,34 @@ fn make(given: Option<(File, ProcessId)>) -> Result<&'static World> {
     static AT_EXIT: AtomicBool = AtomicBool::new(false);
     if !AT_EXIT.swap(true, Ordering::Relaxed) {
         // Without it the end of this process is told to everybody, which costs time and nothing else.
-        process::at_exit(leave_in_order);
+        program::at_exit(leave_in_order);
     }
     Ok(world)
 }
 
-fn create(namespace: u64) -> Result<File> {
-    let what = "cannot create shared memory";
-    let file = memory::create(c"multiproc").map_err(|e| Error::os(what, e))?;
-    memory::grow(&file, LEN as u64).map_err(|e| Error::os(what, e))?;
-    memory::seal(&file).map_err(|e| Error::os("cannot seal shared memory", e))?;
+fn create(namespace: u64) -> Result<SharedFile> {
+    let file = SharedFile::create(c"multiproc")
+        .map_err(|error| Error::os("cannot create shared memory", error))?;
+    file.grow(LEN as u64)?;
+    file.seal().map_err(|error| Error::os("cannot seal shared memory", error))?;
     // A mapping of its own: the tables that check references do not exist yet.
-    let segments = Segments::open(file.try_clone().map_err(|e| Error::os(what, e))?, LEN)?;
+    let segments = Segments::open(file.try_clone()?, LEN)?;
     let header: &'static Header = segments.get(0, 0)?;
-    header.note_machine(memory::limit(), Pauses::measure());
-    header.write(memory::random(), namespace);
+    header.note_machine(machine::limit(), Pauses::measure());
+    header.write(machine::random(), namespace);
     Ok(file)
 }
 
 /// A file that is too short or could shrink is not mapped at all.
-fn check_file(file: &File) -> Result<()> {
-    let size = file
-        .metadata()
-        .map_err(|e| Error::os("cannot ask for the size of shared memory", e))?
-        .len();
+fn check_file(file: &SharedFile) -> Result<()> {
+    let size = file.size()?;
     if size < LEN as u64 {
         return Err(Error::new(
             ErrorKind::Corrupted,
             format!("shared memory is cut off: {size} bytes, at least {LEN} expected"),
         ));
     }
-    if !memory::is_sealed(file) {
+    if !file.is_sealed() {
         return Err(Error::new(
             ErrorKind::Mismatch,
             "not shared memory of this crate: the file is not sealed against shrinking",
@@ -192,7 +186,7 @@ fn sweep_soon() {
 extern "C" fn leave_in_order() {
     let Some(world) = current() else { return };
     let tidy = !world.untidy.load(Ordering::Relaxed)
-        && world.references.try_lock().is_some_and(|table| table.is_empty());
+        && world.references.try_lock().is_ok_and(|table| table.is_empty());
     if tidy {
         world.liveness.leave_in_order();
     }
@@ -210,9 +204,18 @@ impl World {
         self.header.id.load(Ordering::Relaxed)
     }
 
+    /// The table of this process's references, locked.
+    pub(crate) fn references(&self) -> MutexGuard<'_, HashMap<u32, Weak<dyn Any + Send + Sync>>> {
+        self.references.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The descriptor of the file, close-on-exec.
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.memory.segments.file().as_fd()
+    ///
+    /// # Errors
+    ///
+    /// `Mismatch` if some code of the program closed it.
+    pub(crate) fn descriptor(&self) -> Result<BorrowedFd<'_>> {
+        self.memory.segments.file().descriptor()
     }
 
     /// Reserves a slot for a child that is about to start.

@@ -250,7 +250,7 @@ fn an_end_in_a_queue_that_is_shut_down_is_gone() {
     let (producer, consumer) = ends::<u32>();
     let carrier = Queue::new().unwrap();
     carrier.put(producer).unwrap();
-    carrier.shutdown();
+    carrier.shutdown().unwrap();
     assert!(consumer.get_timeout(LONG).unwrap_err().is_closed());
 }
 
@@ -281,7 +281,7 @@ fn a_closed_queue_is_closed_for_its_ends() {
     let queue = Queue::new().unwrap();
     let (producer, consumer) = queue.clone().split();
     producer.put(1).unwrap();
-    queue.close();
+    queue.close().unwrap();
     assert!(producer.is_closed() && consumer.is_closed());
     assert!(producer.put(2).unwrap_err().is_closed());
     assert_eq!(consumer.get().unwrap(), 1);

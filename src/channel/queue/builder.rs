@@ -70,7 +70,6 @@ impl<T> QueueBuilder<T> {
     }
 }
 
-
 impl<T> QueueBuilder<T> {
     pub(super) fn new() -> QueueBuilder<T> {
         QueueBuilder { max_items: None, capacity_bytes: None, message: PhantomData }

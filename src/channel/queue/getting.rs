@@ -51,7 +51,9 @@ macro_rules! getting {
             }
         }
 
-        impl<'a, T: ::serde::Serialize + ::serde::de::DeserializeOwned> IntoIterator for &'a $Type<T> {
+        impl<'a, T: ::serde::Serialize + ::serde::de::DeserializeOwned> IntoIterator
+            for &'a $Type<T>
+        {
             type Item = $crate::error::Result<T>;
             type IntoIter = $crate::channel::queue::Iter<'a, T>;
 

@@ -201,15 +201,13 @@ impl<T> Port<T> {
 
     /// Takes a message of whatever form and drops it, without waiting; whether there was one.
     pub(super) fn discard(&self) -> bool {
-        with_scratch(|scratch| {
-            match self.pop(Form::Typed, Deadline::NOW, scratch) {
-                Err(error) if error.is_mismatch() => {
-                    scratch.clear();
-                    self.pop(Form::Bytes, Deadline::NOW, scratch).is_ok()
-                }
-                Err(error) => error.is_decode(),
-                Ok(_) => true,
+        with_scratch(|scratch| match self.pop(Form::Typed, Deadline::NOW, scratch) {
+            Err(error) if error.is_mismatch() => {
+                scratch.clear();
+                self.pop(Form::Bytes, Deadline::NOW, scratch).is_ok()
             }
+            Err(error) => error.is_decode(),
+            Ok(_) => true,
         })
     }
 

@@ -50,8 +50,7 @@ impl Incoming {
     /// Copies a large message out, if that was not done yet, and frees its block; the shared objects that it carried.
     pub(super) fn finish(mut self, out: &mut Vec<u8>) -> Result<Option<Claimed>> {
         let Some((large, len)) = self.large.take() else { return Ok(self.claimed) };
-        let copied =
-            if self.claimed.is_none() { large.read_into(0, len, out) } else { Ok(()) };
+        let copied = if self.claimed.is_none() { large.read_into(0, len, out) } else { Ok(()) };
         self.world.memory.free(large);
         copied.map(|()| self.claimed)
     }

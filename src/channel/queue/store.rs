@@ -145,10 +145,7 @@ pub(super) fn make(
 }
 
 /// A handle with `roles`, which the reference already counts.
-pub(super) fn from_reference(
-    reference: Arc<ObjectRef>,
-    roles: u32,
-) -> Result<Records<QueueStore>> {
+pub(super) fn from_reference(reference: Arc<ObjectRef>, roles: u32) -> Result<Records<QueueStore>> {
     let head: &HeadLine = reference.object.view();
     let block = reference.world.memory.block(head.block.load(Ordering::Relaxed))?;
     Ok(with(reference, head, block.get(0)?, roles))

@@ -1,15 +1,31 @@
-use super::*;
+use super::port::{Port, tag_of};
+use super::store;
+use crate::error::Result;
+use crate::raw::records::{CHUNK_BYTES, INLINE};
+use crate::sys::atomic::Ordering;
+use crate::sys::clock::Deadline;
 
+/// One-word records of a chunk.
+const WORDS: usize = CHUNK_BYTES / 8;
 /// The number of the last chunk before positions start from 0 again.
-const LAST_CHUNK: u32 = u32::MAX / CHUNK;
+const LAST_CHUNK: u32 = u32::MAX / 8192;
 
-fn push(ring: &Records, bytes: &[u8]) {
-    ring.push(&Item { form: Form::Bytes, bytes, parcel: None }, Deadline::NOW).unwrap();
+/// A queue whose first chunk has this number.
+fn starting_at(number: u32, most_bytes: u64) -> Port<u64> {
+    Port::new(store::make(number, &tag_of::<u64>(), 0, most_bytes).unwrap())
 }
 
-fn pop(ring: &Records) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    ring.pop(Form::Bytes, "bytes", Deadline::NOW, &mut bytes).map(|_| bytes)
+fn push(port: &Port<u64>, bytes: &[u8]) {
+    port.put_bytes(bytes, Deadline::NOW).unwrap();
+}
+
+fn pop(port: &Port<u64>) -> Result<Vec<u8>> {
+    port.get_bytes(Deadline::NOW)
+}
+
+/// Writes over one word of the queue's object.
+fn scribble(port: &Port<u64>, word: usize, value: u64) {
+    port.records().store.reference.object.payload[word].store(value, Ordering::Relaxed);
 }
 
 /// A payload that tells its number and its length.
@@ -23,29 +39,30 @@ fn payload(number: u32, len: usize) -> Vec<u8> {
 
 #[test]
 fn positions_wrap_around() {
-    let ring = Records::starting_at(LAST_CHUNK - 1, "bytes", 0, 0).unwrap();
-    let before = ring.load_tail().position();
+    let ring = starting_at(LAST_CHUNK - 1, 0);
+    let tail = || ring.records().lines().1.tail_position();
+    let before = tail();
     for round in 0..40 {
         for number in 0..100 {
             push(&ring, &payload(number + round, 700));
         }
-        assert_eq!(ring.len(), 100);
+        assert_eq!(ring.records().len(), 100);
         for number in 0..100 {
             assert_eq!(pop(&ring).unwrap(), payload(number + round, 700));
         }
     }
-    assert!(ring.load_tail().position() < before, "the positions have wrapped");
-    assert!(pop(&ring).unwrap_err().is_empty());
+    assert!(tail() < before, "the positions have wrapped");
+    assert!(pop(&ring).unwrap_err().is_timeout());
 }
 
 #[test]
 fn a_backlog_across_the_wrap_survives_a_sweep() {
-    let ring = Records::starting_at(LAST_CHUNK, "bytes", 0, 0).unwrap();
+    let ring = starting_at(LAST_CHUNK, 0);
     let len = |number: u32| if number.is_multiple_of(50) { 20_000 } else { 900 };
     for number in 0..1000 {
         push(&ring, &payload(number, len(number)));
     }
-    ring.world().sweep().unwrap();
+    crate::world::world().unwrap().memory.sweep().unwrap();
     for number in 0..1000 {
         assert_eq!(pop(&ring).unwrap(), payload(number, len(number)));
     }
@@ -53,7 +70,7 @@ fn a_backlog_across_the_wrap_survives_a_sweep() {
 
 #[test]
 fn every_length_at_every_place_of_a_chunk() {
-    let ring = Records::new("bytes", 0, 0).unwrap();
+    let ring = starting_at(0, 0);
     let mut number = 0;
     // Lengths that share no factor with the chunk's, and those around the limits.
     for len in [0, 1, 7, 8, 9, 63, 64, 65, 1000, INLINE - 1, INLINE, INLINE + 1] {
@@ -65,54 +82,45 @@ fn every_length_at_every_place_of_a_chunk() {
             }
         }
     }
-    assert_eq!(ring.len(), 0);
+    assert_eq!(ring.records().len(), 0);
 }
 
 #[test]
 fn an_empty_record_may_be_the_last_of_a_chunk() {
-    let ring = Records::new("bytes", 0, 0).unwrap();
+    let ring = starting_at(0, 0);
     // One word each: the records end exactly with the chunk.
-    for _ in 0..3 * CHUNK {
+    for _ in 0..3 * WORDS {
         push(&ring, b"");
     }
-    assert_eq!(ring.len(), 3 * CHUNK as usize);
-    for _ in 0..3 * CHUNK {
+    assert_eq!(ring.records().len(), 3 * WORDS);
+    for _ in 0..3 * WORDS {
         assert_eq!(pop(&ring).unwrap(), b"");
     }
-    assert_eq!(ring.len(), 0);
+    assert_eq!(ring.records().len(), 0);
 }
 
 #[test]
 fn bytes_are_counted_to_the_last() {
-    let ring = Records::new("bytes", 0, 100).unwrap();
+    let ring = starting_at(0, 100);
     push(&ring, &[1; 60]);
     push(&ring, &[2; 40]);
-    let item = Item { form: Form::Bytes, bytes: &[3], parcel: None };
-    assert!(ring.push(&item, Deadline::NOW).unwrap_err().is_full());
+    let full = || ring.put_bytes(&[3], Deadline::NOW).unwrap_err().is_timeout();
+    assert!(full() && !ring.records().has_room_for(1));
     assert_eq!(pop(&ring).unwrap().len(), 60);
     push(&ring, &[3; 60]);
-    assert!(ring.push(&item, Deadline::NOW).unwrap_err().is_full());
-    let item = Item { form: Form::Bytes, bytes: &[3; 101], parcel: None };
-    assert!(ring.push(&item, Deadline::NOW).unwrap_err().is_too_large());
+    assert!(full());
+    assert!(ring.put_bytes(&[3; 101], Deadline::NOW).unwrap_err().is_too_large());
 }
 
 #[test]
 fn scribbled_records_are_corrupted_not_followed() {
-    let words = [
-        0,
-        1,
-        u64::MAX - 1,
-        u64::MAX,
-        1 << 32,
-        2 << 32 | 0xffff,
-        (NAMES_BLOCK as u64 | 2) << 32 | 16,
-    ];
+    let words = [0, 1, u64::MAX - 1, u64::MAX, 1 << 32, 2 << 32 | 0xffff, (1 << 8 | 2) << 32 | 16];
     for word in words {
-        let ring = Records::new("bytes", 0, 0).unwrap();
+        let ring = starting_at(0, 0);
         push(&ring, &[0xff; 16]);
-        let id = ring.head.chunks[0].load(Ordering::Relaxed);
-        let chunk = ring.head_chunk.chunk(id, ring.world()).unwrap();
-        chunk.word(CHUNK_FIRST).unwrap().store(word, Ordering::Relaxed);
+        let id = ring.records().store.reference.object.payload[4].load(Ordering::Relaxed) as u32;
+        let chunk = crate::world::world().unwrap().memory.block(id).unwrap();
+        chunk.word(0).unwrap().store(word, Ordering::Relaxed);
         match pop(&ring) {
             Ok(bytes) => assert!(bytes.is_empty(), "{word:#x}: {bytes:?}"),
             Err(error) => {
@@ -121,17 +129,17 @@ fn scribbled_records_are_corrupted_not_followed() {
         }
     }
     for head in [0u64, 7, u64::MAX, 0x5555_5555_5555_5555] {
-        let ring = Records::new("bytes", 0, 0).unwrap();
+        let ring = starting_at(0, 0);
         push(&ring, &[1; 16]);
-        ring.head.head.store(head, Ordering::Relaxed);
+        scribble(&ring, 0, head);
         // Whatever it finds: an answer, and no wait.
         let _ = pop(&ring);
-        let _ = ring.len();
+        let _ = ring.records().len();
     }
-    for chunk in [0, 1, 1 << 20 | 0xf_ffff, u32::MAX] {
-        let ring = Records::new("bytes", 0, 0).unwrap();
+    for chunk in [0, 1, 1 << 20 | 0xf_ffff, u64::from(u32::MAX)] {
+        let ring = starting_at(0, 0);
         push(&ring, &[1; 16]);
-        ring.head.chunks[0].store(chunk, Ordering::Relaxed);
+        scribble(&ring, 4, chunk);
         assert!(pop(&ring).unwrap_err().is_corrupted());
     }
 }
@@ -139,11 +147,11 @@ fn scribbled_records_are_corrupted_not_followed() {
 #[test]
 fn dropped_queues_leave_nothing() {
     let world = crate::world::world().unwrap();
-    let used = || world.sweep().unwrap();
+    let used = || world.memory.sweep().unwrap();
     // Other tests run beside this one: a leak would grow with every round.
     let before = used();
     for _ in 0..500 {
-        let ring = Records::new("bytes", 0, 0).unwrap();
+        let ring = starting_at(0, 0);
         for _ in 0..20 {
             push(&ring, &[1; 10_000]);
         }

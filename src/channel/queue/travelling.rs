@@ -47,7 +47,8 @@ pub(super) fn received<'de, T, D: serde::Deserializer<'de>>(
 ) -> Result<Port<T>, D::Error> {
     let (reference, roles) = handle::deserialize(deserializer, Kind::Queue)?;
     // From here on the port gives the roles back when it is dropped.
-    let records = store::from_reference(reference, roles).map_err(message::refuse_to_deserialize)?;
+    let records =
+        store::from_reference(reference, roles).map_err(message::refuse_to_deserialize)?;
     let port = Port::<T>::new(records);
     let refuse =
         |text: String| message::refuse_to_deserialize(Error::new(ErrorKind::Mismatch, text));

@@ -107,7 +107,7 @@ pub(crate) use chunk::{CHUNK_BYTES, ChunkBlock, after_chunk, chunk_start};
 pub(crate) use head::{Form, INLINE, NamedBlock, RecordHead};
 pub(crate) use put::{Attached, Put};
 pub(crate) use take::Special;
-pub(crate) use walk::Walk;
+pub(crate) use walk::{Walk, walk};
 
 /// How long an attempt without waiting waits for a process that is inside the queue: only a stopped one stays that long.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -154,7 +154,10 @@ unsafe impl Shared for TailLine {}
 const _: () = {
     use core::mem::offset_of;
     assert!(!NATIVE || (offset_of!(HeadLine, tail_seen) == 24 && size_of::<HeadLine>() == 48));
-    assert!(!NATIVE || (offset_of!(TailLine, head_seen) == 32 && offset_of!(TailLine, most_bytes) == 56));
+    assert!(
+        !NATIVE
+            || (offset_of!(TailLine, head_seen) == 32 && offset_of!(TailLine, most_bytes) == 56)
+    );
     assert!(!NATIVE || (offset_of!(TailLine, ends_gone) == 96 && size_of::<TailLine>() == 128));
 };
 
@@ -246,6 +249,14 @@ pub(crate) fn begin(
     head.chunks[parity].store(chunk, Ordering::Relaxed);
     head.tail_seen.store(start.0, Ordering::Relaxed);
     head.head.store(start.0, Ordering::Release);
+}
+
+#[cfg(test)]
+impl TailLine {
+    /// Where the next record is put.
+    pub(crate) fn tail_position(&self) -> u32 {
+        Stamp(self.tail.load(Ordering::Relaxed)).position()
+    }
 }
 
 impl<S: Store> Records<S> {

@@ -1,8 +1,6 @@
 //! Putting: the steps of [`super`], and waiting for room.
 
-use super::chunk::{
-    Chunk, after_chunk, chunk_at, chunk_before, chunk_start, fits_in_chunk, units,
-};
+use super::chunk::{Chunk, after_chunk, chunk_at, chunk_before, chunk_start, fits_in_chunk, units};
 use super::head::{INLINE, RecordHead};
 use super::{MOST_POSITIONS, Records, Side, Stamp, Store};
 use crate::error::{Error, ErrorKind, Result};

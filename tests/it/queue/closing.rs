@@ -12,8 +12,8 @@ fn a_closed_queue_is_drained() {
     queue.put_many(0..3).unwrap();
     queue.put_bytes(b"x").unwrap();
     assert!(!queue.is_closed());
-    queue.close();
-    queue.close();
+    queue.close().unwrap();
+    queue.close().unwrap();
     assert!(queue.is_closed());
     assert_eq!(kind(queue.put(9)), ErrorKind::Closed);
     assert_eq!(kind(queue.try_put(9)), ErrorKind::Closed);
@@ -37,7 +37,7 @@ fn closing_releases_everyone_asleep() {
     let empty = Queue::new().unwrap();
     let getters: Vec<_> = (0..3).map(|_| Process::spawn(get, (&empty,)).unwrap()).collect();
     blocked_get(&empty);
-    empty.close();
+    empty.close().unwrap();
     for getter in getters {
         assert_eq!(getter.join().unwrap(), ErrorKind::Closed);
     }
@@ -62,7 +62,7 @@ fn a_shutdown_drops_what_is_left() {
     queue.put_bytes(b"x").unwrap();
     queue.put(Some(lock.clone())).unwrap();
     queue.put_bytes(&[1; 100_000]).unwrap();
-    queue.shutdown();
+    queue.shutdown().unwrap();
     assert_eq!(queue.len(), 0);
     assert!(queue.is_closed());
     assert_eq!(kind(queue.get().map(drop)), ErrorKind::Closed);
@@ -77,7 +77,7 @@ fn iteration_ends_with_the_queue() {
         for n in 0..100 {
             queue.put(format!("{n}")).unwrap();
         }
-        queue.close();
+        queue.close().unwrap();
     };
     let queue = Queue::new().unwrap();
     let process = Process::spawn(feed, (&queue,)).unwrap();
@@ -99,6 +99,6 @@ fn debug_shows_the_live_state() {
         format!("{queue:?}"),
         "Queue { len: 1, capacity: Some(3), closed: false, waiting_to_get: false, waiting_to_put: false }"
     );
-    queue.close();
+    queue.close().unwrap();
     assert!(format!("{queue:?}").contains("closed: true"));
 }

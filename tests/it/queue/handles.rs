@@ -22,7 +22,7 @@ fn a_queue_goes_through_a_queue() {
         requests.put((n, reply.clone())).unwrap();
         assert_eq!(reply.get_timeout(LONG).unwrap(), n * n);
     }
-    requests.close();
+    requests.close().unwrap();
     server.join().unwrap().unwrap();
 }
 
@@ -64,7 +64,7 @@ fn a_put_with_handles_that_fails_gives_them_back() {
     let lock = Lock::new().unwrap();
     queue.put(&lock).unwrap();
     assert_eq!(kind(queue.try_put(&lock)), ErrorKind::Full);
-    queue.close();
+    queue.close().unwrap();
     assert_eq!(kind(queue.put(&lock)), ErrorKind::Closed);
     drop(queue.get().unwrap().lock().unwrap());
     drop(lock.lock().unwrap());

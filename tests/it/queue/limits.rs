@@ -175,7 +175,7 @@ fn a_getter_asleep_is_woken_by_a_message() {
         queue.put(n).unwrap();
         assert_eq!(output.get_timeout(LONG).unwrap(), n);
     }
-    queue.close();
+    queue.close().unwrap();
     process.join().unwrap().unwrap();
 }
 
@@ -218,6 +218,6 @@ fn what_was_put_is_seen_at_once_in_every_process() {
         }
         assert_eq!(kind(queue.try_get()), ErrorKind::Empty);
     }
-    rounds.close();
+    rounds.close().unwrap();
     process.join().unwrap();
 }

@@ -30,6 +30,6 @@ pub(super) fn echo<T: Serialize + DeserializeOwned>(
     for item in &input {
         output.put(item?)?;
     }
-    output.close();
+    output.close().unwrap();
     Ok(())
 }

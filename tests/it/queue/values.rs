@@ -118,7 +118,7 @@ fn first_in_first_out_between_processes() {
     for n in 0..5000 {
         input.put((n, format!("number {n}"))).unwrap();
     }
-    input.close();
+    input.close().unwrap();
     for (n, item) in output.iter().enumerate() {
         assert_eq!(item.unwrap(), (n as u32, format!("number {n}")));
     }
@@ -146,7 +146,7 @@ fn messages_of_any_size_go_through() {
             assert!(output.get_timeout(LONG).unwrap() == body(len), "{len} bytes");
         }
     });
-    input.close();
+    input.close().unwrap();
     process.join().unwrap().unwrap();
 }
 

@@ -1,0 +1,165 @@
+//! The children of this process: their list, those that nobody joins, and the end of the program.
+//!
+//! Who takes the status of a child that nobody joins:
+//!
+//! - dropping a [`Process`](crate::Process) of a child that runs hands it to the *reaper*: one thread, started at the
+//!   first such drop, with all signals blocked, that polls the pidfds of these children and a counter that rings when
+//!   there is another one;
+//! - if that thread cannot be started, the child is marked, and each later start and drop looks at the marked ones;
+//! - when the program ends, [`finish`] ends the daemons, waits for the others and takes the rest.
+//!
+//! Order of locks: `reaper`, then a child's `taking`, then `list`; none is held while anything is waited for. All of it
+//! belongs to one process: after a fork the forked process has no children, no reaper, and locks of its own
+//! ([`PerProcess`]).
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::child::{Child, lock};
+use crate::sys::clock::Deadline;
+use crate::sys::per_process::{PerProcess, SetOnce};
+use crate::sys::thread::with_signals_blocked;
+use crate::sys::{descriptor, pidfd, program};
+
+/// What one process keeps of its children.
+#[derive(Default)]
+struct Family {
+    list: Mutex<Vec<Arc<Child>>>,
+    reaper: Mutex<Option<Reaper>>,
+}
+
+/// What the reaper thread is told.
+struct Reaper {
+    bell: Arc<File>,
+    new: Vec<Arc<Child>>,
+}
+
+static FAMILY: PerProcess<Family> = PerProcess::new();
+
+/// Adds a child that was just started.
+pub(super) fn add(child: &Arc<Child>) {
+    /// Set once the call at the end was asked for; a forked process inherits both. Two threads may ask at once: the
+    /// second call finds no children.
+    static AT_EXIT: SetOnce<()> = SetOnce::new();
+    if AT_EXIT.get().is_none() {
+        program::at_exit(at_exit);
+        AT_EXIT.set(());
+    }
+    lock(&FAMILY.get_or_make().list).push(Arc::clone(child));
+}
+
+/// The child has ended.
+pub(super) fn remove(child: &Child) {
+    if let Some(family) = FAMILY.get() {
+        lock(&family.list).retain(|other| !std::ptr::eq(&**other, child));
+    }
+}
+
+/// The children that run, the oldest first. Takes the status of those that have ended.
+pub(super) fn active() -> Vec<Arc<Child>> {
+    sweep();
+    children().into_iter().filter(|child| matches!(child.look(), Ok(None))).collect()
+}
+
+/// A copy of the list.
+fn children() -> Vec<Arc<Child>> {
+    FAMILY.get().map_or_else(Vec::new, |family| lock(&family.list).clone())
+}
+
+/// Lets go of a child: its status will be taken and its call freed when it ends.
+pub(super) fn detach(child: &Arc<Child>) {
+    if !child.is_ours() || child.take_if_ended() {
+        return;
+    }
+    if !hand_over(child) {
+        // ORDERING: Relaxed: whoever misses the mark finds it at the next sweep.
+        child.left.store(true, Ordering::Relaxed);
+    }
+    sweep();
+}
+
+/// Looks at the children that neither an owner nor the reaper looks at.
+pub(super) fn sweep() {
+    for child in children() {
+        if child.left.load(Ordering::Relaxed) {
+            child.take_if_ended();
+        }
+    }
+}
+
+/// Gives a child to the reaper thread, which is started if there is none; `false` if it cannot be.
+fn hand_over(child: &Arc<Child>) -> bool {
+    let mut slot = lock(&FAMILY.get_or_make().reaper);
+    if slot.is_none() {
+        let Ok(bell) = descriptor::counter(0).map(File::from).map(Arc::new) else {
+            return false;
+        };
+        let heard = Arc::clone(&bell);
+        let thread = thread::Builder::new().name("multiproc-reaper".to_owned());
+        if with_signals_blocked(|| thread.spawn(move || reap_all(&heard))).is_err() {
+            return false;
+        }
+        *slot = Some(Reaper { bell, new: Vec::new() });
+    }
+    let Some(reaper) = slot.as_mut() else {
+        return false;
+    };
+    reaper.new.push(Arc::clone(child));
+    // A counter that is full is one that rings.
+    let _ = (&*reaper.bell).write(&1_u64.to_ne_bytes());
+    true
+}
+
+/// The reaper thread: waits for the children it was given, for the life of the process.
+fn reap_all(mut bell: &File) {
+    let mut watched: Vec<Arc<Child>> = Vec::new();
+    loop {
+        let mut fds: Vec<BorrowedFd<'_>> = vec![bell.as_fd()];
+        fds.extend(watched.iter().map(|child| child.fd()));
+        let ready = descriptor::readable(&fds, Deadline::NEVER);
+        let rang = ready.as_ref().is_ok_and(|ready| ready[0]);
+        let before = watched.len();
+        watched.retain(|child| !child.take_if_ended());
+        if rang {
+            let _ = bell.read(&mut [0; 8]);
+            if let Some(reaper) = lock(&FAMILY.get_or_make().reaper).as_mut() {
+                watched.append(&mut reaper.new);
+            }
+        } else if before == watched.len() {
+            // No memory for the call, or a debugger has an ended child: not at full speed.
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// How long a daemon has to follow SIGTERM.
+const GRACE: Duration = Duration::from_secs(1);
+
+extern "C" fn at_exit() {
+    // A forked process inherits the handler and not the children.
+    let _ = std::panic::catch_unwind(finish);
+}
+
+/// Ends the daemons and waits for the other children, as Python does at the end of the main program.
+fn finish() {
+    let running = children();
+    let daemons: Vec<_> = running.iter().filter(|child| child.daemon).collect();
+    for daemon in &daemons {
+        let _ = daemon.signal(pidfd::SIGTERM);
+    }
+    let grace = Deadline::after(GRACE);
+    for child in running.iter().filter(|child| !child.daemon) {
+        let _ = child.wait(Deadline::NEVER);
+    }
+    for daemon in &daemons {
+        if !matches!(daemon.wait(grace), Ok(Some(_))) {
+            let _ = daemon.signal(pidfd::SIGKILL);
+            let _ = daemon.wait(Deadline::NEVER);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! How a started process finds out that it is a child, and runs its one function instead of `main`.
+//!
+//! # The start-up hook
+//!
+//! A function pointer in `.init_array` is called by libc before `main`, in every process that runs a program with this
+//! crate in it. [`hook`] returns at once unless the environment variable [`TICKET`] is there: then this process was
+//! started by [`Process::spawn`](crate::Process::spawn), and it never reaches `main`:
+//!
+//! 1. It removes the variable, which would otherwise go on to whatever this process starts. A ticket of another version
+//!    of this crate is left for that version's hook. A process that runs with raised rights (AT_SECURE: set-user-id, file
+//!    capabilities) believes nothing that its starter handed over: it ends here, with [`RAISED_RIGHTS`].
+//! 2. It puts the process in order, as Rust's own start does for `main`: standard streams that are closed become
+//!    `/dev/null`, a broken pipe is an error, a stack overflow is reported. It takes the name of the program for `ps`. It
+//!    closes every descriptor but the standard ones and the world's: the parent's own, if they are not close-on-exec, came
+//!    along.
+//! 3. It joins the world as the process that the parent reserved, and copies the call out of it.
+//! 4. It finds the function ([`super::entry`]) and marks the call as taken.
+//! 5. It calls the constructors of the program that libc would have called after it, in the linker's order: a registry that a
+//!    message or the function needs is complete. The hook has a priority that puts it before all constructors without one,
+//!    so that those that use this crate find the world that the parent made.
+//! 6. It runs the function and leaves the outcome.
+//! 7. It ends by `std::process::exit`: 0, or 101 after a panic, or 1 if it could not run the function.
+//!
+//! # What is not as in `main`
+//!
+//! `std::thread::current().name()` is `None` in the function, where it is `main` in `main`. The standard library keeps that name
+//! for the thread that its own start has seen, and offers no way in. A thread of its own with the name `main` would have one,
+//! but cost more than it gives: whatever is done to a process by its number (priority, affinity, the signal mask and state in
+//! `/proc`, `strace -p`, an interrupted system call after a signal) is done to the first thread, which would only wait for the
+//! other; and a start would take one thread more. So the function runs in the first thread.
+//!
+//! # A child that cannot run its function
+//!
+//! Its reason is what `join` reports. A child that has joined the world leaves it in the call. One that has not (no thread is
+//! left for its keeper, it is in another pid namespace, the world is damaged) writes it at the call's place in the file, by plain
+//! writes to the descriptor, and joins nothing for that. One that may not even do that has an exit code that says so:
+//! [`RAISED_RIGHTS`], [`CANNOT_TELL`]. Such codes count only as long as the call is not marked as taken, so a function may use
+//! the same numbers.
+//!
+//! # If the process dies
+//!
+//! Before step 4 marks the call, `join` says that the function was not taken; afterwards, that the process ended before
+//! it returned; [`super::call`] has the order of the outcome's stores.
+
+#![allow(unsafe_code, reason = "a place in .init_array, descriptors by number, the environment")]
+
+use std::ffi::{c_char, c_int};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use super::call::{Call, Panic, Request, State};
+use super::entry::Entry;
+use super::ticket::{TICKET, Ticket};
+use super::{current, image, panic};
+use crate::error::{Error, ErrorKind, Result};
+use crate::handle::Parcel;
+use crate::liveness::ProcessId;
+use crate::sys::image::{Arguments, Constructor, Image};
+use crate::sys::{descriptor, overflow, program};
+use crate::world::{self, World};
+
+/// Exit code of a child that could not run its function, or could not bring the result back, and left an error.
+const REFUSED: i32 = 1;
+/// Exit code after a panic, as Rust's own.
+const PANICKED: i32 = 101;
+/// Exit code of a child that runs with raised rights.
+pub(super) const RAISED_RIGHTS: i32 = 121;
+/// Exit code of a child that could neither run its function nor leave an error.
+pub(super) const CANNOT_TELL: i32 = 122;
+
+/// Behind those of libc and of Rust's standard library, which are below 100, and before all without a priority.
+#[used]
+#[unsafe(link_section = ".init_array.00100")]
+static HOOK: Constructor = hook;
+
+/// Whether this copy of the hook is part of that image.
+pub(super) fn is_in(image: &Image) -> bool {
+    image.holds((&raw const HOOK) as usize, size_of_val(&HOOK))
+}
+
+/// Called by libc before `main`. Unwinds nowhere: at the border of an `extern "C"` function a panic aborts.
+extern "C" fn hook(count: c_int, values: *const *const c_char, environment: *const *const c_char) {
+    let Some(text) = std::env::var_os(TICKET) else {
+        return;
+    };
+    let Some(ticket) = Ticket::from_text(&text) else {
+        return;
+    };
+    if !is_in(image::main()) {
+        // A shared library's copy of this crate: the ticket is for the copy in the program.
+        return;
+    }
+    // SAFETY:
+    // - no other thread reads or writes the environment: this runs before `main`, and the constructors that ran earlier
+    //   are those of libraries, which would have to start a thread that uses it right now.
+    unsafe { std::env::remove_var(TICKET) };
+    if program::is_privileged() {
+        program::leave(RAISED_RIGHTS);
+    }
+    std::process::exit(run(&ticket, Arguments { count, values, environment }));
+}
+
+/// Runs the function that the ticket is for; the exit code.
+fn run(ticket: &Ticket, arguments: Arguments) -> i32 {
+    let child = match accept(ticket) {
+        Ok(child) => child,
+        // The program has not begun: nothing of it is to be called at the end.
+        Err(error) => program::leave(refuse_from_outside(ticket, &error)),
+    };
+    let Child { world, call, request, args } = child;
+    current::set(&request);
+    let entry = match find(ticket, &request).and_then(|entry| call.take().map(|()| entry)) {
+        Ok(entry) => entry,
+        Err(error) => program::leave(refuse(&call, &error)),
+    };
+    // SAFETY: this is called by the hook, which is the constructor at that place and ends by `exit`.
+    unsafe { image::main().call_constructors_after((&raw const HOOK) as usize, arguments) };
+    let call = Arc::new(call);
+    let dying = Arc::clone(&call);
+    panic::install(&request.name, move |panic| {
+        let _ = dying.finish(State::Panicked, &panic_bytes(panic), &Parcel::default());
+    });
+    work(entry, world, &call, &args)
+}
+
+/// Runs the function and leaves its outcome; the exit code.
+fn work(entry: &Entry, world: &'static World, call: &Call, args: &[u8]) -> i32 {
+    let work = AssertUnwindSafe(|| (entry.trampoline)(world, args));
+    match std::panic::catch_unwind(work) {
+        Ok(Ok(reply)) => match call.finish(State::Returned, &reply.bytes, &reply.handles) {
+            Ok(()) => 0,
+            Err(error) => refuse(call, &error),
+        },
+        Ok(Err(error)) => refuse(call, &error),
+        Err(payload) => {
+            let panic = panic::caught(&*payload);
+            // Its destructor may panic again.
+            std::mem::forget(payload);
+            let _ = call.finish(State::Panicked, &panic_bytes(&panic), &Parcel::default());
+            PANICKED
+        }
+    }
+}
+
+/// What a child knows once it has joined the world.
+struct Child {
+    world: &'static World,
+    call: Call,
+    request: Request,
+    args: Vec<u8>,
+}
+
+/// Puts the process in order, joins the world and copies the call out.
+fn accept(ticket: &Ticket) -> Result<Child> {
+    descriptor::open_standard();
+    program::ignore_broken_pipes();
+    program::take_name_of_file();
+    overflow::report();
+    // SAFETY:
+    // - this runs before `main`: the program has opened nothing yet, and the libraries' constructors that ran before
+    //   are not to keep descriptors across it (the documentation of `Process` says so);
+    // - the standard ones and the world's stay.
+    unsafe { descriptor::close_others(ticket.world as RawFd) };
+    let no_world = |error| Error::os("cannot take over the descriptor of the shared memory", error);
+    // SAFETY: the parent put the world under this number for nobody but this hook, which runs once.
+    let fd = unsafe { descriptor::inherited(ticket.world as RawFd) }.map_err(no_world)?;
+    descriptor::keep_from_programs(fd.as_fd()).map_err(no_world)?;
+    let process = ProcessId::from_bits(ticket.process).ok_or_else(|| {
+        Error::new(ErrorKind::Corrupted, format!("{:#x} is no process", ticket.process))
+    })?;
+    let world = world::adopt(fd, process)?;
+    let (call, request, args) = Call::open(world, ticket.call, process)?;
+    Ok(Child { world, call, request, args })
+}
+
+/// Finds the function, if this is the program that the parent runs.
+fn find(ticket: &Ticket, request: &Request) -> Result<&'static Entry> {
+    let found = image::identity()?;
+    if ticket.image != found {
+        let path = std::env::current_exe().unwrap_or_default();
+        return Err(Error::new(
+            ErrorKind::Mismatch,
+            format!(
+                "process {:?} runs another program, or another build, than its parent ({}, identity {found:#018x} instead \
+                 of {:#018x}): functions can only be found in the same one",
+                request.name,
+                path.display(),
+                ticket.image
+            ),
+        ));
+    }
+    Entry::find(request.offset, request.checksum)
+}
+
+/// Leaves an error, or says it on stderr if that is impossible; the exit code.
+fn refuse(call: &Call, error: &Error) -> i32 {
+    let left = postcard::to_stdvec(error)
+        .map_err(|cause| Error::new(ErrorKind::Encode, cause.to_string()))
+        .and_then(|bytes| call.finish(State::Refused, &bytes, &Parcel::default()));
+    if left.is_err() {
+        eprintln!("multiproc: process {} cannot tell its parent: {error}", std::process::id());
+        return CANNOT_TELL;
+    }
+    REFUSED
+}
+
+/// The same in a process that has not joined the world.
+fn refuse_from_outside(ticket: &Ticket, error: &Error) -> i32 {
+    // SAFETY: the number is only written to. It is the world's, or closed, or something else: that is looked at first.
+    let world = unsafe { BorrowedFd::borrow_raw(ticket.world as RawFd) };
+    if Call::refuse_from_outside(world, ticket.place, error) {
+        return REFUSED;
+    }
+    eprintln!("multiproc: process {} cannot tell its parent: {error}", std::process::id());
+    CANNOT_TELL
+}
+
+fn panic_bytes(panic: &Panic) -> Vec<u8> {
+    postcard::to_stdvec(panic).unwrap_or_default()
+}

@@ -1,0 +1,157 @@
+//! Descriptors: numbers, inheritance, counters, waiting until one is readable.
+//!
+//! The crate's own descriptors keep away from the numbers that programs count on ([`keep_high`]): 0, 1 and 2 are the standard
+//! streams, whoever closed them, and a program puts its descriptors at low numbers by `dup2`.
+//!
+//! Sources: `fcntl(2)`, `close_range(2)`, `eventfd(2)`, `ppoll(2)`.
+
+#![allow(unsafe_code, reason = "system calls")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use crate::sys::clock::{self, Deadline};
+use crate::sys::program::limits;
+
+/// Whether this process, or the system, has no room for another descriptor.
+pub(crate) fn is_descriptor_limit(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// Another descriptor of the same file with a number from `least` on, closed in every program this process starts.
+pub(crate) fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl with an integer argument touches no memory of ours.
+    let copy = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just made this descriptor and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// The lowest number of the crate's own descriptors: 512, or half of a limit below 1,024.
+fn lowest() -> RawFd {
+    (limits().0 / 2).clamp(3, 512) as RawFd
+}
+
+/// The same file under a high number. A table that is full there keeps it where it is, but never at 0, 1 or 2.
+pub(crate) fn keep_high(fd: OwnedFd) -> io::Result<OwnedFd> {
+    let lowest = lowest();
+    if fd.as_raw_fd() >= lowest {
+        return Ok(fd);
+    }
+    match duplicate_above(fd.as_fd(), lowest) {
+        Ok(high) => Ok(high),
+        Err(_) if fd.as_raw_fd() > 2 => Ok(fd),
+        Err(_) => duplicate_above(fd.as_fd(), 3),
+    }
+}
+
+/// Opens `/dev/null` under each of the standard numbers that is closed, as Rust's own start does: otherwise the next file that
+/// is opened would be taken for a standard stream.
+pub(crate) fn open_standard() {
+    for number in 0..3 {
+        // SAFETY: fcntl without argument touches no memory of ours.
+        if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+            // The lowest free number, which is this one.
+            // SAFETY: the path is a C string.
+            unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
+        }
+    }
+}
+
+/// A counter that threads write and poll; with a `count` above zero it is readable at once.
+pub(crate) fn counter(count: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes two integers.
+    let fd = unsafe { libc::eventfd(count, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just made this descriptor and nobody else owns it.
+    keep_high(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Waits until one of the descriptors is readable or the time is over; which ones are.
+pub(crate) fn readable(fds: &[BorrowedFd<'_>], until: Deadline) -> io::Result<Vec<bool>> {
+    let mut list: Vec<libc::pollfd> = fds
+        .iter()
+        .map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 })
+        .collect();
+    loop {
+        let left = until.timespec().map(left);
+        let time = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY:
+        // - `list` is valid to read and write for its length;
+        // - `time` is null or a timespec that outlives the call; a null mask means the caller's.
+        let result = unsafe {
+            libc::ppoll(list.as_mut_ptr(), list.len() as libc::nfds_t, time, std::ptr::null())
+        };
+        if result >= 0 {
+            return Ok(list.iter().map(|entry| entry.revents != 0).collect());
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::EINTR) {
+            return Err(error);
+        }
+    }
+}
+
+/// How long it is until a point on the monotonic clock; zero if it has passed.
+fn left(until: libc::timespec) -> libc::timespec {
+    let until = until.tv_sec as u64 * 1_000_000_000 + until.tv_nsec as u64;
+    let left = until.saturating_sub(clock::now());
+    libc::timespec {
+        tv_sec: (left / 1_000_000_000) as libc::time_t,
+        tv_nsec: (left % 1_000_000_000) as libc::c_long,
+    }
+}
+
+/// Takes over the descriptor that the parent put under this number; an error if there is none.
+///
+/// # Safety
+///
+/// Nobody else in this process owns the number.
+pub(crate) unsafe fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl without argument touches no memory of ours.
+    if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: it is open, as just seen, and the caller vouches that nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Closes every descriptor above the standard ones but `keep`.
+///
+/// # Safety
+///
+/// Nobody in this process owns or will use any of them.
+pub(crate) unsafe fn close_others(keep: RawFd) {
+    let keep = keep.max(2) as libc::c_uint;
+    let close = |first: libc::c_uint, last: libc::c_uint| {
+        // SAFETY: three integers; the caller vouches that nobody uses the descriptors.
+        first > last || unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0
+    };
+    if close(3, keep - 1) && close(keep + 1, libc::c_uint::MAX) {
+        return;
+    }
+    // Kernels before 5.9 and some sandboxes have no close_range: go through the list, or else through all numbers.
+    let listed = std::fs::read_dir("/proc/self/fd").map(|list| {
+        list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect::<Vec<RawFd>>()
+    });
+    let all = || (3..limits().0.min(1 << 20) as RawFd).collect();
+    for fd in listed.unwrap_or_else(|_| all()) {
+        if fd > 2 && fd as libc::c_uint != keep {
+            // SAFETY: the caller vouches that nobody uses the descriptor; the one that listed them is closed already,
+            // and closing a number twice only fails.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+/// Closes the descriptor in every program that this process starts from now on.
+pub(crate) fn keep_from_programs(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: fcntl with an integer argument touches no memory of ours.
+    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

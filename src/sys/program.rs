@@ -1,0 +1,107 @@
+//! What this process is allowed and how it ends: its limits, its rights, its parent, what is called at its end.
+//!
+//! Sources: `getauxval(3)`, `getrlimit(2)`, `atexit(3)`, `signal(2)`.
+
+#![allow(unsafe_code, reason = "system calls")]
+
+use std::ffi::CStr;
+
+/// How many descriptors and how many processes (of this user) the limits allow.
+pub(crate) fn limits() -> (u64, u64) {
+    use nix::sys::resource::{Resource, getrlimit};
+    let soft = |resource| getrlimit(resource).map_or(u64::MAX, |(soft, _)| soft);
+    (soft(Resource::RLIMIT_NOFILE), soft(Resource::RLIMIT_NPROC))
+}
+
+/// Whether the program runs with rights its caller does not have (set-user-id and the like): then nothing in its
+/// environment is to be trusted.
+pub(crate) fn is_privileged() -> bool {
+    // SAFETY: the call takes an integer and reads the kernel's vector of this process.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// The number of the process that started this one, or that adopted it since.
+pub(crate) fn parent_id() -> u32 {
+    std::os::unix::process::parent_id()
+}
+
+/// Has `f` called when this process ends in order.
+pub(crate) fn at_exit(f: extern "C" fn()) -> bool {
+    // SAFETY: `f` takes nothing, returns nothing and, being `extern "C"`, unwinds nowhere.
+    unsafe { libc::atexit(f) == 0 }
+}
+
+/// A write to a pipe that nobody reads is an error and not the end, as Rust's runtime sets it for `main`.
+pub(crate) fn ignore_broken_pipes() {
+    // SAFETY: no handler is installed; the disposition is one the system knows.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
+/// Why a child that executes `program` would run with other rights than whoever starts it, if it would: such a child trusts
+/// nothing that its starter hands over.
+///
+/// The kernel calls it AT_SECURE: the effective ids are not the real ones, or the file has set-id bits or capabilities.
+pub(crate) fn raises_rights(program: &CStr) -> Option<&'static str> {
+    if is_privileged() {
+        return Some(
+            "this process runs with the rights of a set-user-id program or of file capabilities",
+        );
+    }
+    let user = nix::unistd::getuid();
+    let group = nix::unistd::getgid();
+    if user != nix::unistd::geteuid() || group != nix::unistd::getegid() {
+        return Some("this process has changed its effective user or group and kept the real one");
+    }
+    let file = nix::sys::stat::stat(program).ok()?;
+    let sets_user = file.st_mode & libc::S_ISUID != 0 && file.st_uid != user.as_raw();
+    let runs_as_group = libc::S_ISGID | libc::S_IXGRP;
+    let sets_group = file.st_mode & runs_as_group == runs_as_group && file.st_gid != group.as_raw();
+    let is_capable = !user.is_root() && has_capabilities(program);
+    if !(sets_user || sets_group || is_capable) || ignores_rights(program) {
+        return None;
+    }
+    Some(if is_capable {
+        "the program has file capabilities"
+    } else {
+        "the program is set-user-id or set-group-id"
+    })
+}
+
+fn has_capabilities(program: &CStr) -> bool {
+    let name = c"security.capability".as_ptr();
+    // SAFETY: two C strings; a null buffer of length 0 only asks for the length.
+    unsafe { libc::getxattr(program.as_ptr(), name, std::ptr::null_mut(), 0) > 0 }
+}
+
+/// Whether the kernel gives no program more rights: `no_new_privs`, or a file system that is mounted `nosuid`.
+fn ignores_rights(program: &CStr) -> bool {
+    // SAFETY: integer arguments.
+    let no_new = unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) } == 1;
+    no_new
+        || nix::sys::statvfs::statvfs(program)
+            .is_ok_and(|system| system.flags().contains(nix::sys::statvfs::FsFlags::ST_NOSUID))
+}
+
+/// Gives the calling thread the name of the file that runs: executed through `/proc/self/exe` it would be called `exe` in `ps`.
+pub(crate) fn take_name_of_file() {
+    let Ok(path) = std::fs::read_link("/proc/self/exe") else { return };
+    let Some(name) = path.file_name().map(std::ffi::OsStr::as_encoded_bytes) else { return };
+    let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
+    if let Ok(name) = std::ffi::CString::new(name) {
+        // SAFETY: a C string that outlives the call, which copies its first 15 bytes.
+        unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    }
+}
+
+/// Whether the kernel has started the program through an interpreter, the dynamic loader. A loader that was itself named as
+/// the program has none; nor has a program that needs none.
+pub(crate) fn has_interpreter() -> bool {
+    // SAFETY: the call takes an integer and reads the kernel's vector of this process.
+    unsafe { libc::getauxval(libc::AT_BASE) != 0 }
+}
+
+/// Ends the process at once: nothing of the program is called, since it has not begun.
+pub(crate) fn leave(code: i32) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(code) }
+}
