@@ -33,7 +33,7 @@
 //!
 //! The files, lowest first:
 //!
-//! - one thread under steps: `ptrace.rs`; names for addresses: `symbols.rs`;
+//! - one thread under steps: `ptrace.rs`, `threads.rs`; names for addresses: `symbols.rs`;
 //! - what is said over the `board.rs`: `order.rs`, `forms.rs`; with what it is done: `props.rs`;
 //! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`,
 //!   `queue_verbs.rs`, `make_verbs.rs`;
@@ -82,6 +82,7 @@ mod harness {
     pub(crate) mod symbols;
     pub(crate) mod sync_verbs;
     pub(crate) mod system;
+    pub(crate) mod threads;
     pub(crate) mod trouble;
     pub(crate) mod watch;
     pub(crate) mod wishes;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::board::{BEFORE, RESULTS, Seat};
 use super::director::{Director, name};
 use super::order::{Code, Order};
-use super::ptrace;
+use super::threads;
 use super::trouble::{Outcome, Trouble};
 
 /// How long others wait for a stopped victim that may hold something, before it is let go.
@@ -103,7 +103,7 @@ impl Director {
             if place.is_finished() {
                 return Ok(false);
             }
-            seen = if ptrace::sleeps(pid, tid) { seen + 1 } else { 0 };
+            seen = if threads::sleeps(pid, tid) { seen + 1 } else { 0 };
             if seen == 3 {
                 return Ok(true);
             }

@@ -92,6 +92,13 @@ pub(super) fn put_full_after(d: &mut Director, s: &Scenario, victim: usize) -> O
     if !d.ledger.started {
         put_full_start(d, s)?;
     }
+    drain_putters(d, s)?;
+    d.conclude(victim, |d| d.try_get(BARGER, s.kind))?;
+    close_ledger(d, s, victim)
+}
+
+/// What room there is gets taken by itself; then the barger makes room, until both putters are served.
+fn drain_putters(d: &mut Director, s: &Scenario) -> Outcome {
     room_is_taken(d, s)?;
     while !(d.is_finished(FIRST) && d.is_finished(SECOND)) {
         d.get(BARGER, s.kind)?;
@@ -99,8 +106,7 @@ pub(super) fn put_full_after(d: &mut Director, s: &Scenario, victim: usize) -> O
     }
     d.finish_well(FIRST)?;
     d.finish_well(SECOND)?;
-    d.conclude(victim, |d| d.try_get(BARGER, s.kind))?;
-    close_ledger(d, s, victim)
+    Ok(())
 }
 
 /// Where there is room, a putter that waits for it takes it.
@@ -226,13 +232,7 @@ pub(super) fn get_wakes_after(d: &mut Director, s: &Scenario, victim: usize) -> 
     if s.barge {
         d.try_put(BARGER, s.kind)?;
     }
-    room_is_taken(d, s)?;
-    while !(d.is_finished(FIRST) && d.is_finished(SECOND)) {
-        d.get(BARGER, s.kind)?;
-        room_is_taken(d, s)?;
-    }
-    d.finish_well(FIRST)?;
-    d.finish_well(SECOND)?;
+    drain_putters(d, s)?;
     d.conclude(victim, |d| d.put(BARGER, s.kind))?;
     close_ledger(d, s, victim)
 }

@@ -1,6 +1,6 @@
 //! What the harness's own process has: descriptors, children, shared memory.
 
-use super::ptrace;
+use super::threads;
 
 /// How much more memory may be there later on: the parts of the soak use queues of different kinds,
 /// whose memory stays in the world for the next.
@@ -28,7 +28,7 @@ impl Resources {
                 memory += std::fs::metadata(entry.path()).map_or(0, |data| data.blocks() * 512);
             }
         }
-        let children = ptrace::threads(std::process::id().cast_signed()).into_iter().map(|tid| {
+        let children = threads::threads(std::process::id().cast_signed()).into_iter().map(|tid| {
             let path = format!("/proc/self/task/{tid}/children");
             std::fs::read_to_string(path).map_or(0, |list| list.split_whitespace().count())
         });

@@ -21,7 +21,7 @@ use super::props::Kind;
 use super::resources::Resources;
 use super::roles::{PARTS, Part, Role};
 use super::trouble::{Outcome, Trouble};
-use super::{ptrace, watch};
+use super::{threads, watch};
 
 /// Where the victims of the soak sit.
 const VICTIM: usize = 3;
@@ -182,7 +182,7 @@ impl Run<'_> {
             let resting = |seat: usize| {
                 let teller = &soak.tellers[seat];
                 if roles[seat].gets() {
-                    teller.inside.load(SeqCst) == 1 && ptrace::sleeps(d.pid(seat), d.tid(seat))
+                    teller.inside.load(SeqCst) == 1 && threads::sleeps(d.pid(seat), d.tid(seat))
                 } else {
                     if event {
                         d.props.event.set();

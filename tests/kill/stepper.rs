@@ -20,6 +20,7 @@ use super::director::Director;
 use super::fates::Fate;
 use super::ptrace::{self, Halt, Running, Stopped, Tracee};
 use super::scenarios::Scenario;
+use super::threads;
 use super::trouble::{Outcome, Trouble};
 use super::watch;
 
@@ -141,25 +142,21 @@ pub(crate) fn play(
     scenario.arrange(director, victim)?;
     let (pid, tid) = (director.pid(victim), director.tid(victim));
     let tracee = Running::seize(pid, tid)?;
-    let (all, here) = ptrace::processors();
+    let (all, here) = threads::processors();
     // On one processor a step costs half.
-    ptrace::run_on(tid, &here);
+    threads::run_on(tid, &here);
     director.mark(victim, scenario.order(director));
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let at = match tracee.wait_awake(deadline)? {
-        Halt::Trap(at) => at,
-        halt => return Err(Trouble::Fault(format!("the victim does not begin: {halt:?}"))),
-    };
+    let at = begun(tracee)?;
     if director.fate == Fate::Late {
         at.watch_exit()?;
     }
-    ptrace::run_on(0, &here);
+    threads::run_on(0, &here);
     let mut walk =
         Walk { director, scenario, victim, trace, record, step: 0, naps: 0, address: at.next() };
     let walked = walk.to(at, point);
     let Walk { director, step, address, .. } = walk;
-    ptrace::run_on(0, &all);
-    ptrace::run_on(tid, &all);
+    threads::run_on(0, &all);
+    threads::run_on(tid, &all);
     let (tracee, over, strayed) = match walked {
         Ok(Arrived::Here(at)) => (Tracee::Stopped(at), false, false),
         Ok(Arrived::Asleep(sleeper)) => (Tracee::Running(sleeper), false, false),
@@ -171,14 +168,22 @@ pub(crate) fn play(
     };
     let slept = matches!(tracee, Tracee::Running(_));
     *reached = Some(Reached { over, strayed, address: tracee.next() });
+    let is_woken = trace.is_some_and(|trace| trace.sleeps.iter().any(|&nap| step == nap + 1));
+    let is_outside = slept || step == 0 || is_woken || director.reached(victim) == AFTER;
     // Nobody may wait for a victim that has not begun, that sleeps, that has just been woken (a
     // sleeper holds nothing), or that has finished. Whether it has the lock, the lock tells; an event
     // is never held. Elsewhere it may be inside a queue or a semaphore.
-    let woken = trace.is_some_and(|trace| trace.sleeps.iter().any(|&nap| step == nap + 1));
-    let outside = slept || step == 0 || woken || director.reached(victim) == AFTER;
-    let strict = outside || !scenario.may_be_inside();
+    let strict = is_outside || !scenario.may_be_inside();
     director.strike(tracee, strict)?;
     scenario.after(director, victim)
+}
+
+/// Waits until the victim stands at the beginning of its operation.
+fn begun(victim: Running) -> Outcome<Stopped> {
+    match victim.wait_awake(Instant::now() + Duration::from_secs(5))? {
+        Halt::Trap(at) => Ok(at),
+        halt => Err(Trouble::Fault(format!("the victim does not begin: {halt:?}"))),
+    }
 }
 
 /// Where a walk ended.
