@@ -43,8 +43,9 @@ macro_rules! forms {
         #[doc = concat!("else as [`", stringify!($plain), "`](Self::", stringify!($plain), ").")]
         pub fn $try $(<$($generic)+>)? (&$this $(, $argument: $type)*) -> $crate::error::Result<$out> {
             let $until = $crate::sys::clock::Deadline::NOW;
-            let result: $crate::error::Result<$out> = $body;
-            $crate::forms::tried(result, $crate::error::ErrorKind::$kind)
+            // In a closure, so that an early return of the body comes by here, too.
+            let attempt = || -> $crate::error::Result<$out> { $body };
+            $crate::forms::tried(attempt(), $crate::error::ErrorKind::$kind)
         }
 
         #[doc = concat!("As [`", stringify!($plain), "`](Self::", stringify!($plain), "), waiting at most `timeout`.")]

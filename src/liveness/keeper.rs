@@ -6,8 +6,8 @@
 //! on its own control word. The kernel marks the word of a killed process and wakes one sleeper on it. Whoever wakes takes a
 //! *turn*:
 //!
-//! 1. It checks *all* process slots against what it saw last. A slot that was taken again in between counts its deaths, so none is
-//!    overlooked. A process that left in order is no death: the keeper tells the two that watched it, so that they watch the
+//! 1. It checks *all* process slots against what it saw last. A slot that was taken again in between tells of the last death in it,
+//!    so none is overlooked. A process that left in order is no death: the keeper tells the two that watched it, so that they watch the
 //!    next ones, and nobody else.
 //! 2. If there was a death, it raises its process's alarm epoch and rings ([`crate::liveness::sleepers`]): at once if the words
 //!    of all threads of the dead process are marked, else 50 us later, as they mostly are by then; again 50, 150 and 450 us after
@@ -141,20 +141,20 @@ impl Dying {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Seen {
     state: State,
-    deaths: u32,
+    /// The last life that ended out of order.
+    died: u32,
 }
 
 impl Seen {
     fn of(registry: &Registry, index: usize) -> Seen {
-        // The state first: whoever takes the slot counts a death before it changes the state.
+        // The state first: whoever takes the slot notes a death before it changes the state.
         let state = registry.state(index);
-        Seen { state, deaths: registry.deaths(index) }
+        Seen { state, died: registry.last_death(index, state) }
     }
 
-    /// Whether there was a death since `before`; `has_left` says whether a dead owner left in order.
-    fn shows_death(self, before: Seen, has_left: bool) -> bool {
-        let known = before.state.is_dead() && before.state.generation() == self.state.generation();
-        self.deaths != before.deaths || (self.state.is_dead() && !has_left && !known)
+    /// Whether there was a death since `before`.
+    fn shows_death(self, before: Seen) -> bool {
+        self.died > before.died
     }
 }
 
@@ -260,8 +260,7 @@ impl Keeper {
         if testing::is_broken(Broken::NoReuseCheck) && now.state.is_alive() {
             return false;
         }
-        let has_left = registry.has_left(index, now.state);
-        if !now.shows_death(before, has_left) {
+        if !now.shows_death(before) {
             if now.state.is_dead() && self.liveness.watches(self.process, index) {
                 // The kernel woke one of its two watchers.
                 self.liveness.tell_watchers(index);
@@ -445,30 +444,20 @@ mod tests {
 
     #[test]
     fn a_death_is_seen_through_reuse() {
-        let seen = |state: u64, deaths| Seen { state: State::from_bits(state), deaths };
-        let alive = |generation: u64, deaths| seen(generation << 32 | 0x8000_0007, deaths);
-        let dead = |generation: u64, deaths| seen(generation << 32 | 0xc000_0007, deaths);
-        let free = seen(0, 0);
-        let shows = |before, now: Seen| now.shows_death(before, false);
-        assert!(shows(alive(1, 0), dead(1, 0)));
+        let seen = |state: u64, died| Seen { state: State::from_bits(state), died };
+        let alive = |generation: u64, died| seen(generation << 32 | 0x8000_0007, died);
+        let dead = |generation: u64| seen(generation << 32 | 0xc000_0007, generation as u32);
+        let left = |generation: u64, died| seen(generation << 32 | 0xc000_0007, died);
+        let shows = |before, now: Seen| now.shows_death(before);
+        assert!(shows(alive(1, 0), dead(1)));
         assert!(shows(alive(1, 0), alive(2, 1)), "taken again before the turn");
-        assert!(shows(dead(1, 0), dead(2, 1)), "lived and died between two turns");
-        assert!(shows(dead(1, 0), alive(3, 2)), "one lived and died, the next lives");
-        assert!(!shows(dead(1, 1), alive(2, 1)));
-        assert!(!shows(dead(1, 0), dead(1, 0)));
-        assert!(!shows(free, alive(1, 0)));
-        assert!(shows(free, dead(1, 0)));
-    }
-
-    #[test]
-    fn an_end_in_order_is_no_death() {
-        let seen = |state: u64, deaths| Seen { state: State::from_bits(state), deaths };
-        let (alive, dead) = (seen(1 << 32 | 0x8000_0007, 3), seen(1 << 32 | 0xc000_0007, 3));
-        assert!(!dead.shows_death(alive, true));
-        assert!(!seen(2 << 32 | 0x8000_0008, 3).shows_death(alive, false), "taken again after it");
-        assert!(
-            seen(2 << 32 | 0xc000_0008, 4).shows_death(alive, true),
-            "a death between two ends in order"
-        );
+        assert!(shows(dead(1), dead(2)), "lived and died between two turns");
+        assert!(shows(dead(1), alive(3, 2)), "one lived and died, the next lives");
+        assert!(shows(alive(1, 0), left(3, 2)), "a death between two ends in order");
+        assert!(!shows(dead(1), alive(2, 1)), "that death is known");
+        assert!(!shows(dead(1), dead(1)));
+        assert!(!shows(alive(1, 0), left(1, 0)), "an end in order");
+        assert!(!shows(alive(1, 0), alive(2, 0)), "taken again after an end in order");
+        assert!(!shows(seen(0, 0), alive(1, 0)));
     }
 }

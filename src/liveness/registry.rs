@@ -26,8 +26,8 @@
 //!
 //! A process that has given everything back says so in `left` before it ends ([`Registry::leave`]). Its end is no death: no
 //! keeper tells others of it. A process that uses something shared after that takes the word back first. Whoever takes the slot
-//! of a life that ended in another way counts that in `deaths` before it takes the slot; a keeper that did not see the dead
-//! state itself sees the count move.
+//! of a life that ended in another way notes that life in `died` before it takes the slot; a keeper that did not see the dead
+//! state itself sees it there.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::slot::{
@@ -104,8 +104,12 @@ impl Registry {
         }
         let gone =
             testing::is_broken(Broken::GoneAtKeeper) || self.live_thread_of(process).is_none();
-        if gone {
-            noted.fetch_max(process.generation(), Ordering::Release);
+        // ORDERING(gone): Release, pairs with the Acquire above.
+        if gone
+            && noted.fetch_max(process.generation(), Ordering::Release) < process.generation()
+            && !self.has_left(process.slot(), state)
+        {
+            self.table.losses.fetch_add(1, Ordering::SeqCst);
         }
         gone
     }
@@ -239,7 +243,7 @@ impl Registry {
         let new = State::new(old.generation() + 1, word);
         if old.is_dead() && slot.left.load(Ordering::SeqCst) != old.generation() {
             // Before the slot is taken: from then on its state tells of that death no longer.
-            slot.deaths.fetch_add(1, Ordering::SeqCst);
+            slot.died.fetch_max(old.generation(), Ordering::SeqCst);
         }
         linked(list, slot, || replace(slot, old, new)).then_some(id)
     }
@@ -261,9 +265,16 @@ impl Registry {
         self.slot(index).left.load(Ordering::SeqCst) == state.generation()
     }
 
-    /// How many earlier lives of a slot ended out of order.
-    pub(crate) fn deaths(&self, index: usize) -> u32 {
-        self.slot(index).deaths.load(Ordering::SeqCst)
+    /// How many processes are gone that did not leave in order.
+    pub(crate) fn losses(&self) -> u32 {
+        self.table.losses.load(Ordering::SeqCst)
+    }
+
+    /// The last life of a slot that ended out of order, as far as one can know from the slot; `state` was loaded before.
+    pub(crate) fn last_death(&self, index: usize, state: State) -> u32 {
+        let earlier = self.slot(index).died.load(Ordering::SeqCst);
+        let died_now = state.is_dead() && !self.has_left(index, state);
+        if died_now { earlier.max(state.generation()) } else { earlier }
     }
 
     /// Marks the slot's owner dead, if it is still `state`; for whoever has proof, where the kernel did not do it.

@@ -11,7 +11,7 @@
 //! 40  4  control    bumped to make this process's keeper turn                 anybody
 //! 44  4  gone       the last generation seen dead with all its threads (cache) anybody
 //! 48  4  left       the generation that left in order                         owner
-//! 52  4  deaths     earlier lives that did not leave in order                 whoever takes the slot next
+//! 52  4  died       the last earlier life that did not leave in order         whoever takes the slot next
 //! 56  8  unused
 //! ```
 //!
@@ -68,8 +68,8 @@ pub(crate) struct Slot {
     pub(crate) gone: AtomicU32,
     /// The generation that left in order: its end interests nobody. Written by the owner.
     pub(crate) left: AtomicU32,
-    /// How many earlier lives of this slot ended in another way. Counted by whoever takes the slot next, before it takes it.
-    pub(crate) deaths: AtomicU32,
+    /// The last earlier life of this slot that ended in another way. Noted by whoever takes the slot next, before it takes it.
+    pub(crate) died: AtomicU32,
     reserved: [AtomicU32; 2],
 }
 
@@ -84,7 +84,9 @@ pub(crate) struct RegistryTable {
     pub(crate) alarms: AtomicU32,
     /// One more than the highest thread slot ever taken, counted from the first thread slot.
     pub(crate) threads: AtomicU32,
-    reserved: [AtomicU64; 6],
+    /// How many processes are gone that did not leave in order: what they had in memory is to be swept up.
+    pub(crate) losses: AtomicU32,
+    reserved: [AtomicU32; 11],
     pub(crate) slots: [Slot; SLOTS],
 }
 

@@ -84,7 +84,7 @@ impl Memory {
         if let Some(block) = held.take_free(class, len, holder)? {
             return Ok(block);
         }
-        if self.table.arena.sweep_due.load(Ordering::Relaxed) != 0 {
+        if self.is_sweep_due() {
             // What the dead left may serve.
             held.sweep();
             if let Some(block) = held.take_free(class, len, holder)? {
@@ -151,8 +151,7 @@ impl Memory {
 
     #[cold]
     fn more_objects(&self, held: &Held<'_>) -> Result<u32> {
-        if self.table.arena.sweep_due.load(Ordering::Relaxed) != 0 || held.check_objects().is_err()
-        {
+        if self.is_sweep_due() || held.check_objects().is_err() {
             held.sweep();
         }
         if held.free_object().is_none() {
@@ -229,7 +228,7 @@ impl Memory {
         }
         if object.in_flight() != 0 {
             // Perhaps in its own messages alone.
-            self.table.arena.sweep_due.store(1, Ordering::Relaxed);
+            self.ask_for_sweep();
             return false;
         }
         let this = self.liveness.this_process();
@@ -291,15 +290,16 @@ impl Memory {
         Ok(f())
     }
 
-    /// Something may have been left by the dead: the next allocation that needs new memory sweeps.
-    pub(crate) fn set_sweep_due(&self) {
-        self.table.arena.sweep_due.store(1, Ordering::SeqCst);
+    /// Makes the next allocation that needs new memory sweep. Under the arena lock.
+    fn ask_for_sweep(&self) {
+        let other = self.liveness.registry.losses().wrapping_sub(1);
+        self.table.arena.losses.store(other, Ordering::Relaxed);
     }
 
     /// Sweeps, if something may have been left by the dead.
     pub(crate) fn sweep_if_due(&self) -> Result<()> {
         let held = self.hold()?;
-        if self.table.arena.sweep_due.load(Ordering::SeqCst) != 0 {
+        if self.is_sweep_due() {
             held.sweep();
         }
         Ok(())

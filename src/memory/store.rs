@@ -6,7 +6,7 @@ use crate::memory::block::{Block, CLASSES};
 use crate::memory::presence::ProcessRecord;
 use crate::memory::segments::{SegmentTable, Segments};
 use crate::raw::lock::{Outcome, Policy, RobustLock};
-use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE};
+use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE, Ordering};
 use crate::sys::clock::Deadline;
 
 /// How many blocks of objects there may be.
@@ -24,8 +24,8 @@ pub(crate) struct ArenaLine {
     pub(crate) free_object: AtomicU32,
     /// How many blocks of objects there are; the truth.
     pub(crate) object_blocks: AtomicU32,
-    /// 1: something may have been left by the dead since the last sweep.
-    pub(crate) sweep_due: AtomicU32,
+    /// How many processes had gone at the last sweep without leaving in order.
+    pub(crate) losses: AtomicU32,
     /// A bit for each kind of object that carried a reference so far.
     pub(crate) carriers: AtomicU32,
     /// Bytes of blocks in use: what their payloads touch (cache). Compared with the ceiling.
@@ -85,6 +85,11 @@ impl Memory {
     pub(crate) fn file_offset(&self, block: &Block) -> Option<u64> {
         let (segment, offset) = block.place();
         self.segments.file_offset(segment, offset)
+    }
+
+    /// Whether something may have been left by the dead since the last sweep.
+    pub(crate) fn is_sweep_due(&self) -> bool {
+        self.table.arena.losses.load(Ordering::Relaxed) != self.liveness.registry.losses()
     }
 
     /// Takes the arena lock; whether it was adopted from a dead holder, whose caches are not to be trusted.

@@ -75,7 +75,8 @@ impl Held<'_> {
     /// Derives every cache from the truths.
     pub(crate) fn sweep(&self) {
         // First: what dies from now on asks for another sweep.
-        self.memory.table.arena.sweep_due.store(0, Ordering::SeqCst);
+        let losses = self.memory.liveness.registry.losses();
+        self.memory.table.arena.losses.store(losses, Ordering::Relaxed);
         let mut in_flight = Vec::new();
         let used = self.used_objects(|id| in_flight.push(id.index));
         if self.knows_all_carriers() {

@@ -34,6 +34,9 @@ pub(super) mod sealed {
     /// Gives a hold back.
     #[allow(unnameable_types, reason = "the trait is sealed by it")]
     pub trait Release {
+        /// What the guard and the guard with a handle are called.
+        const GUARDS: [&'static str; 2];
+
         /// The guard that knows `holding` is dropped by the thread that locked.
         fn release(&self, holding: &Holding);
     }
@@ -125,7 +128,7 @@ impl<L: Lockable> Drop for Guard<'_, L> {
 
 impl<L: Lockable> fmt::Debug for Guard<'_, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("lock", self.lock).finish()
+        f.debug_struct(L::GUARDS[0]).field("lock", self.lock).finish()
     }
 }
 
@@ -151,7 +154,7 @@ impl<L: Lockable> Drop for OwnedGuard<L> {
 
 impl<L: Lockable> fmt::Debug for OwnedGuard<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedGuard").field("lock", &self.lock).finish()
+        f.debug_struct(L::GUARDS[1]).field("lock", &self.lock).finish()
     }
 }
 

@@ -128,6 +128,8 @@ impl Lock {
 }
 
 impl Release for Lock {
+    const GUARDS: [&'static str; 2] = ["LockGuard", "OwnedLockGuard"];
+
     #[inline]
     fn release(&self, holding: &Holding) {
         if holding.is_mine() {

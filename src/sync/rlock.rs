@@ -176,6 +176,8 @@ impl RLock {
 }
 
 impl Release for RLock {
+    const GUARDS: [&'static str; 2] = ["RLockGuard", "OwnedRLockGuard"];
+
     #[inline]
     fn release(&self, holding: &Holding) {
         let object = self.object;

@@ -169,7 +169,6 @@ fn check_file(file: &SharedFile) -> Result<()> {
 /// Called by the keeper when processes have died: one of the living sweeps up what they left, though nobody allocates.
 fn sweep_soon() {
     let Some(world) = current() else { return };
-    world.memory.set_sweep_due();
     if !world.liveness.is_first() {
         return;
     }

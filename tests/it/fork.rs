@@ -93,7 +93,7 @@ fn inherited_handles_are_refused() {
             assert_eq!(kind(queue.clone().try_get()), ErrorKind::Foreign);
             assert_eq!(kind(producer.put(1)), ErrorKind::Foreign);
             assert_eq!(kind(consumer.get_timeout(LONG)), ErrorKind::Foreign);
-            queue.close().unwrap();
+            assert_eq!(kind(queue.close()), ErrorKind::Foreign);
             let started = Process::spawn(|lock: Lock| drop(lock), (&lock,));
             assert_eq!(kind(started), ErrorKind::Foreign);
             assert!(!format!("{lock:?} {event:?} {queue:?} {producer:?} {consumer:?}").is_empty());

@@ -40,7 +40,11 @@ static BEFORE_MAIN: extern "C" fn() = default_all;
 fn signals_that_were_ignored_before_the_tests_end_children_all_the_same() {
     let _watch = watch();
     let mut again = Command::new("/proc/self/exe");
-    again.args(["process::terminate_and_interrupt_end_a_child", "--exact", "--test-threads=1"]);
+    again.args([
+        "process::failures::terminate_and_interrupt_end_a_child",
+        "--exact",
+        "--test-threads=1",
+    ]);
     again.stdin(Stdio::null());
     // SAFETY: between fork and exec
     // - `signal` may be called there, and nothing else is.

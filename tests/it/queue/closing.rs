@@ -46,7 +46,7 @@ fn closing_releases_everyone_asleep() {
     full.put(1).unwrap();
     let putters: Vec<_> = (0..3).map(|_| Process::spawn(put, (&full,)).unwrap()).collect();
     blocked_put(&full);
-    let close = |queue: Queue<u32>| queue.close();
+    let close = |queue: Queue<u32>| queue.close().unwrap();
     Process::spawn(close, (&full,)).unwrap().join().unwrap();
     for putter in putters {
         assert_eq!(putter.join().unwrap(), ErrorKind::Closed);
