@@ -25,6 +25,8 @@ mod travel;
 use std::error::Error as StdError;
 use std::fmt;
 
+use kind::kinds;
+
 pub use child::ChildFailure;
 pub use kind::ErrorKind;
 
@@ -199,3 +201,25 @@ impl From<ErrorKind> for Error {
         Error::simple(kind)
     }
 }
+
+macro_rules! predicates {
+    ($($(#[doc = $doc:literal])+ $kind:ident, $predicate:ident, $text:literal;)+) => {
+        /// One question for each [`ErrorKind`].
+        impl Error {
+            $(
+                #[doc = concat!("Whether the kind is [`ErrorKind::", stringify!($kind), "`].")]
+                #[doc = ""]
+                $(#[doc = $doc])+
+                #[inline]
+                pub fn $predicate(&self) -> bool {
+                    self.kind() == ErrorKind::$kind
+                }
+            )+
+        }
+
+        #[cfg(test)]
+        const PREDICATES: &[fn(&Error) -> bool] = &[$(Error::$predicate,)+];
+    };
+}
+
+kinds!(predicates);

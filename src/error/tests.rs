@@ -5,8 +5,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::kind::PREDICATES;
-use super::{ChildFailure, Error, ErrorKind, Repr, Result};
+use super::{ChildFailure, Error, ErrorKind, PREDICATES, Repr, Result};
 
 fn roundtrip<T: Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
     postcard::from_bytes(&postcard::to_stdvec(value).unwrap()).unwrap()

@@ -1,11 +1,14 @@
 //! Handles: references to shared objects, and how they travel.
 //!
 //! - `reference`: what a `Lock` or `Queue` value holds;
-//! - `travel`: handles inside messages, arguments and results.
+//! - `travel`: handles inside messages, arguments and results;
+//! - `face`: what the types have in common that are handles.
 
+mod face;
 mod reference;
 mod travel;
 
+pub(crate) use face::{in_object, travels};
 pub(crate) use reference::{CONSUMER, Found, ObjectRef, PRESENT, PRODUCER};
 pub(crate) use travel::{
     Claimed, Parcel, deserialize, list_of, open, pack, seal, serialize, unpack,

@@ -2,7 +2,7 @@
 //!
 //! Lowest first:
 //!
-//! - `segments`: mapping the file; `id`: the name of an object;
+//! - `segments`: mapping the file; `id`: the name of an object; `record`: what belongs to a process slot;
 //! - `block`: pieces of it, with heads; `store`: this process's view, and the arena lock;
 //! - `arena`: free blocks and new ones; `objects`: 64 bytes for every lock and queue; `presence`: who has to do with which object;
 //! - `walk`: what an object has; `sweep`: what is in use;
@@ -16,6 +16,7 @@ mod block;
 mod id;
 mod objects;
 mod presence;
+mod record;
 mod segments;
 mod store;
 mod sweep;

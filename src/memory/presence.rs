@@ -16,26 +16,15 @@ use crate::error::Result;
 use crate::liveness::{PROCESSES, ProcessId};
 use crate::memory::block::{Block, HEAD, PAGE};
 use crate::memory::objects::no_object;
+use crate::memory::record::ProcessRecord;
 use crate::memory::store::{Held, Memory};
-use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE, Ordering};
+use crate::sys::atomic::{AtomicU64, Ordering};
 
-/// Tables of presence bits of a process.
-const TABLES: usize = 92;
 /// Bytes of payload of a table.
 pub(crate) const TABLE: u64 = PAGE - HEAD;
 /// Objects for which a table has bits.
 const OBJECTS_IN_TABLE: u32 = (TABLE * 2) as u32;
 const ALL: u32 = 0xf;
-
-/// What belongs to a process; see the module.
-#[repr(C, align(64))]
-pub(crate) struct ProcessRecord {
-    generation: AtomicU32,
-    tables: [AtomicU32; TABLES],
-    reserved: [AtomicU32; 3],
-}
-
-const _: () = assert!(!NATIVE || size_of::<ProcessRecord>() == 384);
 
 /// The word that holds an object's presence bits for a process, and their place in it.
 struct Bits {

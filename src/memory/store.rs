@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{Id, Liveness, PROCESSES};
 use crate::memory::block::{Block, CLASSES};
-use crate::memory::presence::ProcessRecord;
+use crate::memory::record::ProcessRecord;
 use crate::memory::segments::{SegmentTable, Segments};
 use crate::raw::lock::{Outcome, Policy, RobustLock};
 use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE, Ordering};

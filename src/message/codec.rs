@@ -5,8 +5,9 @@ use std::any::type_name;
 use serde::de::DeserializeOwned;
 
 use super::encoder::reserve;
+use super::form::{Message, private};
 use super::refusal::{no_memory, undecodable};
-use super::{Message, decoder, encoder, plain, private};
+use super::{decoder, encoder, plain};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The bytes of a message that needs no encoding, as [`encode`] would copy them.

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{de, ser};
 
-use super::plain::same;
+use super::same;
 use crate::error::{Error, ErrorKind};
 
 /// How many values may stand inside one another in a message.

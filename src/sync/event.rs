@@ -3,8 +3,7 @@
 //! An object that holds one [`Flag`]. The protocol, and what happens at every death, is described there.
 
 use crate::error::Result;
-use crate::forms::in_object;
-use crate::handle::ObjectRef;
+use crate::handle::{ObjectRef, in_object};
 use crate::raw::flag::Flag;
 use crate::sys::clock::Deadline;
 use crate::sys::shared::Shared;

@@ -29,7 +29,7 @@ pub trait Lockable: Clone + fmt::Debug + sealed::Release {}
 impl<L: Clone + fmt::Debug + sealed::Release> Lockable for L {}
 
 pub(super) mod sealed {
-    use super::Holding;
+    use crate::sync::guard::Holding;
 
     /// Gives a hold back.
     #[allow(unnameable_types, reason = "the trait is sealed by it")]

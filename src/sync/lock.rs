@@ -3,8 +3,8 @@
 //! An object that holds one [`RobustLock`]. The protocol, and what happens at every death, is described there.
 
 use crate::error::Result;
-use crate::forms::{forms, in_object};
-use crate::handle::ObjectRef;
+use crate::forms::forms;
+use crate::handle::{ObjectRef, in_object};
 use crate::liveness::{Id, Liveness};
 use crate::raw::lock::{Policy, RobustLock};
 use crate::sync::guard::sealed::Release;

@@ -19,8 +19,8 @@
 //! the lock over writes both before it does anything else. The rest is as for the lock itself.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::forms::{forms, in_object};
-use crate::handle::ObjectRef;
+use crate::forms::forms;
+use crate::handle::{ObjectRef, in_object};
 use crate::liveness::{Id, Liveness};
 use crate::raw::lock::{Policy, RobustLock};
 use crate::sync::guard::sealed::Release;

@@ -4,10 +4,11 @@
 //! than two processes hold permits at the same time the semaphore has a block too, for life.
 
 use crate::error::Result;
-use crate::forms::{forms, travels};
-use crate::handle::ObjectRef;
+use crate::forms::forms;
+use crate::handle::{ObjectRef, travels};
 use crate::liveness::{Id, Liveness};
-use crate::memory::Object;
+use crate::memory::walk::{Met, Walker, register};
+use crate::memory::{Memory, Object};
 use crate::raw::permits::{Far, Permits as _, Words};
 use crate::sys::clock::Deadline;
 use crate::world::Kind;
@@ -32,7 +33,9 @@ impl Permits {
     }
 
     fn from_reference(reference: Arc<ObjectRef>) -> Permits {
-        walk::register();
+        for kind in [Kind::Semaphore, Kind::BoundedSemaphore] {
+            register(kind as u32, Walker { walk, takers: 0 });
+        }
         let process = u64::from(reference.world.liveness.this_process().to_bits());
         let words = reference.object.view();
         Permits { reference, words, far: OnceLock::new(), process }
@@ -86,23 +89,11 @@ impl crate::raw::permits::Permits for Permits {
     }
 }
 
-/// What a semaphore has beside its object.
-mod walk {
-    use super::*;
-    use crate::memory::Memory;
-    use crate::memory::walk::{Met, Walker, register as add};
-
-    pub(super) fn register() {
-        for kind in [Kind::Semaphore, Kind::BoundedSemaphore] {
-            add(kind as u32, Walker { walk, takers: 0 });
-        }
-    }
-
-    fn walk(_: &Memory, object: &'static Object, tell: &mut dyn FnMut(Met)) {
-        let words: &Words = object.view();
-        if let Some(block) = words.block() {
-            tell(Met::Block(block));
-        }
+/// Tells what a semaphore has beside its object.
+fn walk(_: &Memory, object: &'static Object, tell: &mut dyn FnMut(Met)) {
+    let words: &Words = object.view();
+    if let Some(block) = words.block() {
+        tell(Met::Block(block));
     }
 }
 

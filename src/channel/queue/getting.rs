@@ -41,13 +41,13 @@ macro_rules! getting {
             }
 
             /// Messages as they come, until the queue is empty and closed or no producer is left.
-            pub fn iter(&self) -> $crate::channel::queue::Iter<'_, T> {
-                $crate::channel::queue::Iter { port: &self.port }
+            pub fn iter(&self) -> $crate::channel::queue::getting::Iter<'_, T> {
+                $crate::channel::queue::getting::Iter { port: &self.port }
             }
 
             /// The messages that are there, without waiting for more.
-            pub fn try_iter(&self) -> $crate::channel::queue::TryIter<'_, T> {
-                $crate::channel::queue::TryIter { port: &self.port }
+            pub fn try_iter(&self) -> $crate::channel::queue::getting::TryIter<'_, T> {
+                $crate::channel::queue::getting::TryIter { port: &self.port }
             }
         }
 
@@ -55,9 +55,9 @@ macro_rules! getting {
             for &'a $Type<T>
         {
             type Item = $crate::error::Result<T>;
-            type IntoIter = $crate::channel::queue::Iter<'a, T>;
+            type IntoIter = $crate::channel::queue::getting::Iter<'a, T>;
 
-            fn into_iter(self) -> $crate::channel::queue::Iter<'a, T> {
+            fn into_iter(self) -> $crate::channel::queue::getting::Iter<'a, T> {
                 self.iter()
             }
         }

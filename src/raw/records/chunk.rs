@@ -5,8 +5,7 @@
 
 #![allow(unsafe_code, reason = "copies records to and from shared memory")]
 
-use super::head::{NEXT, RecordHead};
-use super::{Store, damaged};
+use super::head::{NEXT, RecordHead, damaged};
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sys::bytes;
@@ -95,13 +94,18 @@ impl Cached {
         (self.id.load(Ordering::Relaxed) == id && !base.is_null()).then_some(Chunk(base))
     }
 
-    pub(super) fn chunk<S: Store>(&self, id: u32, store: &S) -> Result<Chunk> {
-        self.get(id).map_or_else(|| self.look_up_slow(id, store), Ok)
+    /// The chunk with this number; `find` looks it up if it is another one than last time.
+    pub(super) fn chunk(
+        &self,
+        id: u32,
+        find: impl FnOnce(u32) -> Result<ChunkBlock>,
+    ) -> Result<Chunk> {
+        self.get(id).map_or_else(|| self.look_up_slow(find(id)?), Ok)
     }
 
     #[cold]
-    fn look_up_slow<S: Store>(&self, id: u32, store: &S) -> Result<Chunk> {
-        let chunk = store.chunk(id)?.chunk();
+    fn look_up_slow(&self, block: ChunkBlock) -> Result<Chunk> {
+        let (id, chunk) = (block.id, block.chunk());
         // Null in between: a thread may end here while it holds the lock.
         self.base.store(core::ptr::null_mut(), Ordering::Relaxed);
         self.id.store(id, Ordering::Relaxed);

@@ -8,8 +8,7 @@
 //! all ones     no record: the rest of the chunk is unused
 //! ```
 
-use super::damaged;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Larger payloads get a block of their own.
 pub(crate) const INLINE: usize = 4096;
@@ -103,4 +102,9 @@ impl NamedBlock {
         let len = bytes.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         Ok(NamedBlock { id, len })
     }
+}
+
+#[cold]
+pub(crate) fn damaged(what: String) -> Error {
+    Error::new(ErrorKind::Corrupted, format!("the queue is corrupted: {what}"))
 }

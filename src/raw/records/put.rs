@@ -2,11 +2,16 @@
 
 use super::chunk::{Chunk, after_chunk, chunk_at, chunk_before, chunk_start, fits_in_chunk, units};
 use super::head::{INLINE, RecordHead};
-use super::{MOST_POSITIONS, Records, Side, Stamp, Store};
+use super::lines::Stamp;
+use super::queue::Records;
+use super::store::{Side, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{Id, Wait};
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::Deadline;
+
+/// More than this many positions between head and tail cannot be told from fewer.
+const MOST_POSITIONS: u32 = 1 << 30;
 
 /// What a record carries beside its payload.
 pub(crate) trait Attached {
@@ -191,7 +196,7 @@ impl<S: Store> Records<S> {
         let end = after_chunk(number);
         if end.wrapping_sub(tail) >= units {
             let id = self.tail.chunks[number as usize & 1].load(Ordering::Relaxed);
-            return Ok((self.tail_chunk.chunk(id, &self.store)?, tail));
+            return Ok((self.tail_chunk.chunk(id, |id| self.store.chunk(id))?, tail));
         }
         self.place_slow(me, tail, number)
     }
@@ -208,7 +213,7 @@ impl<S: Store> Records<S> {
         }
         full.link.store(next.id, Ordering::Relaxed);
         self.tail.chunks[next_number as usize & 1].store(next.id, Ordering::Relaxed);
-        Ok((self.tail_chunk.chunk(next.id, &self.store)?, chunk_start(next_number)))
+        Ok((self.tail_chunk.chunk(next.id, |id| self.store.chunk(id))?, chunk_start(next_number)))
     }
 
     /// Waits until there may be room for `len` bytes.

@@ -1,8 +1,10 @@
 //! Taking: the steps of [`super`], and waiting for messages.
 
 use super::chunk::{Chunk, ChunkBlock, chunk_at, chunk_before, chunk_start, is_at_end, units};
-use super::head::{Form, RecordHead};
-use super::{Records, Side, Stamp, Store, damaged};
+use super::head::{Form, RecordHead, damaged};
+use super::lines::Stamp;
+use super::queue::Records;
+use super::store::{Side, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{Id, Wait};
 use crate::sys::atomic::Ordering;
@@ -143,7 +145,7 @@ impl<S: Store> Records<S> {
         let number = chunk_before(position);
         let id = self.head.chunks[number as usize & 1].load(Ordering::Relaxed);
         if !is_at_end(position) {
-            let chunk = self.head_chunk.chunk(id, &self.store)?;
+            let chunk = self.head_chunk.chunk(id, |id| self.store.chunk(id))?;
             if let Some(head) = chunk.head(position)? {
                 return Ok(First { chunk, position, head, left: None });
             }
@@ -156,7 +158,7 @@ impl<S: Store> Records<S> {
     fn first_record_slow(&self, id: u32, number: u32) -> Result<First> {
         let left: ChunkBlock = self.store.chunk(id)?;
         let next = left.link.load(Ordering::Relaxed);
-        let chunk = self.head_chunk.chunk(next, &self.store)?;
+        let chunk = self.head_chunk.chunk(next, |id| self.store.chunk(id))?;
         self.head.chunks[number as usize & 1].store(next, Ordering::Relaxed);
         let position = chunk_start(number);
         match chunk.head(position)? {

@@ -1,8 +1,8 @@
 //! Walking the records of a queue: its chunks, the blocks that records name, and the messages that carry references.
 
-use super::chunk::{chunk_before, chunk_start, is_at_end, units};
-use super::head::{NamedBlock, RecordHead};
-use super::{ChunkBlock, HeadLine, Stamp, TailLine, damaged};
+use super::chunk::{ChunkBlock, chunk_before, chunk_start, is_at_end, units};
+use super::head::{NamedBlock, RecordHead, damaged};
+use super::lines::{HeadLine, Stamp, TailLine};
 use crate::error::Result;
 use crate::sys::atomic::Ordering;
 

@@ -1,0 +1,138 @@
+//! One handle's view of a queue of records: what both sides do.
+
+use super::chunk::Cached;
+use super::lines::{HeadLine, Stamp, TailLine};
+use super::pace::Pace;
+use super::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::liveness::Id;
+use crate::raw::lock::{Outcome, Policy, RobustLock};
+use crate::sys::atomic::Ordering;
+use crate::sys::clock::Deadline;
+use std::time::Duration;
+
+/// How long an attempt without waiting waits for a process that is inside the queue: only a stopped one stays that long.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// One handle's view of a queue of records.
+pub(crate) struct Records<S> {
+    pub(crate) store: S,
+    pub(super) head: &'static HeadLine,
+    pub(super) tail: &'static TailLine,
+    /// 0 for no limit, as in the tail line.
+    pub(super) most_items: u32,
+    pub(super) most_bytes: u64,
+    pub(super) message_pace: Pace,
+    pub(super) room_pace: Pace,
+    pub(super) tail_chunk: Cached,
+    pub(super) head_chunk: Cached,
+}
+
+impl<S: Store> Records<S> {
+    pub(crate) fn new(store: S, head: &'static HeadLine, tail: &'static TailLine) -> Records<S> {
+        Records {
+            store,
+            head,
+            tail,
+            most_items: tail.most_items.load(Ordering::Relaxed),
+            most_bytes: tail.most_bytes.load(Ordering::Relaxed),
+            message_pace: Pace::default(),
+            room_pace: Pace::default(),
+            tail_chunk: Cached::default(),
+            head_chunk: Cached::default(),
+        }
+    }
+
+    pub(crate) fn lines(&self) -> (&'static HeadLine, &'static TailLine) {
+        (self.head, self.tail)
+    }
+
+    pub(super) fn load_head(&self) -> Stamp {
+        // ORDERING(take): Acquire, pairs with the Release of the head in `store_head`: the record was copied before it may be
+        // overwritten.
+        Stamp(self.head.head.load(Ordering::Acquire))
+    }
+
+    pub(super) fn load_tail(&self) -> Stamp {
+        // ORDERING(put): Acquire, pairs with the Release of the tail in `store_tail`: the record before the tail (I1).
+        Stamp(self.tail.tail.load(Ordering::Acquire))
+    }
+
+    /// How many records are in the queue.
+    pub(crate) fn len(&self) -> usize {
+        let (head, tail) = self.load_both();
+        tail.count().wrapping_sub(head.count()) as usize
+    }
+
+    /// Head and tail as they were at one moment.
+    pub(super) fn load_both(&self) -> (Stamp, Stamp) {
+        let mut head = self.load_head();
+        for _ in 0..64 {
+            let tail = self.load_tail();
+            let again = self.load_head();
+            if again == head {
+                return (head, tail);
+            }
+            head = again;
+        }
+        // Takers are that busy: what is between is at least what a taker found.
+        (head, self.load_tail())
+    }
+
+    /// The most records that it may hold.
+    pub(crate) fn most_items(&self) -> Option<usize> {
+        (self.most_items != 0).then_some(self.most_items as usize)
+    }
+
+    /// The most bytes that it may hold.
+    pub(crate) fn most_bytes(&self) -> Option<u64> {
+        (self.most_bytes != 0).then_some(self.most_bytes)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.tail.closed.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether somebody sleeps for messages, and for room.
+    pub(crate) fn has_waiters(&self) -> (bool, bool) {
+        (self.tail.messages.has_waiters(), self.head.room.has_waiters())
+    }
+
+    /// Nothing can be put from now on. What is in the queue can still be taken.
+    ///
+    /// A closer that is killed after its store is made good by the alarm. If it is stopped there, the keepers of those who sleep see
+    /// the word that it stored.
+    pub(crate) fn close(&self) -> Result<()> {
+        let me = self.store.liveness().me()?;
+        self.lock(&self.tail.lock, me, Deadline::NEVER)?;
+        self.tail.closed.store(1, Ordering::SeqCst);
+        self.tail.lock.unlock(me);
+        self.notify_all();
+        Ok(())
+    }
+
+    /// Wakes everyone on both sides: something has changed that all of them must check.
+    pub(crate) fn notify_all(&self) {
+        self.tail.messages.notify_all();
+        self.head.room.notify_all();
+    }
+
+    pub(super) fn lock(&self, lock: &'static RobustLock, me: Id, until: Deadline) -> Result<()> {
+        if lock.try_lock(me) {
+            return Ok(());
+        }
+        // An attempt without waiting waits for those who are inside, which takes no time while they live and run.
+        let now = until == Deadline::NOW;
+        let patience = if now { Deadline::after(PATIENCE) } else { until };
+        match lock.lock(me, self.store.liveness(), patience, Policy::Adopt) {
+            Outcome::Locked | Outcome::Adopted(_) => Ok(()),
+            Outcome::TimedOut if now => Err(Error::new(
+                ErrorKind::Busy,
+                "a stopped process is in the middle of putting or getting: continue or kill it",
+            )),
+            Outcome::TimedOut => Err(Error::simple(ErrorKind::Timeout)),
+            // A signal handler that interrupted its own thread inside the queue.
+            _ => Err(Error::simple(ErrorKind::Deadlock)),
+        }
+    }
+}
