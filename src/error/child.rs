@@ -1,10 +1,12 @@
 //! How a child process failed.
 
 use std::fmt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use serde::{Deserialize, Serialize};
 
-/// How a child process failed: [`Error::child`] has it.
+/// How a child process failed: [`Error::child`](crate::Error::child) has it.
 ///
 /// A panic has a message and a place, a signal its number, and any other end without a result the
 /// exit code.
@@ -12,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub struct ChildFailure {
     name: String,
     pid: u32,
-    exit_code: Option<i32>,
-    signal: Option<i32>,
+    /// As `wait(2)` gives it.
+    status: Option<i32>,
     message: Option<String>,
     location: Option<String>,
     backtrace: Option<String>,
@@ -23,12 +25,11 @@ pub struct ChildFailure {
 
 impl ChildFailure {
     /// A failure of which nothing is known but whose it is.
-    pub(crate) fn new(name: impl Into<String>, pid: u32) -> ChildFailure {
+    pub(crate) fn of(name: impl Into<String>, pid: u32) -> ChildFailure {
         ChildFailure {
             name: name.into(),
             pid,
-            exit_code: None,
-            signal: None,
+            status: None,
             message: None,
             location: None,
             backtrace: None,
@@ -36,15 +37,9 @@ impl ChildFailure {
         }
     }
 
-    /// The process ended with this code.
-    pub(crate) fn with_exit_code(mut self, code: Option<i32>) -> ChildFailure {
-        self.exit_code = code;
-        self
-    }
-
-    /// The process was ended by this signal.
-    pub(crate) fn with_signal(mut self, signal: Option<i32>) -> ChildFailure {
-        self.signal = signal;
+    /// The process ended in this way.
+    pub(crate) fn with_status(mut self, status: ExitStatus) -> ChildFailure {
+        self.status = Some(status.into_raw());
         self
     }
 
@@ -78,14 +73,19 @@ impl ChildFailure {
         self.pid
     }
 
+    /// How the process ended, if that is known: it is not if some other code of the program took the status.
+    pub fn status(&self) -> Option<ExitStatus> {
+        self.status.map(ExitStatus::from_raw)
+    }
+
     /// The exit code, unless a signal ended the process. It is 101 after a panic.
     pub fn exit_code(&self) -> Option<i32> {
-        self.exit_code
+        self.status()?.code()
     }
 
     /// The signal that ended the process: 9 is SIGKILL, 11 is SIGSEGV.
     pub fn signal(&self) -> Option<i32> {
-        self.signal
+        self.status()?.signal()
     }
 
     /// The message of the panic.
@@ -114,7 +114,7 @@ impl fmt::Display for ChildFailure {
             }
             return write!(f, ": {message}");
         }
-        match (self.signal, self.exit_code) {
+        match (self.signal(), self.exit_code()) {
             (Some(signal), _) => match signal_name(signal) {
                 Some(name) => write!(f, "was killed by signal {signal} ({name})"),
                 None => write!(f, "was killed by signal {signal}"),

@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use serde::Serialize;
 
@@ -12,7 +14,7 @@ fn roundtrip<T: Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
 }
 
 fn worker() -> ChildFailure {
-    ChildFailure::new("worker", 123)
+    ChildFailure::of("worker", 123)
 }
 
 #[test]
@@ -174,7 +176,7 @@ fn causes_arrive_as_text() {
 
 #[test]
 fn a_panic_of_a_child() {
-    let failure = worker().with_exit_code(Some(101)).with_panic(
+    let failure = worker().with_status(ExitStatus::from_raw(101 << 8)).with_panic(
         "boom",
         Some("src/x.rs:3:5".into()),
         Some("   0: work\n".into()),
@@ -185,6 +187,7 @@ fn a_panic_of_a_child() {
     assert_eq!(*child, failure);
     assert_eq!((child.name(), child.pid()), ("worker", 123));
     assert_eq!((child.exit_code(), child.signal()), (Some(101), None));
+    assert_eq!(child.status().and_then(|status| status.code()), Some(101));
     assert_eq!(child.message(), Some("boom"));
     assert_eq!(child.location(), Some("src/x.rs:3:5"));
     assert_eq!(child.backtrace(), Some("   0: work\n"));
@@ -202,11 +205,16 @@ fn a_panic_of_a_child() {
 
 #[test]
 fn other_ends_of_a_child() {
-    let killed = worker().with_signal(Some(9));
+    let killed = worker().with_status(ExitStatus::from_raw(9));
     assert_eq!(killed.to_string(), "process \"worker\" (pid 123) was killed by signal 9 (SIGKILL)");
     assert_eq!(killed.signal(), Some(9));
-    assert!(worker().with_signal(Some(40)).to_string().ends_with("was killed by signal 40"));
-    let ended = worker().with_exit_code(Some(3));
+    assert!(
+        worker()
+            .with_status(ExitStatus::from_raw(40))
+            .to_string()
+            .ends_with("was killed by signal 40")
+    );
+    let ended = worker().with_status(ExitStatus::from_raw(3 << 8));
     assert_eq!(ended.to_string(), "process \"worker\" (pid 123) ended with exit code 3");
     assert!(worker().to_string().ends_with("ended without a result"));
     let early = ended.with_note("it ended before its function returned");

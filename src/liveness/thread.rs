@@ -6,6 +6,7 @@ use crate::liveness::slot::Id;
 use crate::liveness::view::Liveness;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
+use crate::sys::overflow;
 use crate::sys::robust::List;
 use core::cell::Cell;
 
@@ -56,6 +57,7 @@ impl Liveness {
                  Process::spawn and pass the object in its arguments",
             ));
         }
+        overflow::report_in_this_thread();
         let list = if self.is_robust() { List::of_this_thread() } else { None };
         let id =
             self.registry.take_thread(list.as_ref(), self.this_process(), std::process::id())?;

@@ -9,9 +9,6 @@ use super::refusal::{no_memory, undecodable};
 use super::same::{self, numbers};
 use crate::error::Result;
 
-#[cfg(test)]
-pub(super) use numbers;
-
 /// The bytes of `item`, if a `T` is sent without serde.
 #[inline]
 pub(super) fn raw_value<T>(item: &T) -> Option<&[u8]> {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 
-use super::plain::numbers;
+use super::same::numbers;
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
 

@@ -36,7 +36,7 @@
 //! call there ([`crate::memory`]) finds the references in the result, or they are the parent's.
 
 use std::fs::File;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use serde::{Deserialize, Serialize};
@@ -286,14 +286,12 @@ impl Call {
 
     /// Leaves an error without having joined the world, by plain writes to its file. The child's, before it has taken
     /// its function; `place` is where the call stands in the file. Whether it worked.
-    pub(super) fn refuse_from_outside(world: BorrowedFd<'_>, place: u64, error: &Error) -> bool {
-        // Not at the number, or not a world: nothing is written to the files of others.
-        if !is_sealed(world) {
+    pub(super) fn refuse_from_outside(world: OwnedFd, place: u64, error: &Error) -> bool {
+        // Nothing is written to the files of others.
+        if !is_sealed(world.as_fd()) {
             return false;
         }
-        let Ok(file) = world.try_clone_to_owned().map(File::from) else {
-            return false;
-        };
+        let file = File::from(world);
         let fits = |bytes: &Vec<u8>| bytes.len() <= LEAST_BODY;
         let whole = postcard::to_stdvec(error).ok().filter(fits);
         let Some(bytes) = whole.or_else(|| {
@@ -316,7 +314,7 @@ impl Call {
     }
 
     /// How far the child got, and what it left. The parent's, once the child has ended; frees the call.
-    pub(super) fn outcome(self) -> Result<Outcome> {
+    pub(super) fn outcome(self) -> Result<Left> {
         let found = self.read_outcome();
         let collected = found.and_then(|(state, bytes)| self.collect(state, bytes));
         self.free();
@@ -324,7 +322,7 @@ impl Call {
     }
 
     /// Takes over what a result carries, before the call goes.
-    fn collect(&self, state: State, mut bytes: Vec<u8>) -> Result<Outcome> {
+    fn collect(&self, state: State, mut bytes: Vec<u8>) -> Result<Left> {
         let mut handles = Claimed::default();
         if state == State::Returned {
             let (body, claimed) = handle::open(self.world, &bytes)?;
@@ -339,7 +337,7 @@ impl Call {
             bytes.truncate(len);
             handles = claimed;
         }
-        Ok(Outcome { state, bytes, handles })
+        Ok(Left { state, bytes, handles })
     }
 
     fn read_outcome(&self) -> Result<(State, Vec<u8>)> {
@@ -358,7 +356,7 @@ impl Call {
 }
 
 /// What a child left.
-pub(super) struct Outcome {
+pub(super) struct Left {
     pub(super) state: State,
     /// The result, a panic or an error, by the state.
     pub(super) bytes: Vec<u8>,

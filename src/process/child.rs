@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::call::{Call, Outcome, State};
+use super::call::{Call, Left, State};
 use super::spawn::NO_RAISED_RIGHTS;
 use super::{children, hook};
 use crate::error::{ChildFailure, Error, ErrorKind, Result};
@@ -191,12 +191,9 @@ impl Child {
 
     /// What is known of its end, for an error.
     pub(super) fn failure(&self, ending: Ending) -> ChildFailure {
-        use std::os::unix::process::ExitStatusExt;
-        let failure = ChildFailure::new(self.name.clone(), self.pid);
+        let failure = ChildFailure::of(self.name.clone(), self.pid);
         match ending {
-            Ending::Known(status) => {
-                failure.with_exit_code(status.code()).with_signal(status.signal())
-            }
+            Ending::Known(status) => failure.with_status(status),
             Ending::Unknown => failure,
         }
     }
@@ -248,7 +245,7 @@ impl Child {
     /// Frees the call of an ended child that nobody joins. Never panics.
     fn discard(&self) {
         if let Some(call) = self.take_call()
-            && let Ok(Outcome { state: State::Returned, bytes, handles }) = call.outcome()
+            && let Ok(Left { state: State::Returned, bytes, handles }) = call.outcome()
             && !bytes.is_empty()
         {
             // The user's own code: decoding and dropping.

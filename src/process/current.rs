@@ -124,7 +124,7 @@ pub fn parent_process() -> Option<ProcessHandle> {
         return Some(parent.clone());
     }
     let child = Child::stranger(parent.pid, &parent.name).ok()?;
-    Some(known.get_or_init(|| ProcessHandle::new(child)).clone())
+    Some(known.get_or_init(|| ProcessHandle::of(child)).clone())
 }
 
 /// How many processors this process may use: its affinity mask and its control group's quota, whichever is less.

@@ -16,15 +16,12 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::mem::offset_of;
 
-use serde::Serialize;
-
 use super::function::private::Token;
-use super::function::{Function, Parameters};
+use super::function::{Function, Outcome, Parameters};
 use super::hook;
 use super::image::{self, Checksum};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle;
-use crate::message;
 use crate::world::World;
 
 /// Decodes the arguments, runs the function and encodes what it returns.
@@ -50,15 +47,15 @@ pub(super) struct Entry {
 }
 
 /// Carries the constant of one function.
-struct EntryOf<F, P>(PhantomData<(F, P)>);
+struct EntryOf<F, P, O>(PhantomData<(F, P, O)>);
 
-impl<F, P> EntryOf<F, P>
+impl<F, P, O> EntryOf<F, P, O>
 where
-    F: Function<P, Output: Serialize>,
+    F: Function<P, Output: Outcome<O>>,
     P: Parameters,
 {
     const ENTRY: &'static Entry =
-        &Entry { magic: MAGIC, function: TypeId::of::<F>(), trampoline: trampoline::<F, P> };
+        &Entry { magic: MAGIC, function: TypeId::of::<F>(), trampoline: trampoline::<F, P, O> };
 }
 
 /// The checksum of a type id. No number that means the same in two builds, and the same in every process of one.
@@ -70,9 +67,9 @@ fn checksum(id: TypeId) -> u64 {
 
 impl Entry {
     /// The entry of the function `f`, which is thereby moved into whatever process runs it.
-    pub(super) fn of<F, P>(f: F) -> &'static Entry
+    pub(super) fn of<F, P, O>(f: F) -> &'static Entry
     where
-        F: Function<P, Output: Serialize>,
+        F: Function<P, Output: Outcome<O>>,
         P: Parameters,
     {
         const {
@@ -83,8 +80,9 @@ impl Entry {
                  pass what it needs in the arguments: Process::spawn(|n: u64| n + 1, (n,))"
             );
         }
-        std::mem::forget(f);
-        EntryOf::<F, P>::ENTRY
+        // Nothing to drop, and nothing to keep: it moves.
+        let _ = f;
+        EntryOf::<F, P, O>::ENTRY
     }
 
     /// Where it lies in the image, and its checksum.
@@ -161,9 +159,9 @@ impl Entry {
 }
 
 /// The child's half of one call: everything that depends on its types.
-fn trampoline<F, P>(world: &'static World, args: &[u8]) -> Result<Reply>
+fn trampoline<F, P, O>(world: &'static World, args: &[u8]) -> Result<Reply>
 where
-    F: Function<P, Output: Serialize>,
+    F: Function<P, Output: Outcome<O>>,
     P: Parameters,
 {
     let (args, given) = handle::open(world, args)?;
@@ -171,12 +169,12 @@ where
     // SAFETY:
     // - `F` has no bytes (`Entry::of` asserts it before anyone can name this trampoline), so there is nothing to
     //   initialise, and a dangling aligned pointer is valid to read;
-    // - a value of it existed: `Entry::of` took one and forgot it, in the process that made this call. It moved here;
+    // - a value of it existed: `Entry::of` took one, in the process that made this call. It is `Copy`: this is a copy;
     // - `F` is Send and 'static, so the value may be used by another thread at any later time.
     let f = unsafe { std::ptr::NonNull::<F>::dangling().read() };
     let output = f.call(parameters, Token);
     let mut bytes = Vec::new();
-    let encode = || message::encode::<F::Output, F::Output>(&output, &mut bytes);
+    let encode = || output.put_down(&mut bytes, Token);
     let ((), handles) = handle::pack(encode)?;
     handle::seal(&mut bytes, &handles);
     Ok(Reply { bytes, handles })

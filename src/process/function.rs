@@ -7,6 +7,7 @@
 //! Each argument becomes a message of its own, behind its length in 8 bytes, so that forms without a length (text,
 //! bytes, numbers) can stand side by side.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -16,13 +17,24 @@ use crate::message::{self, Message};
 ///
 /// `P` is the tuple of its parameters, up to eight, each of which implements serde's `Serialize` and `Deserialize` and
 /// owns its data. The trait is sealed and implemented for every such function.
+///
+/// A closure that captures a variable is refused when the program is compiled, if the variable has a size. A captured value
+/// *without* a size (a marker, a token) is not: the type system has no bound that tells such a closure from one that captures
+/// nothing. It must at least be `Copy`. Do not capture one that stands for something about this process, such as "the library
+/// is initialised here": in the child it would stand for something that never happened. Make it there, inside the closure.
+///
+/// ```compile_fail,E0277
+/// struct Token; // not `Copy`
+/// let token = Token;
+/// let _ = multiproc::Process::spawn(move || drop(&token), ());
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be run in another process with these arguments",
     label = "expected a function with one parameter for each element of the argument tuple",
     note = "arguments are a tuple also when there is one of them: `(x,)`, and `()` when there is none",
     note = "each parameter must own its data and implement `serde::Deserialize`: `String`, not `&str`"
 )]
-pub trait Function<P>: Send + 'static {
+pub trait Function<P>: Copy + Send + 'static {
     /// What the function returns.
     type Output;
 
@@ -48,10 +60,99 @@ pub trait Parameters: Sized {
     fn decode(bytes: &[u8], _: private::Token) -> Result<Self>;
 }
 
+/// What a function brings back: a value with serde's traits, or nothing, as a function that never returns (`-> !`).
+///
+/// The trait is sealed and implemented for all such types. `Form` tells the two apart and is found by the compiler.
+///
+/// # Examples
+///
+/// ```compile_fail,E0277
+/// fn read() -> std::io::Result<String> {
+///     std::fs::read_to_string("/etc/hostname")
+/// }
+/// let _ = multiproc::Process::spawn(read, ());
+/// ```
+///
+/// ```
+/// fn read() -> multiproc::Result<String> {
+///     Ok(std::fs::read_to_string("/proc/self/comm")?)
+/// }
+///
+/// fn watch() -> ! {
+///     loop {
+///         std::thread::park();
+///     }
+/// }
+///
+/// # fn main() -> multiproc::Result<()> {
+/// assert!(!multiproc::Process::spawn(read, ())?.join()??.is_empty());
+/// let watcher = multiproc::Process::spawn(watch, ())?;
+/// watcher.handle().kill()?;
+/// # Ok(())
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be brought back from another process",
+    label = "the result of the function must implement `serde::Serialize` and `serde::Deserialize` and own its data",
+    note = "for your own type: `#[derive(serde::Serialize, serde::Deserialize)]`; for text: `String`, not `&str`",
+    note = "`std::io::Error`, `anyhow::Error` and `Box<dyn Error>` do not travel: let the function return \
+            `multiproc::Result<T>`, in which `?` takes an `io::Error`, and `.map_err(multiproc::Error::other)` takes any error"
+)]
+pub trait Outcome<Form>: Sized {
+    #[doc(hidden)]
+    fn put_down(&self, out: &mut Vec<u8>, _: private::Token) -> Result<()>;
+
+    #[doc(hidden)]
+    fn take_up(bytes: &[u8], _: private::Token) -> Result<Self>;
+}
+
+impl<T: Serialize + DeserializeOwned> Outcome<private::Value> for T {
+    fn put_down(&self, out: &mut Vec<u8>, _: private::Token) -> Result<()> {
+        message::encode::<T, T>(self, out)
+    }
+
+    fn take_up(bytes: &[u8], _: private::Token) -> Result<T> {
+        message::decode(bytes)
+    }
+}
+
+impl<T: private::Never> Outcome<private::Nothing> for T {
+    fn put_down(&self, _: &mut Vec<u8>, _: private::Token) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_up(_: &[u8], _: private::Token) -> Result<T> {
+        let text = "a function that never returns left a result: the call is damaged";
+        Err(Error::new(ErrorKind::Corrupted, text))
+    }
+}
+
 pub(super) mod private {
     /// Cannot be named outside: the traits can be implemented and called only here.
     #[derive(Debug, Clone, Copy)]
     pub struct Token;
+
+    /// A value comes back.
+    #[derive(Debug)]
+    pub struct Value;
+
+    /// Nothing does.
+    #[derive(Debug)]
+    pub struct Nothing;
+
+    /// The type of which there is no value, `!`, which stable Rust names only as what a function returns.
+    pub trait Never {}
+
+    /// What a function pointer returns.
+    pub trait Returns {
+        type Output;
+    }
+
+    impl<R> Returns for fn() -> R {
+        type Output = R;
+    }
+
+    impl Never for <fn() -> ! as Returns>::Output {}
 }
 
 /// A task that carries its own data: what [`Process::run`](crate::Process::run) runs.
@@ -125,7 +226,7 @@ macro_rules! functions {
     ($(($($P:ident $A:ident $at:literal),*);)*) => {$(
         impl<Function_, Output_, $($P),*> Function<($($P,)*)> for Function_
         where
-            Function_: FnOnce($($P),*) -> Output_ + Send + 'static,
+            Function_: FnOnce($($P),*) -> Output_ + Copy + Send + 'static,
         {
             type Output = Output_;
 

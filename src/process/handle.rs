@@ -44,7 +44,7 @@ use crate::sys::pidfd;
 pub struct ProcessHandle(Arc<Child>);
 
 impl ProcessHandle {
-    pub(super) fn new(child: Arc<Child>) -> ProcessHandle {
+    pub(super) fn of(child: Arc<Child>) -> ProcessHandle {
         ProcessHandle(child)
     }
 

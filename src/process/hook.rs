@@ -45,9 +45,11 @@
 #![allow(unsafe_code, reason = "a place in .init_array, descriptors by number, the environment")]
 
 use std::ffi::{c_char, c_int};
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::call::{Call, Panic, Request, State};
 use super::entry::Entry;
@@ -73,6 +75,15 @@ pub(super) const CANNOT_TELL: i32 = 122;
 #[used]
 #[unsafe(link_section = ".init_array.00100")]
 static HOOK: Constructor = hook;
+
+/// While the constructors of the program run in a child.
+static CONSTRUCTING: AtomicBool = AtomicBool::new(false);
+
+/// Whether this child is still calling the program's constructors. One that starts a process would do so in that process
+/// as well, without end.
+pub(super) fn is_constructing() -> bool {
+    CONSTRUCTING.load(Ordering::Relaxed)
+}
 
 /// Whether this copy of the hook is part of that image.
 pub(super) fn is_in(image: &Image) -> bool {
@@ -103,19 +114,31 @@ extern "C" fn hook(count: c_int, values: *const *const c_char, environment: *con
 
 /// Runs the function that the ticket is for; the exit code.
 fn run(ticket: &Ticket, arguments: Arguments) -> i32 {
-    let child = match accept(ticket) {
+    let world = match take_over(ticket.world as RawFd) {
+        Ok(world) => world,
+        Err(error) => {
+            say(&error);
+            program::leave(CANNOT_TELL)
+        }
+    };
+    // Whoever joins in vain closes the one it was given.
+    let spare = descriptor::duplicate_above(world.as_fd(), 3);
+    let child = match join(world, ticket) {
         Ok(child) => child,
         // The program has not begun: nothing of it is to be called at the end.
-        Err(error) => program::leave(refuse_from_outside(ticket, &error)),
+        Err(error) => program::leave(refuse_from_outside(spare, ticket.place, &error)),
     };
+    drop(spare);
     let Child { world, call, request, args } = child;
     current::set(&request);
     let entry = match find(ticket, &request).and_then(|entry| call.take().map(|()| entry)) {
         Ok(entry) => entry,
         Err(error) => program::leave(refuse(&call, &error)),
     };
+    CONSTRUCTING.store(true, Ordering::Relaxed);
     // SAFETY: this is called by the hook, which is the constructor at that place and ends by `exit`.
     unsafe { image::main().call_constructors_after((&raw const HOOK) as usize, arguments) };
+    CONSTRUCTING.store(false, Ordering::Relaxed);
     let call = Arc::new(call);
     let dying = Arc::clone(&call);
     panic::install(&request.name, move |panic| {
@@ -151,8 +174,8 @@ struct Child {
     args: Vec<u8>,
 }
 
-/// Puts the process in order, joins the world and copies the call out.
-fn accept(ticket: &Ticket) -> Result<Child> {
+/// Puts the process in order, and takes over the descriptor of the world.
+fn take_over(number: RawFd) -> Result<OwnedFd> {
     descriptor::open_standard();
     program::ignore_broken_pipes();
     program::take_name_of_file();
@@ -161,15 +184,20 @@ fn accept(ticket: &Ticket) -> Result<Child> {
     // - this runs before `main`: the program has opened nothing yet, and the libraries' constructors that ran before
     //   are not to keep descriptors across it (the documentation of `Process` says so);
     // - the standard ones and the world's stay.
-    unsafe { descriptor::close_others(ticket.world as RawFd) };
+    unsafe { descriptor::close_others(number) };
     let no_world = |error| Error::os("cannot take over the descriptor of the shared memory", error);
     // SAFETY: the parent put the world under this number for nobody but this hook, which runs once.
-    let fd = unsafe { descriptor::inherited(ticket.world as RawFd) }.map_err(no_world)?;
-    descriptor::keep_from_programs(fd.as_fd()).map_err(no_world)?;
+    let world = unsafe { descriptor::inherited(number) }.map_err(no_world)?;
+    descriptor::keep_from_programs(world.as_fd()).map_err(no_world)?;
+    Ok(world)
+}
+
+/// Joins the world and copies the call out of it.
+fn join(world: OwnedFd, ticket: &Ticket) -> Result<Child> {
     let process = ProcessId::from_bits(ticket.process).ok_or_else(|| {
         Error::new(ErrorKind::Corrupted, format!("{:#x} is no process", ticket.process))
     })?;
-    let world = world::adopt(fd, process)?;
+    let world = world::adopt(world, process)?;
     let (call, request, args) = Call::open(world, ticket.call, process)?;
     Ok(Child { world, call, request, args })
 }
@@ -199,21 +227,23 @@ fn refuse(call: &Call, error: &Error) -> i32 {
         .map_err(|cause| Error::new(ErrorKind::Encode, cause.to_string()))
         .and_then(|bytes| call.finish(State::Refused, &bytes, &Parcel::default()));
     if left.is_err() {
-        eprintln!("multiproc: process {} cannot tell its parent: {error}", std::process::id());
+        say(error);
         return CANNOT_TELL;
     }
     REFUSED
 }
 
 /// The same in a process that has not joined the world.
-fn refuse_from_outside(ticket: &Ticket, error: &Error) -> i32 {
-    // SAFETY: the number is only written to. It is the world's, or closed, or something else: that is looked at first.
-    let world = unsafe { BorrowedFd::borrow_raw(ticket.world as RawFd) };
-    if Call::refuse_from_outside(world, ticket.place, error) {
+fn refuse_from_outside(world: io::Result<OwnedFd>, place: u64, error: &Error) -> i32 {
+    if world.is_ok_and(|world| Call::refuse_from_outside(world, place, error)) {
         return REFUSED;
     }
-    eprintln!("multiproc: process {} cannot tell its parent: {error}", std::process::id());
+    say(error);
     CANNOT_TELL
+}
+
+fn say(error: &Error) {
+    eprintln!("multiproc: process {} cannot tell its parent: {error}", std::process::id());
 }
 
 fn panic_bytes(panic: &Panic) -> Vec<u8> {

@@ -7,12 +7,13 @@
 //! - `ticket`: what a child is told in its environment;
 //! - `hook`: the start-up hook, which makes a process a child;
 //! - `panic`: what a child does with a panic;
-//! - `spawn`: starting a child;
+//! - `builder`: what can be set about a process; `spawn`: starting it;
 //! - `child`: one child, and its exit status;
 //! - `children`: those of this process, the reaper, the end of the program;
 //! - `handle`: watching and signalling;
 //! - `current`: who this process is.
 
+mod builder;
 mod call;
 mod child;
 mod children;
@@ -27,7 +28,6 @@ mod spawn;
 mod ticket;
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,16 +35,16 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use builder::ProcessBuilder;
 pub use current::{CurrentProcess, cpu_count, current_process, parent_process};
-pub use function::{Arguments, Function, Parameters, Run};
+use function::private::Token;
+pub use function::{Arguments, Function, Outcome, Parameters, Run};
 pub use handle::{ProcessHandle, active_children};
-pub use spawn::ProcessBuilder;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle as shared;
-use crate::message;
 use crate::sys::clock::Deadline;
-use call::{Outcome, Panic, State};
+use call::{Left, Panic, State};
 use child::{Child, Ending};
 
 /// A function that runs in a process of its own, and its result.
@@ -69,11 +69,30 @@ use child::{Child, Ending};
 /// whose [`child`](crate::Error::child) says how: the panic's message and place, the signal, the exit code. If the parent
 /// dies, the child runs on.
 ///
-/// # What a program must not do before `main`
+/// # What a child finds
 ///
-/// Constructors of libraries (code that runs before `main`) also run in every child, ahead of the function or not at all.
-/// Descriptors that they open are closed, and threads that they start must not touch the environment. A set-user-id program
-/// cannot start processes in this way: it does not trust its environment.
+/// - The constructors of the program (code that runs before `main`: registries, profilers, those of C++) run in every child
+///   before the function, in the linker's order. Those of shared libraries run even earlier: descriptors that they open are
+///   closed in a child, and threads that they start must not touch the environment. A constructor can start no process
+///   in a child, or it would do so without end.
+/// - A standard stream that is closed in the parent is `/dev/null` in the child.
+/// - A stack overflow is reported on standard error and ends the child by SIGABRT, as in `main`; in threads that the child
+///   starts, from their first use of a shared object on, and by SIGSEGV before that.
+/// - `ps` shows the program's name. `std::thread::current().name()` is `None` in the function, where it is `main` in `main`:
+///   the standard library keeps that name to itself. [`current_process`] has the name of the process.
+///
+/// # Where it cannot start
+///
+/// [`spawn`](Process::spawn) is [`Unsupported`](crate::ErrorKind::Unsupported)
+///
+/// - in a program that was started through the dynamic loader (`ld-linux.so.2 ./program`): the file that runs is the loader.
+///   [`ProcessBuilder::executable`] names the program;
+/// - if the child would run with raised rights: the program is set-user-id or set-group-id, has file capabilities, or has
+///   changed its effective user or group and kept the real one. Such a child could not trust what it is given.
+///
+/// Every process that uses shared objects, and so every child, has one more thread. Calls that the system allows only to a
+/// process with a single thread, such as `unshare(CLONE_NEWUSER)` and `setns` into a user namespace, fail there: make them
+/// before the first shared object, or in a program that a child starts.
 ///
 /// # Differences from Python
 ///
@@ -101,7 +120,7 @@ use child::{Child, Ending};
 #[must_use = "dropped, the process runs on and its result is lost: join it"]
 pub struct Process<R> {
     child: Arc<Child>,
-    result: PhantomData<fn() -> R>,
+    unpack: fn(&[u8], shared::Claimed) -> Result<R>,
 }
 
 impl Process<()> {
@@ -112,15 +131,15 @@ impl Process<()> {
 }
 
 impl<R> Process<R> {
-    fn of(child: Arc<Child>) -> Process<R> {
-        Process { child, result: PhantomData }
+    fn of(child: Arc<Child>, unpack: fn(&[u8], shared::Claimed) -> Result<R>) -> Process<R> {
+        Process { child, unpack }
     }
 
     /// Starts a process that runs `f` with `args`.
     ///
     /// `f` is an `fn` item or a closure that captures nothing. `args` is a tuple with one element for each parameter, in
     /// any form in which a [`Message`](crate::Message) can be given: `("Alice",)` for a `String`, `(5, &lock)` for a number
-    /// and a lock that stays usable here. Up to eight.
+    /// and a lock that stays usable here. Up to eight. `f` may be a function that never returns (`-> !`).
     ///
     /// Returns when the process runs, before `f` does: about half a millisecond. That does not depend on how much memory
     /// this process has.
@@ -132,7 +151,17 @@ impl<R> Process<R> {
     /// - [`Limit`](crate::ErrorKind::Limit): no descriptor, no process or no place in the registry (1,024 processes) left;
     /// - [`Encode`](crate::ErrorKind::Encode): an argument refuses to be a message;
     /// - [`TooLarge`](crate::ErrorKind::TooLarge), [`OutOfMemory`](crate::ErrorKind::OutOfMemory): for the arguments;
-    /// - [`Unsupported`](crate::ErrorKind::Unsupported): `f` is not part of the main executable but of a shared library.
+    /// - [`Mismatch`](crate::ErrorKind::Mismatch): some code of this program has closed the descriptor of shared memory;
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): `f` is not part of the main executable but of a shared library, or
+    ///   children cannot start here, see [above](Process#where-it-cannot-start).
+    ///
+    /// # Compile errors
+    ///
+    /// - "implementation of `Deserialize` is not general enough": a parameter borrows its data. It arrives in a message, and
+    ///   must own it: `String` instead of `&str` or `&'static str`, `Vec<T>` instead of `&[T]`. `"Alice"` can still be passed.
+    /// - "cannot be brought back from another process": the result does not implement serde's traits, such as that of a
+    ///   function that returns `std::io::Result<T>`. `multiproc::Result<T>` travels.
+    /// - "captures something": see the example. A captured value without a size is not found, see [`Function`].
     ///
     /// # Examples
     ///
@@ -154,10 +183,10 @@ impl<R> Process<R> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn spawn<F, P, A>(f: F, args: A) -> Result<Process<R>>
+    pub fn spawn<F, P, A, O>(f: F, args: A) -> Result<Process<R>>
     where
         F: Function<P, Output = R>,
-        R: Serialize + DeserializeOwned,
+        R: Outcome<O>,
         P: Parameters,
         A: Arguments<P>,
     {
@@ -194,7 +223,7 @@ impl<R> Process<R> {
 
     /// A handle to watch and to signal it, which can be cloned and outlives this value.
     pub fn handle(&self) -> ProcessHandle {
-        ProcessHandle::new(Arc::clone(&self.child))
+        ProcessHandle::of(Arc::clone(&self.child))
     }
 
     /// The error of using, in a forked process, what belongs to its parent.
@@ -212,7 +241,7 @@ impl<R> Process<R> {
     }
 }
 
-impl<R: DeserializeOwned> Process<R> {
+impl<R> Process<R> {
     /// Waits until the process has ended, and gives what the function returned.
     ///
     /// A function that returns a `Result` gives one inside the other: `process.join()??`.
@@ -223,7 +252,9 @@ impl<R: DeserializeOwned> Process<R> {
     ///   function returned: [`Error::child`](crate::Error::child) says how;
     /// - [`Decode`](crate::ErrorKind::Decode) or [`Encode`](crate::ErrorKind::Encode) if an argument or the result could
     ///   not be brought across;
-    /// - [`Mismatch`](crate::ErrorKind::Mismatch) if the process ran another program ([`ProcessBuilder::executable`]).
+    /// - [`Mismatch`](crate::ErrorKind::Mismatch) if the process ran another program ([`ProcessBuilder::executable`]);
+    /// - whatever kept the process from running the function, as it found it itself: [`Limit`](crate::ErrorKind::Limit) if
+    ///   no thread is left for it, [`Corrupted`](crate::ErrorKind::Corrupted) if shared memory is damaged, and so on.
     ///
     /// # Examples
     ///
@@ -312,14 +343,14 @@ impl<R: DeserializeOwned> Process<R> {
     /// What an ended child left.
     fn outcome(&self, ending: Ending) -> Result<R> {
         let call = self.child.take_call().ok_or_else(|| child::taken(&self.child))?;
-        let Outcome { state, bytes, handles } = call.outcome()?;
+        let Left { state, bytes, handles } = call.outcome()?;
         let damaged = |what: &str, error: postcard::Error| {
             let text = format!("process {:?} left {what} that cannot be read", self.name());
             Error::new(ErrorKind::Corrupted, text).with_source(error)
         };
         let failure = self.child.failure(ending);
         match state {
-            State::Returned => unpack(&bytes, handles),
+            State::Returned => (self.unpack)(&bytes, handles),
             State::Panicked => {
                 let panic: Panic =
                     postcard::from_bytes(&bytes).map_err(|error| damaged("a panic", error))?;
@@ -343,8 +374,8 @@ impl<R: DeserializeOwned> Process<R> {
 }
 
 /// Brings back a value and the handles in it.
-fn unpack<R: DeserializeOwned>(bytes: &[u8], handles: shared::Claimed) -> Result<R> {
-    shared::unpack(handles, || message::decode(bytes))
+fn unpack<R: Outcome<O>, O>(bytes: &[u8], handles: shared::Claimed) -> Result<R> {
+    shared::unpack(handles, || R::take_up(bytes, Token))
 }
 
 impl<R> Drop for Process<R> {

@@ -2,7 +2,8 @@
 //!
 //! Steps, each of which undoes the ones before it when it fails:
 //!
-//! 1. the program is looked at: a child must run this very image, with no more rights than this process; a descriptor is set aside, so that a full table is noticed before anything is started;
+//! 1. the program is looked at: a child must run this very image, with no more rights than this process;
+//!    a descriptor is set aside, so that a full table is noticed before anything is started;
 //! 2. the child's slot is reserved in the world ([`Embryo`]), and the handles in the arguments are given to it;
 //! 3. the call is written into shared memory;
 //! 4. `posix_spawn`: the running image again, with the world's descriptor under the number it has here, and a ticket in
@@ -21,153 +22,22 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
+use super::builder::ProcessBuilder;
 use super::call::{Call, Request};
 use super::child::{Child, Started};
 use super::children;
 use super::entry::Entry;
-use super::function::private::Token;
-use super::function::{Arguments, Function, Parameters, Run};
 use super::ticket::{self, Ticket};
-use super::{Process, current, image};
+use super::{current, hook, image};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, Claimed};
 use crate::liveness::ProcessId;
 use crate::sys::{descriptor, pidfd, posix_spawn, program};
 use crate::world::{World, world};
 
-/// What a [`Process`] is to be like: [`Process::builder`] makes one.
-///
-/// # Examples
-///
-/// ```
-/// use multiproc::{Process, current_process};
-/// use std::io::Read;
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (mut reader, writer) = std::io::pipe()?;
-/// let process = Process::builder()
-///     .name("greeter")
-///     .env("GREETING", "hello")
-///     .current_dir("/")
-///     .stdout(writer)
-///     .spawn(
-///         |name: String| println!("{} {name}, says {}", std::env::var("GREETING").unwrap(), current_process()),
-///         ("Alice",),
-///     )?;
-/// let mut text = String::new();
-/// reader.read_to_string(&mut text)?;
-/// process.join()?;
-/// assert_eq!(text, "hello Alice, says greeter\n");
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Default)]
-#[must_use = "a builder starts nothing before spawn or run"]
-pub struct ProcessBuilder {
-    name: Option<String>,
-    env: Vec<(OsString, OsString)>,
-    current_dir: Option<PathBuf>,
-    /// Standard input, output and error.
-    standard: [Option<OwnedFd>; 3],
-    executable: Option<PathBuf>,
-    daemon: bool,
-}
-
 impl ProcessBuilder {
-    /// The name in errors, in panic messages and of [`current_process`](crate::current_process); `Process-1` and so on
-    /// without it.
-    pub fn name(mut self, name: impl Into<String>) -> ProcessBuilder {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Sets a variable of the child's environment, which otherwise is that of this process.
-    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> ProcessBuilder {
-        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
-        self
-    }
-
-    /// The child's working directory; that of this process without it.
-    pub fn current_dir(mut self, directory: impl AsRef<Path>) -> ProcessBuilder {
-        self.current_dir = Some(directory.as_ref().to_owned());
-        self
-    }
-
-    /// The child's standard input: anything that owns a descriptor, such as a [`File`](std::fs::File) (`/dev/null`
-    /// included), a [`PipeReader`](std::io::PipeReader) or a socket; that of this process without it.
-    ///
-    /// This process's copy is closed when the child has started, so that the other end of a pipe sees the child end.
-    pub fn stdin(mut self, descriptor: impl Into<OwnedFd>) -> ProcessBuilder {
-        self.standard[0] = Some(descriptor.into());
-        self
-    }
-
-    /// The child's standard output, in the same way as [`stdin`](ProcessBuilder::stdin).
-    pub fn stdout(mut self, descriptor: impl Into<OwnedFd>) -> ProcessBuilder {
-        self.standard[1] = Some(descriptor.into());
-        self
-    }
-
-    /// The child's standard error, where its panics are reported, in the same way as
-    /// [`stdin`](ProcessBuilder::stdin).
-    pub fn stderr(mut self, descriptor: impl Into<OwnedFd>) -> ProcessBuilder {
-        self.standard[2] = Some(descriptor.into());
-        self
-    }
-
-    /// Runs this file instead of `/proc/self/exe`. It must be the same build of the same program, at another place.
-    ///
-    /// A relative path starts at this process's working directory.
-    pub fn executable(mut self, path: impl AsRef<Path>) -> ProcessBuilder {
-        self.executable = Some(path.as_ref().to_owned());
-        self
-    }
-
-    /// A daemon is ended when this program ends: by SIGTERM, and a second later by SIGKILL. Other children are waited for.
-    pub fn daemon(mut self, daemon: bool) -> ProcessBuilder {
-        self.daemon = daemon;
-        self
-    }
-
-    /// Starts the process: [`Process::spawn`] with what was set here.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Process::spawn`], and
-    /// - [`Spawn`](ErrorKind::Spawn) if the executable or the working directory cannot be used; the message names it;
-    /// - [`InvalidInput`](ErrorKind::InvalidInput) for a variable whose name is empty or holds `=`, or a zero byte
-    ///   anywhere.
-    pub fn spawn<F, P, A>(self, f: F, args: A) -> Result<Process<F::Output>>
-    where
-        F: Function<P>,
-        F::Output: Serialize + DeserializeOwned,
-        P: Parameters,
-        A: Arguments<P>,
-    {
-        let entry = Entry::of::<F, P>(f);
-        // The arguments live until the child has been given what they hold: an end that moves is never without owner.
-        let child = self.start(entry, &|out| args.encode(out, Token), discard::<F::Output>)?;
-        drop(args);
-        Ok(Process::of(child))
-    }
-
-    /// Starts the process: [`Process::run`] with what was set here.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`spawn`](ProcessBuilder::spawn).
-    pub fn run<T>(self, task: T) -> Result<Process<T::Output>>
-    where
-        T: Run + Serialize + DeserializeOwned + 'static,
-        T::Output: Serialize + DeserializeOwned,
-    {
-        self.spawn(T::run, (task,))
-    }
-
-    fn start(
+    /// Starts a child that runs the function of `entry` with the arguments that `encode` writes.
+    pub(super) fn start(
         self,
         entry: &'static Entry,
         encode: &dyn Fn(&mut Vec<u8>) -> Result<()>,
@@ -272,6 +142,12 @@ impl Start {
             return Err(self.unsupported(
                 "this process was itself started to run a function and reached main instead: multiproc's start-up hook in \
                  .init_array was not called or was removed by the linker",
+            ));
+        }
+        if hook::is_constructing() {
+            return Err(self.unsupported(
+                "a constructor of the program, which runs before main, starts it, and would do so again in each child: start \
+                 processes from main, or where multiproc::parent_process() is None",
             ));
         }
         let program = match &self.builder.executable {
@@ -388,11 +264,6 @@ impl Start {
 pub(super) const NO_RAISED_RIGHTS: &str = "a child would run with raised rights and trust nothing that it is given; start \
      processes from a program without them (for file capabilities, ambient ones can take their place), or give the rights up \
      for good, real ids included";
-
-/// Brings a result back that nobody wants, so that the handles in it are released.
-fn discard<R: DeserializeOwned>(bytes: &[u8], handles: Claimed) {
-    drop(super::unpack::<R>(bytes, handles));
-}
 
 fn c_string(text: OsString, what: &str) -> Result<CString> {
     CString::new(text.into_vec()).map_err(|error| {

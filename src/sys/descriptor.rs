@@ -29,9 +29,10 @@ pub(crate) fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> io::Result<Ow
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// The lowest number of the crate's own descriptors: 512, or half of a limit below 1,024.
-fn lowest() -> RawFd {
-    (limits().0 / 2).clamp(3, 512) as RawFd
+/// The lowest number of the crate's own descriptors: above those that programs choose by hand, and below what `select` can
+/// take by far. Half of a very low limit.
+pub(crate) fn lowest() -> RawFd {
+    (limits().0 / 2).clamp(3, 40) as RawFd
 }
 
 /// The same file under a high number. A table that is full there keeps it where it is, but never at 0, 1 or 2.

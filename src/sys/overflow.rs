@@ -120,10 +120,11 @@ unsafe fn stack_pointer(context: *mut libc::c_void) -> Option<usize> {
 
 /// Runs on the alternate stack; calls only what `signal-safety(7)` allows.
 extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel hands over a valid description.
-    let code = unsafe { (*info).si_code };
-    // SAFETY: as above; for a fault, which a positive code means, the field is the address.
-    let address = unsafe { (*info).si_addr() } as usize;
+    // SAFETY: the kernel hands over a valid description, for the time of this call.
+    let info = unsafe { &*info };
+    let code = info.si_code;
+    // SAFETY: for a fault, which a positive code means, the field is the address; otherwise it is some number.
+    let address = unsafe { info.si_addr() } as usize;
     // SAFETY: the kernel hands over a valid context.
     let pointer = unsafe { stack_pointer(context) };
     let is_overflow = code > 0

@@ -195,3 +195,55 @@ fn more_processes_come_and_go_than_there_are_places() {
     };
     Process::spawn(body, ()).unwrap().join().unwrap();
 }
+
+#[test]
+fn a_process_forked_while_others_start_children_starts_anew() {
+    let _watch = watch();
+    let body = || {
+        drop(new());
+        std::thread::spawn(|| {
+            loop {
+                drop(Process::spawn(|| 1, ()));
+            }
+        });
+        std::thread::spawn(|| {
+            loop {
+                std::hint::black_box(multiproc::active_children());
+            }
+        });
+        for _ in 0..60 {
+            let child = fork(|| {
+                // SAFETY: an integer argument. What hangs is ended by a signal.
+                unsafe { libc::alarm(20) };
+                assert!(multiproc::parent_process().is_none());
+                assert!(multiproc::active_children().is_empty());
+                drop(Lock::new().unwrap().lock().unwrap());
+                assert_eq!(Process::spawn(|| 5, ()).unwrap().join().unwrap(), 5);
+            });
+            ended_well(child);
+        }
+        // SAFETY: ends the process at once, whatever its threads are starting.
+        unsafe { libc::_exit(0) }
+    };
+    let error = Process::spawn(body, ()).unwrap().join().map(|(): ()| ()).unwrap_err();
+    assert_eq!(error.child().unwrap().exit_code(), Some(0), "{error}");
+}
+
+#[test]
+fn an_inherited_process_can_be_watched_and_not_joined() {
+    let _watch = watch();
+    let body = || {
+        let process = Process::spawn(park, ()).unwrap();
+        let handle = process.handle();
+        let mut copy = Some(process);
+        let child = fork(|| {
+            assert!(handle.is_alive());
+            assert_eq!(kind(copy.take().unwrap().join()), ErrorKind::Foreign);
+            handle.kill().unwrap();
+            assert_eq!(kind(handle.wait()), ErrorKind::Child, "the status is the parent's");
+        });
+        ended_well(child);
+        crate::common::killed(copy.unwrap());
+    };
+    Process::spawn(body, ()).unwrap().join().unwrap();
+}

@@ -4,6 +4,7 @@
 //! on this process as a whole (descriptors, limits, children of its own) is tried in a child.
 
 mod arguments;
+mod environment;
 mod failures;
 mod families;
 mod inherits;

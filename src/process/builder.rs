@@ -1,0 +1,150 @@
+//! What can be set about a process before it starts.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Process;
+use super::entry::Entry;
+use super::function::private::Token;
+use super::function::{Arguments, Function, Outcome, Parameters, Run};
+use crate::error::Result;
+use crate::handle::Claimed;
+
+/// What a [`Process`] is to be like: [`Process::builder`] makes one.
+///
+/// # Examples
+///
+/// ```
+/// use multiproc::{Process, current_process};
+/// use std::io::Read;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut reader, writer) = std::io::pipe()?;
+/// let process = Process::builder()
+///     .name("greeter")
+///     .env("GREETING", "hello")
+///     .current_dir("/")
+///     .stdout(writer)
+///     .spawn(
+///         |name: String| println!("{} {name}, says {}", std::env::var("GREETING").unwrap(), current_process()),
+///         ("Alice",),
+///     )?;
+/// let mut text = String::new();
+/// reader.read_to_string(&mut text)?;
+/// process.join()?;
+/// assert_eq!(text, "hello Alice, says greeter\n");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a builder starts nothing before spawn or run"]
+pub struct ProcessBuilder {
+    pub(super) name: Option<String>,
+    pub(super) env: Vec<(OsString, OsString)>,
+    pub(super) current_dir: Option<PathBuf>,
+    /// Standard input, output and error.
+    pub(super) standard: [Option<OwnedFd>; 3],
+    pub(super) executable: Option<PathBuf>,
+    pub(super) daemon: bool,
+}
+
+impl ProcessBuilder {
+    /// The name in errors, in panic messages and of [`current_process`](crate::current_process); `Process-1` and so on
+    /// without it.
+    pub fn name(mut self, name: impl Into<String>) -> ProcessBuilder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets a variable of the child's environment, which otherwise is that of this process.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> ProcessBuilder {
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// The child's working directory; that of this process without it.
+    pub fn current_dir(mut self, directory: impl AsRef<Path>) -> ProcessBuilder {
+        self.current_dir = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// The child's standard input: anything that owns a descriptor, such as a [`File`](std::fs::File) (`/dev/null`
+    /// included), a [`PipeReader`](std::io::PipeReader) or a socket; that of this process without it.
+    ///
+    /// This process's copy is closed when the child has started, so that the other end of a pipe sees the child end.
+    pub fn stdin(mut self, descriptor: impl Into<OwnedFd>) -> ProcessBuilder {
+        self.standard[0] = Some(descriptor.into());
+        self
+    }
+
+    /// The child's standard output, in the same way as [`stdin`](ProcessBuilder::stdin).
+    pub fn stdout(mut self, descriptor: impl Into<OwnedFd>) -> ProcessBuilder {
+        self.standard[1] = Some(descriptor.into());
+        self
+    }
+
+    /// The child's standard error, where its panics are reported, in the same way as
+    /// [`stdin`](ProcessBuilder::stdin).
+    pub fn stderr(mut self, descriptor: impl Into<OwnedFd>) -> ProcessBuilder {
+        self.standard[2] = Some(descriptor.into());
+        self
+    }
+
+    /// Runs this file instead of `/proc/self/exe`. It must be the same build of the same program, at another place.
+    ///
+    /// A relative path starts at this process's working directory.
+    pub fn executable(mut self, path: impl AsRef<Path>) -> ProcessBuilder {
+        self.executable = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// A daemon is ended when this program ends: by SIGTERM, and a second later by SIGKILL. Other children are waited for.
+    pub fn daemon(mut self, daemon: bool) -> ProcessBuilder {
+        self.daemon = daemon;
+        self
+    }
+
+    /// Starts the process: [`Process::spawn`] with what was set here.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Process::spawn`], and
+    /// - [`Spawn`](ErrorKind::Spawn) if the executable or the working directory cannot be used; the message names it;
+    /// - [`InvalidInput`](ErrorKind::InvalidInput) for a variable whose name is empty or holds `=`, or a zero byte
+    ///   anywhere.
+    pub fn spawn<F, P, A, O>(self, f: F, args: A) -> Result<Process<F::Output>>
+    where
+        F: Function<P>,
+        F::Output: Outcome<O>,
+        P: Parameters,
+        A: Arguments<P>,
+    {
+        let entry = Entry::of::<F, P, O>(f);
+        // The arguments live until the child has been given what they hold: an end that moves is never without owner.
+        let child = self.start(entry, &|out| args.encode(out, Token), discard::<F::Output, O>)?;
+        drop(args);
+        Ok(Process::of(child, super::unpack::<F::Output, O>))
+    }
+
+    /// Starts the process: [`Process::run`] with what was set here.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`spawn`](ProcessBuilder::spawn).
+    pub fn run<T>(self, task: T) -> Result<Process<T::Output>>
+    where
+        T: Run + Serialize + DeserializeOwned + 'static,
+        T::Output: Serialize + DeserializeOwned,
+    {
+        self.spawn(T::run, (task,))
+    }
+}
+
+/// Brings a result back that nobody wants, so that the handles in it are released.
+fn discard<R: Outcome<O>, O>(bytes: &[u8], handles: Claimed) {
+    drop(super::unpack::<R, O>(bytes, handles));
+}
