@@ -7,11 +7,11 @@ use super::store::{self, QueueStore, TypeTag};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, Claimed, Parcel};
 use crate::message::{self, Message};
-use crate::raw::records::{Form, INLINE, NamedBlock, Put, RecordHead, Records};
+use crate::raw::records::{Form, INLINE, NamedBlock, Put, RecordHead, Records, Store};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use core::any::type_name;
-use core::cell::Cell;
+use core::cell::RefCell;
 use core::marker::PhantomData;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -22,19 +22,29 @@ use std::hash::{Hash, Hasher};
 const KEPT: usize = 1 << 20;
 
 thread_local! {
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Used where it is: moving it out and back costs as much as a message.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs `f` with empty scratch memory of this thread. A nested call gets its own, and so does one in another thread-local's
 /// destructor.
+#[inline]
 fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
-    scratch.clear();
-    let result = f(&mut scratch);
-    if scratch.capacity() <= KEPT {
-        let _ = SCRATCH.try_with(|place| place.set(scratch));
+    let mut f = Some(f);
+    let ran = SCRATCH.try_with(|place| {
+        let mut scratch = place.try_borrow_mut().ok()?;
+        scratch.clear();
+        let result = f.take()?(&mut scratch);
+        if scratch.capacity() > KEPT {
+            *scratch = Vec::new();
+        }
+        Some(result)
+    });
+    match (ran, f) {
+        (Ok(Some(result)), _) => result,
+        (_, Some(f)) => f(&mut Vec::new()),
+        _ => unreachable!("it runs once, here or there"),
     }
-    result
 }
 
 /// What to put.
@@ -90,9 +100,8 @@ impl<T> Port<T> {
 
     #[inline]
     fn push(&self, item: &Item<'_>, until: Deadline) -> Result<()> {
-        let me = self.records.store.reference.world.liveness.me()?;
-        let head = RecordHead::plain(item.form, item.bytes.len());
-        if item.parcel.is_none() && self.records.try_put_fast(me, head, item.bytes) {
+        let me = self.records.store.liveness().me()?;
+        if item.parcel.is_none() && self.records.try_put_fast(me, item.form, item.bytes) {
             return Ok(());
         }
         self.push_slow(item, until)
@@ -135,7 +144,7 @@ impl<T> Port<T> {
         if self.has_undecodable.load(Ordering::Relaxed) != 0 {
             self.report_undecodable()?;
         }
-        let me = self.records.store.reference.world.liveness.me()?;
+        let me = self.records.store.liveness().me()?;
         if self.records.try_take_fast(me, form, out) {
             return Ok(None);
         }

@@ -30,6 +30,8 @@ const FLOOR: usize = 0;
 /// One handle's side of the memory of a queue.
 pub(super) struct QueueStore {
     pub(super) reference: Arc<ObjectRef>,
+    /// The world's, at hand for every call.
+    liveness: &'static Liveness,
     pub(super) roles: u32,
     tail: &'static TailLine,
     /// The alarm epoch at which the other ends were last seen alive; 0: never.
@@ -51,7 +53,7 @@ impl QueueStore {
     #[inline]
     fn now(&self) -> u32 {
         let gone = self.tail.ends_gone.load(Ordering::Relaxed);
-        self.world().liveness.epoch().wrapping_add(gone).wrapping_add(1)
+        self.liveness.epoch().wrapping_add(gone).wrapping_add(1)
     }
 
     /// Gives a block to the queue until the head is past `position`.
@@ -63,7 +65,7 @@ impl QueueStore {
 impl Store for QueueStore {
     #[inline]
     fn liveness(&self) -> &'static Liveness {
-        self.world().liveness
+        self.liveness
     }
 
     fn chunk(&self, id: u32) -> Result<ChunkBlock> {
@@ -158,7 +160,8 @@ fn with(
     roles: u32,
 ) -> Records<QueueStore> {
     register(Kind::Queue as u32, Walker { walk, takers: CONSUMER });
-    let store = QueueStore { reference, roles, tail, epoch: AtomicU32::new(0) };
+    let liveness = reference.world.liveness;
+    let store = QueueStore { reference, liveness, roles, tail, epoch: AtomicU32::new(0) };
     Records::new(store, head, tail)
 }
 

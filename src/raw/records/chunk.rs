@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code, reason = "copies records to and from shared memory")]
 
-use super::head::{NEXT, RecordHead, damaged};
+use super::head::{Form, NEXT, RecordHead, damaged};
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sys::bytes;
@@ -129,8 +129,14 @@ impl Chunk {
         Ok(unsafe { AtomicU64::from_ptr(word) })
     }
 
-    /// The head of the record at `position`; `None` if the rest of the chunk is unused.
+    /// The length of the record at `position`, if it is all in the chunk and of this form.
     #[inline]
+    pub(super) fn plain_len(self, position: u32, form: Form) -> Option<usize> {
+        // Relaxed: behind the load of the tail, which the record came before (I1).
+        RecordHead::plain_len(self.word(position).ok()?.load(Ordering::Relaxed), form)
+    }
+
+    /// The head of the record at `position`; `None` if the rest of the chunk is unused.
     pub(super) fn head(self, position: u32) -> Result<Option<RecordHead>> {
         // Relaxed: behind the load of the tail, which the record came before (I1).
         match self.word(position)?.load(Ordering::Relaxed) {

@@ -58,8 +58,14 @@ impl RecordHead {
         u64::from(info) << 32 | self.len as u64
     }
 
-    /// Reads a head that a peer wrote.
+    /// The length of a record that is all in the chunk and of this form, from its first word; `None` for any other.
     #[inline]
+    pub(super) fn plain_len(word: u64, form: Form) -> Option<usize> {
+        let len = word as u32 as usize;
+        (word >> 32 == form as u64 && len <= INLINE).then_some(len)
+    }
+
+    /// Reads a head that a peer wrote.
     pub(super) fn from_word(word: u64) -> Result<RecordHead> {
         let (len, info) = (word as u32 as usize, (word >> 32) as u32);
         let form = match info & FORM {

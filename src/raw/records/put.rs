@@ -1,7 +1,7 @@
 //! Putting: the steps of [`super`], and waiting for room.
 
 use super::chunk::{Chunk, after_chunk, chunk_at, chunk_before, chunk_start, fits_in_chunk, units};
-use super::head::{INLINE, RecordHead};
+use super::head::{Form, INLINE, RecordHead};
 use super::lines::Stamp;
 use super::queue::Records;
 use super::store::{Side, Store};
@@ -35,14 +35,14 @@ pub(crate) struct Put<'a> {
 impl<S: Store> Records<S> {
     /// Puts a plain record if that needs nothing but what is at hand; whether it did. [`Records::put_slow`] has the rarer cases.
     #[inline]
-    pub(crate) fn try_put_fast(&self, me: Id, head: RecordHead, payload: &[u8]) -> bool {
+    pub(crate) fn try_put_fast(&self, me: Id, form: Form, payload: &[u8]) -> bool {
         if self.most_bytes != 0
             || !self.store.was_there(Side::Takers)
             || !self.tail.lock.try_lock(me)
         {
             return false;
         }
-        let put = self.put_fast_locked(head, payload);
+        let put = self.put_fast_locked(form, payload);
         self.tail.lock.unlock(me);
         if put {
             self.tail.messages.notify_one();
@@ -51,7 +51,7 @@ impl<S: Store> Records<S> {
     }
 
     #[inline]
-    fn put_fast_locked(&self, head: RecordHead, payload: &[u8]) -> bool {
+    fn put_fast_locked(&self, form: Form, payload: &[u8]) -> bool {
         let tail = Stamp(self.tail.tail.load(Ordering::Relaxed));
         let seen = Stamp(self.tail.head_seen.load(Ordering::Relaxed));
         let position = tail.position();
@@ -65,7 +65,7 @@ impl<S: Store> Records<S> {
             return false;
         }
         let Some(chunk) = self.tail_chunk.get(id) else { return false };
-        if chunk.write(position, head, payload).is_err() {
+        if chunk.write(position, RecordHead::plain(form, payload.len()), payload).is_err() {
             return false;
         }
         let next = tail.next(position.wrapping_add(units));

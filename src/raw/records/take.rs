@@ -49,14 +49,11 @@ impl<S: Store> Records<S> {
         let position = head.position();
         let id = self.head.chunks[chunk_at(position) as usize & 1].load(Ordering::Relaxed);
         let Some(chunk) = self.head_chunk.get(id) else { return false };
-        let Ok(Some(record)) = chunk.head(position) else { return false };
-        if !record.is_plain()
-            || record.form != form
-            || chunk.read(position, record.len, out).is_err()
-        {
+        let Some(len) = chunk.plain_len(position, form) else { return false };
+        if chunk.read(position, len, out).is_err() {
             return false;
         }
-        let next = head.next(position.wrapping_add(units(record.len)));
+        let next = head.next(position.wrapping_add(units(len)));
         // ORDERING(take): Release, as in `store_head`.
         self.head.head.store(next.0, Ordering::Release);
         true
