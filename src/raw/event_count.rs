@@ -66,7 +66,7 @@ impl EventCount {
             return;
         }
         let now = self.count_up();
-        let step = if testing::is_broken(Broken::NewsWithoutCount) { 0 } else { ONE };
+        let step = if testing::is_broken(Broken::NotifyWithoutCount) { 0 } else { ONE };
         if futex::wake(&self.0, most) == 0 && self.clear(now, step) {
             futex::wake_all(&self.0);
         }

@@ -233,7 +233,8 @@ impl<S: Store> Records<S> {
         let prepared = self.head.room.prepare_wait();
         let seen = self.load_head();
         if is_full() {
-            let wait = Wait::News([Some((&self.head.head, seen.0)), Some((&self.tail.closed, 0))]);
+            let wait =
+                Wait::Change([Some((&self.head.head, seen.0)), Some((&self.tail.closed, 0))]);
             let blocked = || is_full() && !is_over();
             liveness.sleep(self.head.room.word(), prepared, until, wait, blocked);
         }

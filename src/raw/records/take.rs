@@ -188,7 +188,8 @@ impl<S: Store> Records<S> {
         let prepared = self.tail.messages.prepare_wait();
         let seen = self.load_tail();
         if seen == self.load_head() {
-            let wait = Wait::News([Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, 0))]);
+            let wait =
+                Wait::Change([Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, 0))]);
             let blocked = || is_empty() && !is_over();
             liveness.sleep(self.tail.messages.word(), prepared, until, wait, blocked);
         }
