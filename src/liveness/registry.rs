@@ -69,9 +69,9 @@ impl Registry {
     }
 
     pub(crate) fn state(&self, index: usize) -> State {
-        // ORDERING(death): SeqCst, so that a sleeper that published its address sees a mark that a keeper acted on, or
-        // the keeper sees the address. Acquire alone would do for what the dead owner wrote: the kernel's mark is a full
-        // barrier after it.
+        // ORDERING(death): SeqCst, pairs with the kernel's mark, which is a full barrier after all that the dead owner wrote
+        // (Acquire alone would do for that); and so that a sleeper that published its address sees a mark that a keeper acted
+        // on, or the keeper sees the address.
         State::from_bits(self.slot(index).state.load(Ordering::SeqCst))
     }
 

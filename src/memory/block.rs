@@ -6,7 +6,7 @@
 //! 4   4  holder     the thread or process that holds it; 0: nobody; 1: the arena itself   holders of the arena lock; its holder
 //! 8   8  owner      the object to which it belongs (index, generation); 0: none           its holder, before it lets go
 //! 16  4  until      the position up to which it belongs to its owner                     its holder, before it lets go
-//! 20  4  floor      which word of the owner's payload tells the owner's position; 0xff: the block is the owner's for life
+//! 20  4  floor      which word of the owner's payload holds the owner's position; 0xff: the block is the owner's for life
 //! 24  8  len        bytes of payload asked for                                          whoever hands it out
 //! 32  4  link       the next chunk of a queue                                           its user
 //! 36  4  life       how often the block was handed out                                  holders of the arena lock
@@ -45,15 +45,25 @@ pub(crate) const HEAD: u64 = 64;
 /// The head of a block; see the module.
 #[repr(C, align(64))]
 pub(crate) struct Head {
+    /// A constant in the high bytes, the size class in the low byte. Written once, by whoever carves the block.
     magic: AtomicU32,
+    /// The thread or process that holds the block; 0: nobody. Written under the arena lock, and by the holder.
     pub(crate) holder: AtomicU32,
+    /// The object to which it belongs; 0: none. Written by the holder before it lets go.
     pub(crate) owner: AtomicU64,
+    /// Up to which position it belongs to the owner. Written before `owner`.
     until: AtomicU32,
+    /// Which word of the owner's payload holds the owner's position, or [`FOR_LIFE`]. Written before `owner`.
     floor: AtomicU32,
+    /// Bytes of payload asked for. Written by whoever hands it out.
     len: AtomicU64,
+    /// The next chunk of a queue. Written by its user.
     link: AtomicU32,
+    /// How often the block was handed out. Written under the arena lock.
     life: AtomicU32,
+    /// The next block in its free list (cache). Written under the arena lock.
     pub(crate) next_free: AtomicU32,
+    /// Whether it is in a free list, and has pages then (cache). Written under the arena lock.
     pub(crate) listed: AtomicU32,
     reserved: [AtomicU32; 4],
 }
@@ -136,6 +146,7 @@ impl Block {
     /// Whether there is a block at `offset` in `segment`, or something that cannot be read.
     pub(crate) fn is_carved(segments: &Segments, segment: usize, offset: u64) -> bool {
         // Only a zero head is not carved yet.
+        // ORDERING(carve): Acquire, pairs with the Release in `carve`.
         !matches!(segments.get::<Head>(segment, offset),
             Ok(head) if head.magic.load(Ordering::Acquire) == 0)
     }
@@ -302,6 +313,7 @@ impl Block {
 
     /// Names or clears the holder.
     pub(crate) fn set_holder(&self, holder: Option<Id>) {
+        // ORDERING(claim): Release, pairs with the second load of the holder in `is_block_used`; before the owner's position moves.
         self.head.holder.store(holder.map_or(0, Id::to_bits), Ordering::Release);
     }
 }

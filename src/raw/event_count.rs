@@ -31,7 +31,7 @@ use crate::testing::{self, Broken};
 const WAITERS: u32 = 1;
 const ONE: u32 = 2;
 
-/// See the module.
+/// The word: WAITERS and the count. Written by waiters and notifiers.
 #[repr(transparent)]
 pub(crate) struct EventCount(AtomicU32);
 

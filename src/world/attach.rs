@@ -4,7 +4,7 @@
 //! before its function runs. A forked child finds its parent's private tables wiped and attaches anew, with a keeper of its
 //! own. Objects that it inherited are its parent's: they answer `is_foreign`, and their drops do nothing.
 //!
-//! Private state stands behind one pointer and is never freed, since words in it are looked at until the process ends.
+//! Private state stands behind one pointer and is never freed, since words in it are read until the process ends.
 //!
 //! # Order
 //!
@@ -60,6 +60,7 @@ pub(crate) fn current() -> Option<&'static World> {
 }
 
 fn inherited() -> Option<&'static World> {
+    // ORDERING(current): Acquire, pairs with the Release in `make`; the view was whole before it was stored.
     let world = CURRENT.load(Ordering::Acquire);
     #[allow(unsafe_code, reason = "the one pointer to private state")]
     // SAFETY: null, or a leaked box that was fully made before the Release store in `make`; private to this process.
@@ -125,11 +126,12 @@ fn make(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
     if reserved.is_none() {
         world.memory.begin_process(process);
     }
+    // ORDERING(current): Release, pairs with the Acquire in `inherited`.
     CURRENT.store(core::ptr::from_ref(world).cast_mut(), Ordering::Release);
     liveness.tell_watchers(process.slot());
     static AT_EXIT: AtomicBool = AtomicBool::new(false);
     if !AT_EXIT.swap(true, Ordering::Relaxed) {
-        // Without it the end of this process is told to everybody, which costs time and nothing else.
+        // Without it the end of this process is an alarm, which costs time and nothing else.
         program::at_exit(leave_in_order);
     }
     Ok(world)

@@ -68,7 +68,7 @@ fn check_deaths(d: &Director, s: &Scenario, victim: usize, deaths: u64) -> Outco
 pub(super) fn lock_is_new(d: &mut Director, s: &Scenario) -> Outcome {
     for seat in [FIRST, BARGER, SECOND] {
         if d.must(seat, s.usual(Verb::Cycle))? != [0] {
-            return Err(Trouble::Violation("a recovered lock is still marked".into()));
+            return Err(Trouble::Violation("a recovered lock is still poisoned".into()));
         }
         if d.must(seat, Order::on(Verb::Cycle, s.which, TRY))? != [0] {
             return Err(Trouble::Violation("a free lock is not to be had".into()));

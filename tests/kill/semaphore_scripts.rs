@@ -309,7 +309,7 @@ pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Ou
 }
 
 /// Two others hold permits, and there is one more: more holders than have their entries in the
-/// semaphore's cell.
+/// semaphore's object.
 pub(super) fn third_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
     d.must(BARGER, Order::on(Verb::Release, s.which, 1))?;
     d.ledger.released = 1;

@@ -10,7 +10,7 @@ use crate::liveness::{Id, Wait};
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::Deadline;
 
-/// More than this many positions between head and tail cannot be told from fewer.
+/// With more positions than this between head and tail, a difference of two could be read as negative.
 const MOST_POSITIONS: u32 = 1 << 30;
 
 /// What a record carries beside its payload.
@@ -33,7 +33,8 @@ pub(crate) struct Put<'a> {
 }
 
 impl<S: Store> Records<S> {
-    /// Puts a plain record if that needs nothing but what is at hand; whether it did. [`Records::put_slow`] has the rarer cases.
+    /// The fast path: puts a plain record if it fits the chunk that this handle has cached, and nobody has the lock; whether it
+    /// did. [`Records::put_slow`] has the rarer cases.
     #[inline]
     pub(crate) fn try_put_fast(&self, me: Id, head: RecordHead, payload: &[u8]) -> bool {
         if self.most_bytes != 0

@@ -21,7 +21,7 @@ fn report(lock: Lock, ready: Event, outcome: Queue<ErrorKind>) {
     }
 }
 
-/// Everything about a marked lock, and that it is as new once it is recovered.
+/// Everything about a poisoned lock, and that it is as new once it is recovered.
 fn check_marked_then_recover(lock: &Lock, dead: Option<u32>) {
     assert!(lock.lock().unwrap_err().is_owner_died());
     assert!(lock.try_lock().unwrap_err().is_owner_died());
@@ -39,7 +39,7 @@ fn check_marked_then_recover(lock: &Lock, dead: Option<u32>) {
     assert!(tried_elsewhere(lock).unwrap_err().is_busy());
     drop(guard);
     tried_elsewhere(lock).unwrap();
-    assert_eq!(lock.recover().unwrap().dead_owner(), None, "one that is not marked");
+    assert_eq!(lock.recover().unwrap().dead_owner(), None, "one that is not poisoned");
 }
 
 #[test]
