@@ -121,7 +121,7 @@ impl Parcel {
     }
 
     /// Counts the handles as in flight: in a message or result. Under the arena lock.
-    pub(crate) fn carry(&self) {
+    pub(crate) fn count_in_flight(&self) {
         for (reference, _) in &self.handles {
             reference.object.count_in_flight(true);
         }
@@ -174,7 +174,7 @@ impl Claimed {
     }
 
     /// Counts the handles as no longer in flight: the message or result with them is gone. Under the arena lock.
-    pub(crate) fn uncarry(&self) {
+    pub(crate) fn uncount_in_flight(&self) {
         for (reference, _) in self.handles.iter().flatten() {
             reference.object.count_in_flight(false);
         }
