@@ -44,6 +44,7 @@ impl ObjectRef {
     /// The reference to an object for which this process has, or has been given, a presence bit.
     pub(crate) fn find(world: &'static World, id: ObjectId) -> Result<Arc<ObjectRef>> {
         let object = world.memory.object(id.index)?;
+        // Whatever brought the handle here, a message or a start, orders the object's words before it.
         if object.generation.load(Ordering::Acquire) != id.generation {
             return Err(Error::new(
                 ErrorKind::Corrupted,

@@ -96,12 +96,14 @@ impl Sleepers {
         // - the mapping is page aligned, as large as the table, private and never unmapped;
         // - zero, which it holds now and again after a fork, is a value of every field; all fields are atomics.
         let sleepers: &'static Sleepers = unsafe { &*memory.cast::<Sleepers>() };
+        // ORDERING(table alive): Release, pairs with the Acquire in `is_alive`; nothing is written before it but zeroes.
         sleepers.alive.store(1, Ordering::Release);
         Ok(sleepers)
     }
 
     /// False in a child that was forked since.
     pub(crate) fn is_alive(&self) -> bool {
+        // ORDERING(table alive): Acquire, pairs with the Release in `new`.
         self.alive.load(Ordering::Acquire) == 1
     }
 

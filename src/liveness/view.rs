@@ -46,10 +46,12 @@ impl Liveness {
     /// This process.
     pub(crate) fn this_process(&self) -> ProcessId {
         // Set before the view is visible; the fallback is an id that nobody has.
+        // ORDERING(this process): Acquire, pairs with the Release in `set_process`.
         Id::from_bits(self.process.load(Ordering::Acquire)).unwrap_or(Id::NOBODY)
     }
 
     pub(crate) fn set_process(&self, process: ProcessId) {
+        // ORDERING(this process): Release, pairs with the Acquire in `this_process`; its slot is taken by then.
         self.process.store(process.to_bits(), Ordering::Release);
     }
 

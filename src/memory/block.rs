@@ -163,6 +163,7 @@ impl Block {
         self.head.owner.store(0, Ordering::Relaxed);
         self.head.len.store(len, Ordering::Relaxed);
         self.head.link.store(0, Ordering::Relaxed);
+        // ORDERING(hand over): Release, as in `give_until`: no old owner under the new holder.
         self.head.holder.store(holder, Ordering::Release);
     }
 

@@ -94,6 +94,7 @@ impl Object {
     pub(crate) fn is(&self, id: ObjectId) -> bool {
         // ORDERING(object): Acquire, pairs with the Release in `begin`.
         self.kind.load(Ordering::Acquire) != 0
+            // Relaxed would do, behind the kind.
             && self.generation.load(Ordering::Acquire) == id.generation
     }
 }

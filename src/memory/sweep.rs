@@ -12,7 +12,7 @@
 //!
 //! - its *holder*, a thread or process, is alive, or it is one of the arena's own; or
 //! - its *owner*, an object in one of its lives, is in use, and the block's position is not behind the position that the owner's
-//!   payload tells. A queue puts there up to where it was read: so a block full of messages, and one that a queued message names,
+//!   payload holds. A queue puts there up to where it was read: so a block full of messages, and one that a queued message names,
 //!   become free by the one store that moves the queue's head.
 //!
 //! Whoever becomes holder of an owned block does so before it moves the position. So a sweep checks the holder again after the
@@ -32,7 +32,7 @@
 //!
 //! - Its presence bits count no longer once it is gone, all its threads included.
 //! - In the middle of putting or taking a message with references: the arena lock's successor sweeps, and what the message
-//!   carries counts or does not as the positions tell.
+//!   carries counts or does not, by the positions.
 //! - Handing a block over (owner and position are set first, then the holder is cleared): at every step one of the two holds.
 //! - Sweeping: the successor sweeps again.
 

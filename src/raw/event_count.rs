@@ -1,5 +1,5 @@
-//! The event count: a word on which those sleep who wait for something that another word tells (a message was put, room was
-//! made, a permit is free). (Vyukov's event count; folly has one, too.)
+//! The event count: a word on which those sleep who wait for what another word says, the *truth* (a message was put, room
+//! was made, a permit is free). Vyukov's event count; folly has one, too.
 //!
 //! ```text
 //! bit 0      WAITERS  someone sleeps, or is about to, or did

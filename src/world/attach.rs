@@ -80,6 +80,7 @@ pub(crate) fn adopt(file: OwnedFd, child: ProcessId) -> Result<&'static World> {
 fn attach(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
     let pid = std::process::id();
     loop {
+        // ORDERING(attaching): Acquire, here and below, pairs with the Release at the end.
         let holder = ATTACHING.load(Ordering::Acquire);
         if holder == pid {
             // Asleep, not yielding: the thread that attaches may have a lower priority.
@@ -95,6 +96,7 @@ fn attach(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
         Some(world) => Ok(world),
         None => make(given),
     };
+    // ORDERING(attaching): Release, pairs with the Acquire of the next one.
     ATTACHING.store(0, Ordering::Release);
     futex::wake_all(&ATTACHING);
     result

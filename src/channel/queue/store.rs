@@ -24,7 +24,7 @@ use std::sync::Arc;
 const BLOCK_BYTES: usize = 512;
 const NAME_AT: usize = 128;
 const NAME_MOST: usize = 256;
-/// Which word of the queue's object tells its position: the head.
+/// Which word of the queue's object holds its position: the head.
 const FLOOR: usize = 0;
 
 /// One handle's side of the memory of a queue.

@@ -126,8 +126,10 @@ pub(crate) fn begin(
     let parity = number as usize & 1;
     tail.chunks[parity].store(chunk, Ordering::Relaxed);
     tail.head_seen.store(start.0, Ordering::Relaxed);
+    // ORDERING(put): Release, as in `store_tail`.
     tail.tail.store(start.0, Ordering::Release);
     head.chunks[parity].store(chunk, Ordering::Relaxed);
     head.tail_seen.store(start.0, Ordering::Relaxed);
+    // ORDERING(take): Release, as in `store_head`.
     head.head.store(start.0, Ordering::Release);
 }

@@ -178,7 +178,7 @@ impl<S: Store> Records<S> {
     /// Bytes in the queue before `tail`, which is the present one.
     fn bytes(&self, tail: Stamp) -> u64 {
         let put = self.tail.bytes_put[tail.parity()].load(Ordering::Relaxed);
-        // The words of the head change two records later at the earliest; a changed head tells.
+        // The words of the head change two records later at the earliest; then the head has changed.
         for _ in 0..64 {
             let head = self.load_head();
             // ORDERING(bytes): Acquire, pairs with the Release in `store_head`.
