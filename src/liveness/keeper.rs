@@ -13,8 +13,8 @@
 //!    the dead process are marked, else 50 us later; again 50, 150 and 450 us after that, and at pauses that double from 5 to
 //!    40 ms, until every sleeper has acknowledged.
 //! 3. After its first ring it bumps the control words of all other keepers. Told before the ring, they would only get in its way.
-//! 4. It follows the dying: it raises the alarm again when the last thread of one is marked, and 1 ms after any other. Threads
-//!    not marked after 1 ms are looked up in the system.
+//! 4. It follows the dying: it raises the alarm again when the last thread of one is marked, and 1 ms after any other. The system
+//!    is asked about threads that are not marked after 1 ms.
 //! 5. Once a second it rings for changes that came without a wake (whoever made them is stopped).
 //! 6. 200 ms after a death it has what the dead left swept up, by another thread.
 //!
