@@ -90,7 +90,7 @@ pub(crate) fn unpack<R>(claimed: Claimed, f: impl FnOnce() -> R) -> R {
         }
     }
     let mut claimed = Some(claimed);
-    // In another thread-local's destructor there may be no place for them any more: then no handle is found.
+    // In another thread-local's destructor there may be no list for them any more: then no handle is found.
     let outer = UNPACKING.try_with(|cell| cell.replace(claimed.take()));
     let _unpacking = Unpacking(outer.ok().flatten());
     f()

@@ -110,7 +110,7 @@ pub(crate) enum Lease {
 impl Block {
     /// The block that an id names.
     pub(crate) fn find(segments: &Segments, id: u32) -> Result<Block> {
-        let (segment, offset) = place(id);
+        let (segment, offset) = address(id);
         if segment == 0 {
             return Err(no_block(id));
         }
@@ -179,14 +179,14 @@ impl Block {
     }
 
     /// Segment and offset of the payload.
-    pub(crate) fn place(&self) -> (usize, u64) {
-        let (segment, offset) = place(self.id);
+    pub(crate) fn payload_address(&self) -> (usize, u64) {
+        let (segment, offset) = address(self.id);
         (segment, offset + HEAD)
     }
 
     /// Segment and offset of the payload's pages behind the one with the head, and their length.
     pub(crate) fn spare_pages(&self) -> (usize, u64, u64) {
-        let (segment, offset) = place(self.id);
+        let (segment, offset) = address(self.id);
         (segment, offset + PAGE, self.capacity + HEAD - PAGE)
     }
 
@@ -320,7 +320,7 @@ impl Block {
 }
 
 /// Segment and offset that an id names.
-fn place(id: u32) -> (usize, u64) {
+fn address(id: u32) -> (usize, u64) {
     ((id >> 20) as usize, u64::from(id & 0xf_ffff) * PAGE)
 }
 

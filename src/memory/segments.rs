@@ -117,7 +117,7 @@ impl Segments {
         Ok(count)
     }
 
-    /// Where a place in a segment stands in the file.
+    /// Where an offset in a segment stands in the file.
     pub(crate) fn file_offset(&self, index: usize, offset: u64) -> Option<u64> {
         Some(self.entry(index)?.offset.load(Ordering::Relaxed).saturating_add(offset))
     }
@@ -210,7 +210,7 @@ fn corrupted(index: usize, offset: u64, len: u64) -> Error {
     Error::new(
         ErrorKind::Corrupted,
         format!(
-            "shared memory is corrupted: a reference to {len} bytes at {offset} of segment {index}, which has no such place"
+            "shared memory is corrupted: a reference to {len} bytes at {offset} of segment {index}, which has no such bytes"
         ),
     )
 }

@@ -83,7 +83,7 @@ impl Memory {
 
     /// Where the payload of a block stands in the file.
     pub(crate) fn file_offset(&self, block: &Block) -> Option<u64> {
-        let (segment, offset) = block.place();
+        let (segment, offset) = block.payload_address();
         self.segments.file_offset(segment, offset)
     }
 

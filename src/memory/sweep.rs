@@ -19,7 +19,7 @@
 //! position. What it could not check (a segment that it cannot map) it takes for used.
 //!
 //! Presence bits are set, and messages with references put and taken, only under the arena lock. So under it references may go,
-//! but none appears, and none moves from one place to another past whoever checks. `in flight` counts the references in messages
+//! but none appears, and none moves from one object to another past whoever checks. `in flight` counts the references in messages
 //! (a cache, never too low, exact after a sweep), so that they need to be searched for only where the count is not zero.
 //!
 //! # When
