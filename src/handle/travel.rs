@@ -70,7 +70,7 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
     Ok((result, packing.take()))
 }
 
-/// Notes a handle of the value being packed; its position in the list.
+/// Notes a handle of the value being packed: its place in the list.
 fn pack_one(reference: &Arc<ObjectRef>, roles: u32) -> Option<u32> {
     let start = PACKING.get()?;
     // In another thread-local's destructor there may be no list any more.

@@ -210,7 +210,7 @@ fn corrupted(index: usize, offset: u64, len: u64) -> Error {
     Error::new(
         ErrorKind::Corrupted,
         format!(
-            "shared memory is corrupted: a reference to {len} bytes at {offset} of segment {index}, which has no such bytes"
+            "shared memory is corrupted: a reference to {len} bytes at {offset} of segment {index}, which has no such place"
         ),
     )
 }
