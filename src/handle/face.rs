@@ -8,7 +8,7 @@ macro_rules! travels {
                 &self,
                 serializer: S,
             ) -> $crate::error::Result<S::Ok, S::Error> {
-                $crate::handle::serialize(&self.reference, 0, serializer)
+                $crate::handle::travel::serialize(&self.reference, 0, serializer)
             }
         }
 
@@ -17,7 +17,7 @@ macro_rules! travels {
                 deserializer: D,
             ) -> $crate::error::Result<$handle, D::Error> {
                 let kind = $crate::world::Kind::$handle;
-                let (reference, _) = $crate::handle::deserialize(deserializer, kind)?;
+                let (reference, _) = $crate::handle::travel::deserialize(deserializer, kind)?;
                 $handle::from_reference(reference).map_err($crate::message::refuse_to_deserialize)
             }
         }
@@ -31,18 +31,20 @@ macro_rules! in_object {
             fn make() -> $crate::error::Result<$handle> {
                 let world = $crate::world::world()?;
                 let kind = $crate::world::Kind::$handle;
-                $handle::from_reference($crate::handle::ObjectRef::create(world, kind, 0)?)
+                $handle::from_reference($crate::handle::reference::ObjectRef::create(
+                    world, kind, 0,
+                )?)
             }
 
             fn from_reference(
-                reference: ::std::sync::Arc<$crate::handle::ObjectRef>,
+                reference: ::std::sync::Arc<$crate::handle::reference::ObjectRef>,
             ) -> $crate::error::Result<$handle> {
                 let object = reference.object.view();
                 Ok($handle { reference, object })
             }
         }
 
-        $crate::handle::travels!($handle);
+        $crate::handle::face::travels!($handle);
     };
 }
 

@@ -4,9 +4,9 @@
 //! - `travel`: handles inside messages, arguments and results;
 //! - `face`: what the types have in common that are handles.
 
-mod face;
-mod reference;
-mod travel;
+pub(crate) mod face;
+pub(crate) mod reference;
+pub(crate) mod travel;
 
 pub(crate) use face::{in_object, travels};
 pub(crate) use reference::{CONSUMER, Found, ObjectRef, PRESENT, PRODUCER};

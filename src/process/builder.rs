@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Process;
 use super::entry::Entry;
 use super::function::private::Token;
 use super::function::{Arguments, Function, Outcome, Parameters, Run};
+use super::join::{Process, unpack};
 use crate::error::Result;
 use crate::handle::Claimed;
 
@@ -127,7 +127,7 @@ impl ProcessBuilder {
         // The arguments live until the child has been given what they hold: an end that moves is never without owner.
         let child = self.start(entry, &|out| args.encode(out, Token), discard::<F::Output, O>)?;
         drop(args);
-        Ok(Process::of(child, super::unpack::<F::Output, O>))
+        Ok(Process::of(child, unpack::<F::Output, O>))
     }
 
     /// Starts the process: [`Process::run`] with what was set here.
@@ -146,5 +146,85 @@ impl ProcessBuilder {
 
 /// Brings a result back that nobody wants, so that the handles in it are released.
 fn discard<R: Outcome<O>, O>(bytes: &[u8], handles: Claimed) {
-    drop(super::unpack::<R, O>(bytes, handles));
+    drop(unpack::<R, O>(bytes, handles));
+}
+
+impl Process<()> {
+    /// Everything that can be set about a process before it starts.
+    pub fn builder() -> ProcessBuilder {
+        ProcessBuilder::default()
+    }
+}
+
+impl<R> Process<R> {
+    /// Starts a process that runs `f` with `args`.
+    ///
+    /// `f` is an `fn` item or a closure that captures nothing. `args` is a tuple with one element for each parameter, in
+    /// any form in which a [`Message`](crate::Message) can be given: `("Alice",)` for a `String`, `(5, &lock)` for a number
+    /// and a lock that stays usable here. Up to eight. `f` may be a function that never returns (`-> !`).
+    ///
+    /// Returns when the process runs, before `f` does: about half a millisecond. That does not depend on how much memory
+    /// this process has.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was started then, and arguments given by value are dropped.
+    /// - [`Spawn`](crate::ErrorKind::Spawn): the system refuses to execute this program again;
+    /// - [`Limit`](crate::ErrorKind::Limit): no descriptor, no process or no place in the registry (1,024 processes) left;
+    /// - [`Encode`](crate::ErrorKind::Encode): an argument refuses to be a message;
+    /// - [`TooLarge`](crate::ErrorKind::TooLarge), [`OutOfMemory`](crate::ErrorKind::OutOfMemory): for the arguments;
+    /// - [`Mismatch`](crate::ErrorKind::Mismatch): some code of this program has closed the descriptor of shared memory;
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): `f` is not part of the main executable but of a shared library, or
+    ///   children cannot start here, see [above](Process#where-it-cannot-start).
+    ///
+    /// # Compile errors
+    ///
+    /// - "implementation of `Deserialize` is not general enough": a parameter borrows its data. It arrives in a message, and
+    ///   must own it: `String` instead of `&str` or `&'static str`, `Vec<T>` instead of `&[T]`. `"Alice"` can still be passed.
+    /// - "cannot be brought back from another process": the result does not implement serde's traits, such as that of a
+    ///   function that returns `std::io::Result<T>`. `multiproc::Result<T>` travels.
+    /// - "captures something": see the example. A captured value without a size is not found, see [`Function`].
+    ///
+    /// # Examples
+    ///
+    /// A closure that captures something does not compile. What it needs goes into the arguments:
+    ///
+    /// ```compile_fail
+    /// # fn main() -> multiproc::Result<()> {
+    /// let name = String::from("Alice");
+    /// multiproc::Process::spawn(move || name.len(), ())?.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// ```
+    /// # fn main() -> multiproc::Result<()> {
+    /// let name = String::from("Alice");
+    /// let process = multiproc::Process::spawn(|name: String| name.len(), (name,))?;
+    /// assert_eq!(process.join()?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn spawn<F, P, A, O>(f: F, args: A) -> Result<Process<R>>
+    where
+        F: Function<P, Output = R>,
+        R: Outcome<O>,
+        P: Parameters,
+        A: Arguments<P>,
+    {
+        ProcessBuilder::default().spawn(f, args)
+    }
+
+    /// Starts a process that runs a task, see [`Run`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`spawn`](Process::spawn).
+    pub fn run<T>(task: T) -> Result<Process<R>>
+    where
+        T: Run<Output = R> + Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned,
+    {
+        ProcessBuilder::default().run(task)
+    }
 }

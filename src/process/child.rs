@@ -13,8 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::call::{Call, Left, State};
-use super::spawn::NO_RAISED_RIGHTS;
-use super::{children, hook};
+use super::ending::{CANNOT_TELL, NO_RAISED_RIGHTS, RAISED_RIGHTS};
 use crate::error::{ChildFailure, Error, ErrorKind, Result};
 use crate::handle::Claimed;
 use crate::sys::clock::Deadline;
@@ -58,6 +57,8 @@ pub(super) struct Child {
     call: Mutex<Option<Call>>,
     /// Decodes and drops a result that nobody wants, so that what it holds is released.
     discard: fn(&[u8], Claimed),
+    /// Called once, when its end is seen.
+    on_end: fn(&Child),
     /// Nobody will join it, and the reaper does not know it.
     pub(super) left: AtomicBool,
 }
@@ -68,14 +69,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Child {
-    /// Adds a child that was just started.
-    pub(super) fn register(started: Started) -> Arc<Child> {
-        let child = Arc::new(Child::new(started));
-        children::add(&child);
-        child
-    }
-
-    fn new(started: Started) -> Child {
+    /// A process that was just started; `on_end` is called once, when its end is seen.
+    pub(super) fn new(started: Started, on_end: fn(&Child)) -> Child {
         let Started { pid, name, daemon, is_other_program, fd, call, discard } = started;
         Child {
             pid,
@@ -88,6 +83,7 @@ impl Child {
             taking: Mutex::new(()),
             call: Mutex::new(call),
             discard,
+            on_end,
             left: AtomicBool::new(false),
         }
     }
@@ -101,7 +97,7 @@ impl Child {
             Err(error) if !pidfd::is_no_process(&error) => return Err(no_descriptor(error)),
             _ => descriptor::counter(1).map_err(no_descriptor)?,
         };
-        Ok(Arc::new(Child::new(Started {
+        let started = Started {
             pid,
             name: name.to_owned(),
             daemon: false,
@@ -109,7 +105,8 @@ impl Child {
             fd,
             call: None,
             discard: |_, _| {},
-        })))
+        };
+        Ok(Arc::new(Child::new(started, |_| {})))
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -152,7 +149,7 @@ impl Child {
             world.liveness.saw_death();
         }
         let _ = self.ending.set(ending);
-        children::remove(self);
+        (self.on_end)(self);
         Ok(Some(ending))
     }
 
@@ -215,14 +212,14 @@ impl Child {
         };
         let name = self.name();
         match status.code() {
-            Some(hook::RAISED_RIGHTS) => Error::new(
+            Some(RAISED_RIGHTS) => Error::new(
                 ErrorKind::Unsupported,
                 format!(
                     "process {name:?} was started with raised rights, by a security module or because its file changed \
                      meanwhile: {NO_RAISED_RIGHTS}"
                 ),
             ),
-            Some(hook::CANNOT_TELL) => {
+            Some(CANNOT_TELL) => {
                 note("it could not reach the shared memory; its standard error has the reason")
             }
             _ if status.signal().is_some() => note("it was ended before it took its function"),

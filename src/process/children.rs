@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::child::{Child, lock};
+use super::child::{Child, Started, lock};
 use crate::sys::clock::Deadline;
 use crate::sys::per_process::{PerProcess, SetOnce};
 use crate::sys::thread::with_signals_blocked;
@@ -42,7 +42,7 @@ struct Reaper {
 static FAMILY: PerProcess<Family> = PerProcess::new();
 
 /// Adds a child that was just started.
-pub(super) fn add(child: &Arc<Child>) {
+pub(super) fn register(started: Started) -> Arc<Child> {
     /// Set once the call at the end was asked for; a forked process inherits both. Two threads may ask at once: the
     /// second call finds no children.
     static AT_EXIT: SetOnce<()> = SetOnce::new();
@@ -50,11 +50,13 @@ pub(super) fn add(child: &Arc<Child>) {
         program::at_exit(at_exit);
         AT_EXIT.set(());
     }
-    lock(&FAMILY.get_or_make().list).push(Arc::clone(child));
+    let child = Arc::new(Child::new(started, remove));
+    lock(&FAMILY.get_or_make().list).push(Arc::clone(&child));
+    child
 }
 
 /// The child has ended.
-pub(super) fn remove(child: &Child) {
+fn remove(child: &Child) {
     if let Some(family) = FAMILY.get() {
         lock(&family.list).retain(|other| !std::ptr::eq(&**other, child));
     }

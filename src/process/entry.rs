@@ -18,7 +18,6 @@ use std::mem::offset_of;
 
 use super::function::private::Token;
 use super::function::{Function, Outcome, Parameters};
-use super::hook;
 use super::image::{self, Checksum};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle;
@@ -101,7 +100,7 @@ impl Entry {
                 ),
             )
         };
-        if !hook::is_in(image) {
+        if !image::is_of_this_crate(image) {
             return Err(outside("multiproc itself"));
         }
         let place = std::ptr::from_ref(self) as usize;

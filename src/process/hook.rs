@@ -52,6 +52,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::call::{Call, Panic, Request, State};
+use super::ending::{CANNOT_TELL, RAISED_RIGHTS};
 use super::entry::Entry;
 use super::ticket::{TICKET, Ticket};
 use super::{current, image, panic};
@@ -66,10 +67,6 @@ use crate::world::{self, World};
 const REFUSED: i32 = 1;
 /// Exit code after a panic, as Rust's own.
 const PANICKED: i32 = 101;
-/// Exit code of a child that runs with raised rights.
-pub(super) const RAISED_RIGHTS: i32 = 121;
-/// Exit code of a child that could neither run its function nor leave an error.
-pub(super) const CANNOT_TELL: i32 = 122;
 
 /// Behind those of libc and of Rust's standard library, which are below 100, and before all without a priority.
 #[used]

@@ -19,6 +19,12 @@ pub(super) fn main() -> &'static sys::Image {
     IMAGE.get_or_make(sys::main_image)
 }
 
+/// Whether this copy of the crate is part of that image, and not of a shared library.
+pub(super) fn is_of_this_crate(image: &sys::Image) -> bool {
+    static HERE: u8 = 0;
+    image.holds((&raw const HERE) as usize, 1)
+}
+
 /// FNV-1a: short, and the same in every process of one program.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Checksum(u64);

@@ -26,6 +26,7 @@ use super::builder::ProcessBuilder;
 use super::call::{Call, Request};
 use super::child::{Child, Started};
 use super::children;
+use super::ending::NO_RAISED_RIGHTS;
 use super::entry::Entry;
 use super::ticket::{self, Ticket};
 use super::{current, hook, image};
@@ -72,7 +73,7 @@ impl ProcessBuilder {
         world.liveness.embryo_started(embryo.started(), pid);
         let Start { name, builder } = start;
         let is_other_program = builder.executable.is_some();
-        Ok(Child::register(Started {
+        Ok(children::register(Started {
             pid,
             name,
             daemon: builder.daemon,
@@ -259,11 +260,6 @@ impl Start {
         Error::os(text, error).with_kind(ErrorKind::Spawn)
     }
 }
-
-/// What helps a program whose children would run with raised rights.
-pub(super) const NO_RAISED_RIGHTS: &str = "a child would run with raised rights and trust nothing that it is given; start \
-     processes from a program without them (for file capabilities, ambient ones can take their place), or give the rights up \
-     for good, real ids included";
 
 fn c_string(text: OsString, what: &str) -> Result<CString> {
     CString::new(text.into_vec()).map_err(|error| {
