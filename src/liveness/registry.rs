@@ -20,7 +20,7 @@
 //!
 //! What a thread has in hand is released by its own word ([`Registry::is_dead`]). What a process has is released only when
 //! its keeper's word and the words of all its threads are marked ([`Registry::is_gone`]): threads of a killed process die
-//! one by one, and one inside a system call was seen to write shared memory 8.7 ms after the first was marked.
+//! one by one, and one inside a system call may still write shared memory (see *Measured*).
 //!
 //! # Leaving in order
 //!
@@ -28,6 +28,10 @@
 //! keeper tells others of it. A process that uses something shared after that takes the word back first. Whoever takes the slot
 //! of a life that ended in another way notes that life in `died` before it takes the slot; a keeper that did not see the dead
 //! state itself sees it there.
+//!
+//! # Measured
+//!
+//! A thread of a killed process wrote shared memory 8.7 ms after the first thread was marked.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::slot::{
