@@ -8,6 +8,12 @@
 //!   ([`crate::memory`]).
 //!
 //! The receiver sets its own presence bits ([`open`]) before the message or result is gone.
+//!
+//! # If a process dies
+//!
+//! - The putter, before its message is put: the handles were its own, and go with it.
+//! - The getter, after [`open`] and before the message is gone: the message still counts, and the next getter opens it again.
+//! - A parent, after it gave handles to a child that has not started: they go with the child's slot.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::reference::{CONSUMER, ObjectRef, PRESENT, PRODUCER};

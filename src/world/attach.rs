@@ -14,6 +14,14 @@
 //! 4. The process's record begins: an earlier process's tables in this slot are freed.
 //! 5. The view becomes visible in this process.
 //! 6. The keepers that are to watch this process are told.
+//!
+//! # If a process dies
+//!
+//! - Making the file: nobody else has it, and it goes with its maker.
+//! - Before step 3: nobody knew of it. A slot that was reserved is an embryo's, and its parent's keeper frees it.
+//! - After step 3: the kernel marks the slot. A record that was not begun carries another generation, and counts for nothing.
+//! - After step 5, before step 6: its own death wakes nobody's keeper, but nobody waits for it yet; others see it at their next
+//!   turn, within a second.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{self, Liveness, Pauses, ProcessId};
