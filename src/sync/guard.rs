@@ -204,7 +204,7 @@ macro_rules! lock_face {
                 $lock::make()
             }
 
-            /// For the less common choices.
+            /// A builder, for a lock that is to be taken over from the dead in silence.
             pub fn builder() -> $builder {
                 $builder::default()
             }

@@ -20,8 +20,8 @@
 //! - Making the file: nobody else has it, and it goes with its maker.
 //! - Before step 3: nobody knew of it. A slot that was reserved is an embryo's, and its parent's keeper frees it.
 //! - After step 3: the kernel marks the slot. A record that was not begun carries another generation, and counts for nothing.
-//! - After step 5, before step 6: its own death wakes nobody's keeper, but nobody waits for it yet; others see it at their next
-//!   turn, within a second.
+//! - After step 3, before step 6: perhaps no keeper watches the slot yet. The keeper of a child's parent, which follows the
+//!   embryo, checks within 20 ms; others at their next turn, within a second.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{self, Liveness, Pauses, ProcessId};
