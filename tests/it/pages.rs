@@ -1,7 +1,7 @@
-//! The developers' pages: every file that they name exists.
+//! The developers' pages: every file that they name exists, and every file is named.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What stands in backticks and ends as a file of this package does.
 fn named(page: &str) -> impl Iterator<Item = &str> {
@@ -33,5 +33,28 @@ fn every_room_is_on_the_page() {
         let row =
             if room.path().is_dir() { format!("| `{name}/` |") } else { format!("| `{name}` |") };
         assert!(name == "README.md" || page.contains(&row), "src/README.md has no row for {name}");
+    }
+}
+
+/// All sources below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = paths.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|it| it == "rs")).collect()
+}
+
+#[test]
+fn every_source_file_is_listed_by_its_folder_or_the_page() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let page = fs::read_to_string(source.join("README.md")).unwrap();
+    for path in sources(&source) {
+        let (folder, stem) = (path.parent().unwrap(), path.file_stem().unwrap().to_str().unwrap());
+        let name = path.strip_prefix(&source).unwrap().to_str().unwrap();
+        if stem == "mod" || name.contains("tests") || page.contains(&format!("`{name}`")) {
+            continue;
+        }
+        let lists = ["mod.rs", "README.md"].map(|list| fs::read_to_string(folder.join(list)));
+        let is_listed = lists.iter().flatten().any(|list| list.contains(&format!("`{stem}`")));
+        assert!(is_listed, "{name} has no line in the head of its folder's module");
     }
 }

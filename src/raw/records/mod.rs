@@ -82,6 +82,14 @@
 //! | 5 | the record is gone with the victim; its blocks are free (I2, holder dead) and found by the next sweep |
 //!
 //! The successor repairs nothing. Caches hold values that were true once, which is all they are used for.
+//!
+//! # Files
+//!
+//! - `lines`: the words of head line and tail line; `head`: a record's first word;
+//! - `chunk`: positions, and the bytes of a chunk;
+//! - `store`: what the records need of the rooms above;
+//! - `queue`: one handle's view, what both sides do; `pace`: how they wait before they sleep;
+//! - `put`, `take`: the steps above; `walk`: going through all records.
 
 mod chunk;
 mod head;
