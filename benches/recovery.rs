@@ -158,11 +158,11 @@ fn until_asleep<R>(process: &Process<R>) {
     let stat = format!("/proc/{0}/task/{0}/stat", process.id());
     let started = os::now();
     // More than once, since it sleeps before it has its order, too.
-    let mut looks = 0;
-    while looks < 5 {
+    let mut asleep = 0;
+    while asleep < 5 {
         let text = fs::read_to_string(&stat).expect("the process lives");
         let state = text.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
-        looks = if state == Some('S') { looks + 1 } else { 0 };
+        asleep = if state == Some('S') { asleep + 1 } else { 0 };
         os::pause(20_000);
         assert!(os::now() - started < LIMIT.as_nanos() as u64, "the waiter does not sleep");
     }
@@ -219,10 +219,10 @@ fn wake_ups(bench: &mut Bench) -> Result<()> {
     // What the starts have stirred up comes to rest.
     sleep(time / 10);
 
-    let look = || waiters.each_ref().map(|(_, _, waiter)| switches(waiter.id()));
-    let (from, before) = (os::now(), look());
+    let counts = || waiters.each_ref().map(|(_, _, waiter)| switches(waiter.id()));
+    let (from, before) = (os::now(), counts());
     sleep(time);
-    let (after, to) = (look(), os::now());
+    let (after, to) = (counts(), os::now());
     let rate = |count: u64| count as f64 * 1e9 / (to - from) as f64;
     let mut keepers = Vec::new();
     for ((before, after), (what, most, waiter)) in before.iter().zip(&after).zip(&waiters) {

@@ -13,10 +13,10 @@
 //!
 //! # Sharing
 //!
-//! Every shared object is a handle: cloning gives another handle to the same object, and handles travel in the arguments and
+//! Every shared object is a handle. Cloning gives another handle to the same object. Handles travel in the arguments and
 //! results of a [`Process`] and through a [`Queue`], alone or inside your own structures (they implement serde's traits). The
-//! memory behind them belongs to the whole tree of processes and goes with the last of them; there is nothing to clean up,
-//! not even after `kill -9`.
+//! memory behind them belongs to the whole tree of processes, and goes with the last of them. There is nothing to clean up, not
+//! even after `kill -9`.
 //!
 //! ```
 //! use multiproc::{Process, Queue};
@@ -39,21 +39,59 @@
 //! # Ok::<(), multiproc::Error>(())
 //! ```
 //!
+//! # Messages
+//!
+//! What is put on a queue, and what a process is given and returns, implements serde's traits and owns its data. [`Message`] says
+//! in which forms it may be given (`"text"` for a `String`, a reference, a slice for a `Vec`) and what cannot travel.
+//!
 //! # Waiting
 //!
-//! Every call that waits, say `get`, also exists as `try_get`, which does not wait, `get_timeout` and `get_deadline`. Time is
-//! monotonic, signals are handled inside, and a timeout too large to add up means for ever.
+//! Every call that waits, say `get`, also exists as `try_get`, which does not wait, as `get_timeout` and as `get_deadline`. Time is
+//! monotonic, and signals are handled inside. A timeout that is too large to add up means for ever.
+//!
+//! # Errors
+//!
+//! There is one [`Error`]. Ask it by predicate ([`is_timeout`](Error::is_timeout), [`is_closed`](Error::is_closed), …) or by
+//! [`kind`](Error::kind). It carries no guard and no value, so `?` works everywhere, and it travels between processes: a process
+//! function can return [`multiproc::Result`](Result). [`Error::child`] says how a child failed.
 //!
 //! # When a process dies
 //!
-//! Any process may be killed at any instruction. For all others: nobody waits for ever for what only the dead could have done;
-//! no data is torn, lost or doubled but the one operation that the dead had in flight, which happened whole or not at all; and
-//! nothing is left behind. [`Lock`], [`Semaphore`] and [`Queue`] say what that means for them.
+//! Any process may be killed at any instruction. For all others:
+//!
+//! - Nobody waits for ever for what only the dead process could have done.
+//! - No data is torn, lost or doubled. Only the one operation that the dead process was in the middle of may be missing, and it
+//!   happened whole or not at all.
+//! - Nothing is left behind.
+//!
+//! A lock whose holder died says so, because what it guards may be half written:
+//!
+//! ```
+//! use multiproc::{Lock, Process};
+//!
+//! fn dies(lock: Lock) -> multiproc::Result<()> {
+//!     let _guard = lock.lock()?;
+//!     std::process::abort()
+//! }
+//!
+//! let lock = Lock::new()?;
+//! assert!(Process::spawn(dies, (&lock,))?.join().is_err());
+//! assert!(lock.lock().unwrap_err().is_owner_died());
+//! let guard = lock.recover()?; // Repair what the lock guards, then:
+//! drop(guard);
+//! assert!(lock.lock().is_ok());
+//! # Ok::<(), multiproc::Error>(())
+//! ```
+//!
+//! [`Lock`], [`Semaphore`], [`Event`], [`Queue`] and [`Process`] say what a death means for them.
 //!
 //! # Platform
 //!
-//! Linux 5.4 or later on 64-bit little-endian machines. Shared memory is one memory file per tree of processes, with one
-//! descriptor; each process that uses it has one more thread, which sleeps until another process dies.
+//! Linux 5.4 or later on 64-bit little-endian machines. Shared memory is one memory file for each tree of processes, with one
+//! descriptor. Each process that uses it has one more thread, which sleeps until another process dies.
+//!
+//! At one time a tree has at most 1,024 processes and 3,072 threads that use shared objects. What its queues hold stays below a
+//! quarter of the memory of the machine or control group. Whoever passes a limit gets a typed error that names it.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
 compile_error!("multiproc runs on Linux on 64-bit little-endian machines (x86-64, aarch64)");

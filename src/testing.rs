@@ -29,14 +29,14 @@ pub enum Broken {
     NoReuseCheck = 5,
     /// The keeper rings once and does not ask who has heard it.
     NoRepeat = 6,
-    /// Telling news clears the sleepers' bit and leaves the count as it was.
-    NewsWithoutCount = 7,
+    /// Notifying clears WAITERS of an event count and leaves the count as it was.
+    NotifyWithoutCount = 7,
     /// Nobody asks the system for threads that the kernel left unmarked.
-    NoVanishedLook = 8,
+    NoVanishedCheck = 8,
     /// A process is taken for gone as soon as its keeper is.
     GoneAtKeeper = 9,
-    /// The keeper does not look for news that came without a wake.
-    NoNewsLook = 10,
+    /// The keeper does not poll for changes that came without a wake.
+    NoChangePoll = 10,
 }
 
 #[cfg(feature = "testing")]
@@ -48,10 +48,10 @@ impl Broken {
         Self::NoSecondAlarm,
         Self::NoReuseCheck,
         Self::NoRepeat,
-        Self::NewsWithoutCount,
-        Self::NoVanishedLook,
+        Self::NotifyWithoutCount,
+        Self::NoVanishedCheck,
         Self::GoneAtKeeper,
-        Self::NoNewsLook,
+        Self::NoChangePoll,
     ];
 
     /// The variant with this number: how a process tells another one what to break.
@@ -61,7 +61,7 @@ impl Broken {
     }
 }
 
-/// Whether waits for a lock look again every 50 ms.
+/// Whether waits for a lock check again every 50 ms.
 #[cfg(feature = "testing")]
 pub fn set_slices(on: bool) {
     SLICES.store(on, Ordering::Relaxed);

@@ -17,7 +17,7 @@ pub(crate) struct Score {
     longest: u64,
 }
 
-/// Turns between two looks at the clock.
+/// Turns between two checks of the clock.
 const CLOCK_EVERY: u64 = 16;
 
 /// One contender's part.

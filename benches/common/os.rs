@@ -81,7 +81,7 @@ const ASLEEP: u32 = 1;
 const RUNG: u32 = 2;
 
 /// Looks at a word before sleeping, about 5 us.
-const LOOKS: u32 = 200;
+const SPINS: u32 = 200;
 
 impl Line {
     /// Adds one in two steps, as a lock's holder may.
@@ -97,7 +97,7 @@ impl Line {
 
     /// Sleeps until it is rung for, and takes the ring away. May spin first.
     pub(crate) fn wait(&self, spins: bool) {
-        for _ in 0..if spins { LOOKS } else { 0 } {
+        for _ in 0..if spins { SPINS } else { 0 } {
             if self.word.load(Ordering::Relaxed) == RUNG {
                 break;
             }
@@ -135,7 +135,7 @@ impl Line {
 
     /// Takes a permit, sleeping until there is one. May spin first.
     pub(crate) fn take(&self, spins: bool) {
-        let mut looks = if spins { LOOKS } else { 0 };
+        let mut spins_left = if spins { SPINS } else { 0 };
         loop {
             let permits = self.word.load(Ordering::Relaxed);
             if permits > 0 {
@@ -149,8 +149,8 @@ impl Line {
                 if taken.is_ok() {
                     return;
                 }
-            } else if looks > 0 {
-                looks -= 1;
+            } else if spins_left > 0 {
+                spins_left -= 1;
                 std::hint::spin_loop();
             } else {
                 self.number.fetch_add(1, Ordering::SeqCst);

@@ -61,11 +61,11 @@ macro_rules! kinds {
             /// A process could not be started.
             Spawn, is_spawn, "the process could not be started";
             /// A child process failed: it panicked, was killed, or ended without a result.
-            /// [`Error::child`] has the details.
+            /// [`Error::child`](crate::Error::child) has the details.
             Child, is_child, "the child process failed";
             /// The system refused an operation for a reason that has no kind of its own.
             Io, is_io, "an operation of the system failed";
-            /// An error from outside this crate, wrapped by [`Error::other`].
+            /// An error from outside this crate, wrapped by [`Error::other`](crate::Error::other).
             Other, is_other, "another error";
         }
     };

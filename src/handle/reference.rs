@@ -3,6 +3,12 @@
 //! A handle refers to an object in one of its lives. Per process and object there is one [`ObjectRef`], shared by all handles.
 //! While it lives, the process's presence bit keeps the object. Roles (producer, consumer) are counted by handle in private
 //! memory; the process has the role's bit in shared memory while the count is not zero.
+//!
+//! # If a process dies
+//!
+//! - Its presence bits, roles included, count no longer once it is gone. The private counts go with it.
+//! - Making an object, after the bit and before the object's kind: the object is free, and the bit counts for nothing.
+//! - Giving an object up, after it was freed and before its blocks were: their owner is gone, and the next sweep finds them.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{Id, PROCESSES};
@@ -44,6 +50,7 @@ impl ObjectRef {
     /// The reference to an object for which this process has, or has been given, a presence bit.
     pub(crate) fn find(world: &'static World, id: ObjectId) -> Result<Arc<ObjectRef>> {
         let object = world.memory.object(id.index)?;
+        // Whatever brought the handle here, a message or a start, orders the object's words before it.
         if object.generation.load(Ordering::Acquire) != id.generation {
             return Err(Error::new(
                 ErrorKind::Corrupted,

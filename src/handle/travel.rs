@@ -1,6 +1,6 @@
 //! How handles travel.
 //!
-//! Handles serialise only inside [`pack`], which collects them beside the bytes; the bytes hold the place in the list.
+//! Handles serialise only inside [`pack`], which collects them beside the bytes; the bytes hold the position in the list.
 //!
 //! - For a child about to start, the parent sets the child's presence bits ([`Parcel::give_to`]): if either dies, the bits
 //!   die with the child's slot.
@@ -8,6 +8,12 @@
 //!   ([`crate::memory`]).
 //!
 //! The receiver sets its own presence bits ([`open`]) before the message or result is gone.
+//!
+//! # If a process dies
+//!
+//! - The putter, before its message is put: the handles were its own, and go with it.
+//! - The getter, after [`open`] and before the message is gone: the message still counts, and the next getter opens it again.
+//! - A parent, after it gave handles to a child that has not started: they go with the child's slot.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::reference::{CONSUMER, ObjectRef, PRESENT, PRODUCER};
@@ -19,16 +25,16 @@ use crate::world::{Kind, World};
 use core::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-/// A handle on its way: the reference and what it may do.
-type Carried = (Arc<ObjectRef>, u32);
+/// A handle in flight: the reference and what it may do.
+type InFlight = (Arc<ObjectRef>, u32);
 
 /// The handles inside one packed value.
 #[derive(Default)]
 pub(crate) struct Parcel {
-    handles: Vec<Carried>,
+    handles: Vec<InFlight>,
 }
 
-/// Bytes of one entry of a posted list.
+/// Bytes of one entry of the list.
 const ENTRY: usize = 16;
 
 thread_local! {
@@ -36,7 +42,7 @@ thread_local! {
     static PACKING: Cell<Option<usize>> = const { Cell::new(None) };
     /// How many handles `PACKED` holds; asked for every value, while the list is touched only for handles.
     static COUNT: Cell<usize> = const { Cell::new(0) };
-    static PACKED: RefCell<Vec<Carried>> = const { RefCell::new(Vec::new()) };
+    static PACKED: RefCell<Vec<InFlight>> = const { RefCell::new(Vec::new()) };
     static UNPACKING: RefCell<Option<Claimed>> = const { RefCell::new(None) };
 }
 
@@ -90,7 +96,7 @@ pub(crate) fn unpack<R>(claimed: Claimed, f: impl FnOnce() -> R) -> R {
         }
     }
     let mut claimed = Some(claimed);
-    // In another thread-local's destructor there may be no place for them any more: then no handle is found.
+    // In another thread-local's destructor there may be no list for them any more: then no handle is found.
     let outer = UNPACKING.try_with(|cell| cell.replace(claimed.take()));
     let _unpacking = Unpacking(outer.ok().flatten());
     f()
@@ -120,8 +126,8 @@ impl Parcel {
         Ok(())
     }
 
-    /// Counts the handles as being in a message or result.
-    pub(crate) fn carry(&self) {
+    /// Counts the handles as in flight: in a message or result. Under the arena lock.
+    pub(crate) fn count_in_flight(&self) {
         for (reference, _) in &self.handles {
             reference.object.count_in_flight(true);
         }
@@ -165,7 +171,7 @@ pub(crate) fn open<'a>(world: &'static World, sealed: &'a [u8]) -> Result<(&'a [
 /// Handles taken over from a list, for [`unpack`]; those not decoded are given back.
 #[derive(Default)]
 pub(crate) struct Claimed {
-    handles: Vec<Option<Carried>>,
+    handles: Vec<Option<InFlight>>,
 }
 
 impl Claimed {
@@ -173,8 +179,8 @@ impl Claimed {
         self.handles.is_empty()
     }
 
-    /// The message or result that carried them is gone.
-    pub(crate) fn uncarry(&self) {
+    /// Counts the handles as no longer in flight: the message or result with them is gone. Under the arena lock.
+    pub(crate) fn uncount_in_flight(&self) {
         for (reference, _) in self.handles.iter().flatten() {
             reference.object.count_in_flight(false);
         }
@@ -197,22 +203,22 @@ fn give_back(reference: &ObjectRef, roles: u32) {
     }
 }
 
-/// Serialises a handle: its place in the list, with the world's id to tell strangers apart.
+/// Serialises a handle: its position in the list, with the world's id to tell strangers apart.
 pub(crate) fn serialize<S: serde::Serializer>(
     reference: &Arc<ObjectRef>,
     roles: u32,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     use serde::Serialize as _;
-    let place = if reference.world.is_current() { pack_one(reference, roles) } else { None };
-    let Some(place) = place else {
+    let position = if reference.world.is_current() { pack_one(reference, roles) } else { None };
+    let Some(position) = position else {
         return Err(message::refuse_to_serialize(Error::new(
             ErrorKind::Foreign,
             "a shared object can travel only in the arguments and results of a process, or through a queue of its own process tree",
         )));
     };
     let world = reference.world.id();
-    (world, place).serialize(serializer)
+    (world, position).serialize(serializer)
 }
 
 /// Brings a handle of `kind` back; the roles it came with are the caller's to count off.
@@ -221,26 +227,26 @@ pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
     kind: Kind,
 ) -> Result<(Arc<ObjectRef>, u32), D::Error> {
     use serde::Deserialize as _;
-    let (world, place) = <(u64, u32)>::deserialize(deserializer)?;
-    let carried = UNPACKING.try_with(|cell| {
+    let (world, position) = <(u64, u32)>::deserialize(deserializer)?;
+    let found = UNPACKING.try_with(|cell| {
         let mut claimed = cell.borrow_mut();
-        Some(claimed.as_mut()?.handles.get_mut(place as usize).and_then(Option::take))
+        Some(claimed.as_mut()?.handles.get_mut(position as usize).and_then(Option::take))
     });
-    let Some(carried) = carried.ok().flatten() else {
+    let Some(found) = found.ok().flatten() else {
         return Err(message::refuse_to_deserialize(Error::new(
             ErrorKind::Foreign,
             "a shared object can be read only from a message of its own process tree",
         )));
     };
-    let Some((reference, roles)) = carried else {
+    let Some((reference, roles)) = found else {
         return Err(message::refuse_to_deserialize(Error::new(
             ErrorKind::Corrupted,
             "a shared object was taken twice from one message",
         )));
     };
-    let found = reference.object.kind.load(Ordering::Relaxed);
-    if found != kind as u32 || world != reference.world.id() {
-        let text = format!("opened as {kind:?}, holds {}", Kind::name_of(found));
+    let kind_found = reference.object.kind.load(Ordering::Relaxed);
+    if kind_found != kind as u32 || world != reference.world.id() {
+        let text = format!("opened as {kind:?}, holds {}", Kind::name_of(kind_found));
         give_back(&reference, roles);
         return Err(message::refuse_to_deserialize(Error::new(ErrorKind::Mismatch, text)));
     }

@@ -1,37 +1,30 @@
 //! The keeper: one quiet thread per process that holds the process's word, sees deaths, and rings for its sleepers.
 //!
-//! # Protocol
+//! The module's own page tells the whole life of a death, and why none is missed. Here is what one keeper does.
 //!
-//! The keeper sleeps in one `futex_waitv` on the words of the next two live processes (in slot order, round and round) and
-//! on its own control word. The kernel marks the word of a killed process and wakes one sleeper on it. Whoever wakes takes a
-//! *turn*:
+//! # A turn
 //!
-//! 1. It checks *all* process slots against what it saw last. A slot that was taken again in between tells of the last death in it,
-//!    so none is overlooked. A process that left in order is no death: the keeper tells the two that watched it, so that they watch the
-//!    next ones, and nobody else.
-//! 2. If there was a death, it raises its process's alarm epoch and rings ([`crate::liveness::sleepers`]): at once if the words
-//!    of all threads of the dead process are marked, else 50 us later, as they mostly are by then; again 50, 150 and 450 us after
-//!    that and at pauses that double from 5 to 40 ms, until every sleeper has acknowledged.
-//! 3. It bumps the control words of all other keepers, which then take a turn as well. Told before the ring, they would only get in
-//!    its way.
-//! 4. It follows the dead process, asleep on the word of one of its threads, and raises the alarm again when the last one is
-//!    marked, and 1 ms after any other: a sleeper that checked before the mark saw a live owner. Threads not marked after 1 ms
-//!    are looked up in the system.
+//! The keeper sleeps in one `futex_waitv` on the words of the next two live processes (in slot order, round and round), on its
+//! own control word, and on the word of one thread of a dying process. Whoever wakes takes a *turn*:
 //!
-//! # Why no death is missed
+//! 1. It checks *all* process slots against what it saw last. If a process left in order, it tells the two keepers that
+//!    watched the slot, so that they watch the next ones, and nobody else.
+//! 2. If there was a death, it raises its process's epoch and rings ([`crate::liveness::sleepers`]): at once if all threads of
+//!    the dead process are marked, else 50 us later; again 50, 150 and 450 us after that, and at pauses that double from 5 to
+//!    40 ms, until every sleeper has acknowledged.
+//! 3. After its first ring it bumps the control words of all other keepers. Told before the ring, they would only get in its way.
+//! 4. It follows the dying: it raises the alarm again when the last thread of one is marked, and 1 ms after any other. The system
+//!    is asked about threads that are not marked after 1 ms.
+//! 5. Once a second it rings for changes that came without a wake (whoever made them is stopped).
+//! 6. 200 ms after a death it has what the dead left swept up, by another thread.
 //!
-//! Every live process is in the watch of its two live predecessors, or one of these has been told to look: a process that
-//! joins tells both after its slot is visible. If the keeper that the kernel woke is killed before step 3, its own death wakes
-//! *its* predecessors, which check all slots. So as long as one keeper lives, it is woken. If it is stopped just then, the
-//! others look by themselves within a second, and who waits for a lock or a permit within 50 ms.
+//! A child that has not started (an *embryo*) is its parent's keeper's business. If the parent is gone, every keeper that takes a
+//! turn follows the embryo.
 //!
-//! Every second it also looks for news that came without a wake (a stopped sender). Otherwise an idle keeper sleeps.
+//! # If a process dies
 //!
-//! A child that has not started (an *embryo*) is its parent's keeper's business. If the parent is dead, every keeper that took
-//! a turn because of it follows the embryo.
-//!
-//! Where the kernel lacks `futex_waitv` the keeper looks every 50 ms. Where the kernel lacks robust lists the keeper asks after
-//! each process by descriptor and marks the words itself.
+//! - The keeper's own, before step 3: its death wakes its own watchers, which check all slots.
+//! - After step 3: the other keepers ring for their own processes; nobody of this one is left to be rung for.
 //!
 //! # The thread
 //!
@@ -57,7 +50,7 @@ use crate::sys::{futex, pidfd, thread};
 use crate::testing::{self, Broken};
 use std::time::Duration;
 
-/// When to ring again after each ring, in microseconds. The last pause stays: it is for a sleeper that looks for long.
+/// When to ring again after each ring, in microseconds. The last pause stays: it is for a sleeper whose check takes long.
 const RINGS: [u64; 7] = [50, 100, 300, 5_000, 10_000, 20_000, 40_000];
 /// How long the first alarm waits for the marks of all threads of a dead process, and how long another one waits for more
 /// marks, in nanoseconds.
@@ -70,10 +63,10 @@ const DYING_POLL: Duration = Duration::from_micros(100);
 const SLOW_DEATH: u64 = 20_000_000;
 const SLOW_POLL: Duration = Duration::from_millis(5);
 const EMBRYO_POLL: Duration = Duration::from_millis(20);
-/// How often to look where the kernel does not tell.
+/// How often to take a turn where the kernel wakes nobody.
 const POLL: Duration = Duration::from_millis(50);
-/// How often to look for news that came without a wake.
-const NEWS_POLL: Duration = Duration::from_secs(1);
+/// How often to check for changes that came without a wake.
+const CHANGE_POLL: Duration = Duration::from_secs(1);
 /// How long after a death what it left is swept up, in nanoseconds.
 const CLEAN_UP: u64 = 200_000_000;
 const STACK: usize = 64 * 1024;
@@ -165,8 +158,8 @@ pub(crate) struct Keeper {
     dying: Vec<Dying>,
     /// The next ring: when, and its number.
     ring: Option<(u64, usize)>,
-    next_news_poll: u64,
-    /// A death was seen, and not told to the other keepers.
+    next_change_poll: u64,
+    /// A death was seen, and the other keepers do not know of it yet.
     untold: bool,
     /// There are children that have not started, and this keeper follows them.
     embryos: bool,
@@ -187,7 +180,7 @@ impl Keeper {
     ) -> Keeper {
         let registry = liveness.registry;
         seen.extend((0..seen.capacity().min(PROCESSES)).map(|index| Seen::of(&registry, index)));
-        // Others have told of these deaths, but not yet that the last thread is dead.
+        // Others have rung for these deaths, but not yet for the last thread.
         let dead = seen.iter().map(|seen| seen.state).enumerate().filter(|(_, it)| it.is_dead());
         let dead = dead.filter_map(|(index, state)| ProcessId::in_slot(index, state));
         dying.extend(dead.filter(|&id| !registry.is_gone(id)).map(Dying::new));
@@ -197,7 +190,7 @@ impl Keeper {
             seen,
             dying,
             ring: None,
-            next_news_poll: 0,
+            next_change_poll: 0,
             untold: false,
             embryos: false,
             alarms: liveness.alarms(),
@@ -228,7 +221,7 @@ impl Keeper {
         self.alarms = alarms;
         self.follow_the_dying();
         self.ring_if_due();
-        self.poll_for_news();
+        self.poll_for_changes();
         self.clean_up_if_due();
         expected
     }
@@ -253,7 +246,7 @@ impl Keeper {
         death
     }
 
-    /// Notes what a slot holds now, which is something new; whether it tells of a death.
+    /// Notes what a slot holds now, which is something new; whether that shows a death.
     fn notice(&mut self, index: usize, now: Seen) -> bool {
         let registry = self.liveness.registry;
         let before = std::mem::replace(&mut self.seen[index], now);
@@ -320,7 +313,7 @@ impl Keeper {
         let (mut marked, mut gone) = (false, false);
         self.dying.retain_mut(|dying| {
             if now.saturating_sub(dying.since) > VANISHED
-                && !testing::is_broken(Broken::NoVanishedLook)
+                && !testing::is_broken(Broken::NoVanishedCheck)
             {
                 registry.mark_vanished_threads(dying.process);
             }
@@ -363,14 +356,14 @@ impl Keeper {
         }
     }
 
-    fn poll_for_news(&mut self) {
+    fn poll_for_changes(&mut self) {
         let now = clock::now();
-        if now >= self.next_news_poll {
-            self.next_news_poll = now + NEWS_POLL.as_nanos() as u64;
-            if testing::is_broken(Broken::NoNewsLook) {
+        if now >= self.next_change_poll {
+            self.next_change_poll = now + CHANGE_POLL.as_nanos() as u64;
+            if testing::is_broken(Broken::NoChangePoll) {
                 return;
             }
-            self.liveness.sleepers.ring_for_old_news();
+            self.liveness.sleepers.ring_for_missed_changes();
         }
     }
 
@@ -421,7 +414,7 @@ impl Keeper {
 
     /// How long to sleep if nobody wakes this keeper.
     fn pause(&self) -> Duration {
-        let mut pause = NEWS_POLL;
+        let mut pause = CHANGE_POLL;
         if let Some((at, _)) = self.ring {
             pause = pause.min(Duration::from_nanos(at.saturating_sub(clock::now())));
         }

@@ -7,7 +7,7 @@
 //! # Which slot is taken
 //!
 //! A process takes the lowest free slot among those with the fewest lives, counted in thousands: slots age evenly, and few are
-//! ever in use, so that whoever looks at all of them looks at few. Threads take slots in turn, so that the numbers of a dead
+//! ever in use, so that whoever checks all of them checks few. Threads take slots in turn, so that the numbers of a dead
 //! owner can be read for long.
 //!
 //! # If the taker dies
@@ -20,7 +20,7 @@
 //!
 //! What a thread has in hand is released by its own word ([`Registry::is_dead`]). What a process has is released only when
 //! its keeper's word and the words of all its threads are marked ([`Registry::is_gone`]): threads of a killed process die
-//! one by one, and one inside a system call was seen to write shared memory 8.7 ms after the first was marked.
+//! one by one, and one inside a system call may still write shared memory (see *Measured*).
 //!
 //! # Leaving in order
 //!
@@ -28,6 +28,10 @@
 //! keeper tells others of it. A process that uses something shared after that takes the word back first. Whoever takes the slot
 //! of a life that ended in another way notes that life in `died` before it takes the slot; a keeper that did not see the dead
 //! state itself sees it there.
+//!
+//! # Measured
+//!
+//! A thread of a killed process wrote shared memory 8.7 ms after the first thread was marked.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::slot::{
@@ -69,9 +73,9 @@ impl Registry {
     }
 
     pub(crate) fn state(&self, index: usize) -> State {
-        // ORDERING(death): SeqCst, so that a sleeper that published its address sees a mark that a keeper acted on, or
-        // the keeper sees the address. Acquire alone would do for what the dead owner wrote: the kernel's mark is a full
-        // barrier after it.
+        // ORDERING(death): SeqCst, pairs with the kernel's mark, which is a full barrier after all that the dead owner wrote
+        // (Acquire alone would do for that); and so that a sleeper that published its address sees a mark that a keeper acted
+        // on, or the keeper sees the address.
         State::from_bits(self.slot(index).state.load(Ordering::SeqCst))
     }
 
@@ -96,7 +100,7 @@ impl Registry {
         if state.is_alive() {
             return false;
         }
-        // The dead do not come back: once seen, it is noted, and need not be looked for in all slots again.
+        // The dead do not come back: once seen, it is noted, and all slots need not be checked again.
         let noted = &self.slot(process.slot()).gone;
         // ORDERING(gone): Acquire, pairs with the Release below; the marks of all its threads come before.
         if noted.load(Ordering::Acquire) == process.generation() {
@@ -143,7 +147,7 @@ impl Registry {
     }
 
     pub(crate) fn set_pid(&self, id: Id, pid: u32) {
-        // The maximum: a parent may be late with the number of a child whose place another has taken since.
+        // The maximum: a parent may be late with the number of a child whose slot another has taken since.
         self.slot(id.slot()).pid.fetch_max(stamped(id.generation(), pid), Ordering::SeqCst);
     }
 
@@ -219,7 +223,7 @@ impl Registry {
             let index = PROCESSES + (first + step) % count;
             if let Some(id) = self.take(index, list, thread::id() | WAITERS) {
                 self.set_pid(id, pid);
-                // Before the process is named: whoever looks for its threads looks here, too.
+                // Before the process is named: whoever searches for its threads searches here, too.
                 self.table.threads.fetch_max((index - PROCESSES) as u32 + 1, Ordering::SeqCst);
                 let process = stamped(id.generation(), process.to_bits());
                 self.slot(index).process.store(process, Ordering::SeqCst);
@@ -242,7 +246,7 @@ impl Registry {
         }
         let new = State::new(old.generation() + 1, word);
         if old.is_dead() && slot.left.load(Ordering::SeqCst) != old.generation() {
-            // Before the slot is taken: from then on its state tells of that death no longer.
+            // Before the slot is taken: from then on its state shows that death no longer.
             slot.died.fetch_max(old.generation(), Ordering::SeqCst);
         }
         linked(list, slot, || replace(slot, old, new)).then_some(id)
@@ -324,8 +328,8 @@ fn full(what: &str, most: usize) -> Error {
     Error::new(
         ErrorKind::Limit,
         format!(
-            "all {most} places for {what} of this process tree are taken or worn out: end some of them first, or, after \
-             {LAST_GENERATION} lives of each place, start the program again"
+            "all {most} slots for {what} of this process tree are taken or worn out: end some of them first, or, after \
+             {LAST_GENERATION} lives of each slot, start the program again"
         ),
     )
 }

@@ -2,8 +2,8 @@
 //!
 //! # Protocol
 //!
-//! Each process has a private *alarm epoch*, which its keeper raises after any death in the world, and a table of its
-//! threads. A sleeper
+//! Each process has a private *epoch*, which its keeper raises after any death in the world, and a table of its threads. A
+//! sleeper
 //!
 //! 1. publishes the address of the word on which it will sleep;
 //! 2. loads the epoch and acknowledges it;
@@ -13,12 +13,15 @@
 //!
 //! The keeper raises the epoch, then wakes every published word whose thread has not acknowledged it, again and again.
 //! Steps 1 and 2 and the keeper's two are `SeqCst`: either the keeper sees the address and rings until the thread has been
-//! through step 3 once more, or the thread loads the new epoch and checks after the death. So a lost, swallowed or never
-//! sent wake costs at most the time to the next alarm, whoever should have sent it died.
+//! through step 3 once more, or the thread loads the new epoch and checks after the death.
 //!
 //! A sleep may stand inside another one of its thread: in a signal handler (an `Event`), or in a check that takes a lock. The
 //! inner sleep acknowledges nothing, since it does not make the outer check, and puts the outer address back. So the keeper goes
 //! on ringing until the outer sleep has checked.
+//!
+//! # If a process dies
+//!
+//! The table is private: it goes with its process, at whatever step, and nobody else knew of it.
 //!
 //! # Fork
 //!
@@ -46,9 +49,9 @@ const THREADS: usize = 3072;
 pub(crate) enum Wait {
     /// Something that one waiter takes and passes on, such as a lock. The sleeper checks again in slices.
     Baton,
-    /// Something that happens, such as an event or a message. The sleep has no slices; the sleeper's keeper checks once a
+    /// Something that happens, such as an event or a message. The sleep has no slices. The sleeper's keeper checks once a
     /// second whether the word, or one of the truths for which it stands, is no longer what the sleeper saw.
-    News([Option<Truth>; 2]),
+    Change([Option<Truth>; 2]),
 }
 
 /// A word, and what it was when the sleeper checked it.
@@ -63,9 +66,9 @@ pub(crate) struct Sleeper {
     /// The word on which this thread sleeps, or is about to.
     address: AtomicPtr<AtomicU32>,
     expected: AtomicU32,
-    /// 1 while the thread waits for news.
-    news: AtomicU32,
-    /// What the news are about, and what it was when the thread checked.
+    /// 1 while the thread waits for a change, 0 for a baton.
+    for_change: AtomicU32,
+    /// What the word stands for, and what that was when the thread checked.
     truths: [AtomicPtr<AtomicU64>; 2],
     seen: [AtomicU64; 2],
     /// Which view of the world the thread has joined; null after a fork, like everything here. Only compared.
@@ -93,12 +96,14 @@ impl Sleepers {
         // - the mapping is page aligned, as large as the table, private and never unmapped;
         // - zero, which it holds now and again after a fork, is a value of every field; all fields are atomics.
         let sleepers: &'static Sleepers = unsafe { &*memory.cast::<Sleepers>() };
+        // ORDERING(table alive): Release, pairs with the Acquire in `is_alive`; nothing is written before it but zeroes.
         sleepers.alive.store(1, Ordering::Release);
         Ok(sleepers)
     }
 
     /// False in a child that was forked since.
     pub(crate) fn is_alive(&self) -> bool {
+        // ORDERING(table alive): Acquire, pairs with the Release in `new`.
         self.alive.load(Ordering::Acquire) == 1
     }
 
@@ -154,16 +159,17 @@ impl Sleepers {
         any
     }
 
-    /// Wakes those who wait for news that has come without a wake: its sender was stopped or killed before it.
-    pub(crate) fn ring_for_old_news(&self) {
+    /// Wakes those who wait for a change that came without a wake: whoever made it was stopped or killed before it.
+    pub(crate) fn ring_for_missed_changes(&self) {
         for sleeper in self.used() {
             let Some(word) = sleeper.word() else { continue };
-            if sleeper.news.load(Ordering::Relaxed) == 0 {
+            if sleeper.for_change.load(Ordering::Relaxed) == 0 {
                 continue;
             }
-            let is_old = word.load(Ordering::Relaxed) != sleeper.expected.load(Ordering::Relaxed)
+            let is_missed = word.load(Ordering::Relaxed)
+                != sleeper.expected.load(Ordering::Relaxed)
                 || (0..2).any(|which| sleeper.truth_changed(which));
-            if is_old {
+            if is_missed {
                 futex::wake_all(word);
             }
         }
@@ -211,7 +217,7 @@ impl Sleepers {
 impl Sleeper {
     /// Whether one of the truths is no longer what the thread saw.
     fn truth_changed(&self, which: usize) -> bool {
-        // ORDERING(news): Acquire, pairs with the Release in `Sleep::write`; the value seen before the address.
+        // ORDERING(truth): Acquire, pairs with the Release in `Sleep::write`; the value seen before the address.
         let truth = self.truths[which].load(Ordering::Acquire);
         // SAFETY: null, or a word of a segment, which is never unmapped; whatever a peer writes there is a value.
         let truth = unsafe { truth.as_ref() };
@@ -231,22 +237,22 @@ impl Sleeper {
 /// What an entry says of a sleep, beside the address.
 struct Sleep {
     expected: u32,
-    news: u32,
+    for_change: u32,
     truths: [(*mut AtomicU64, u64); 2],
 }
 
 impl Sleep {
     fn new(expected: u32, wait: Wait) -> Sleep {
-        let (news, truths) = match wait {
+        let (for_change, truths) = match wait {
             Wait::Baton => (0, [None; 2]),
-            Wait::News(truths) => (1, truths),
+            Wait::Change(truths) => (1, truths),
         };
         let truths = truths.map(|truth| {
             truth.map_or((core::ptr::null_mut(), 0), |(word, seen)| {
                 (core::ptr::from_ref(word).cast_mut(), seen)
             })
         });
-        Sleep { expected, news, truths }
+        Sleep { expected, for_change, truths }
     }
 
     fn of(sleeper: &Sleeper) -> Sleep {
@@ -256,17 +262,17 @@ impl Sleep {
         };
         Sleep {
             expected: sleeper.expected.load(Ordering::Relaxed),
-            news: sleeper.news.load(Ordering::Relaxed),
+            for_change: sleeper.for_change.load(Ordering::Relaxed),
             truths: [truth(0), truth(1)],
         }
     }
 
     fn write(&self, sleeper: &Sleeper) {
         sleeper.expected.store(self.expected, Ordering::Relaxed);
-        sleeper.news.store(self.news, Ordering::Relaxed);
+        sleeper.for_change.store(self.for_change, Ordering::Relaxed);
         for (which, (word, seen)) in self.truths.into_iter().enumerate() {
             sleeper.seen[which].store(seen, Ordering::Relaxed);
-            // ORDERING(news): Release, pairs with the Acquire in `truth_changed`.
+            // ORDERING(truth): Release, pairs with the Acquire in `truth_changed`.
             sleeper.truths[which].store(word, Ordering::Release);
         }
     }

@@ -62,9 +62,9 @@ pub(crate) struct Slot {
     pub(crate) pid: AtomicU64,
     /// Private pointers of the owner's robust list. This crate never reads them.
     robust: [AtomicU64; 2],
-    /// Bumped to make this process's keeper look at all slots.
+    /// Bumped to make this process's keeper take a turn. Written by anybody.
     pub(crate) control: AtomicU32,
-    /// The last generation of a process of which all threads were seen dead (cache).
+    /// The last generation of a process of which all threads were seen dead (cache). Written by anybody.
     pub(crate) gone: AtomicU32,
     /// The generation that left in order: its end interests nobody. Written by the owner.
     pub(crate) left: AtomicU32,
@@ -76,15 +76,16 @@ pub(crate) struct Slot {
 /// The registry in shared memory: its line and all slots.
 #[repr(C, align(64))]
 pub(crate) struct RegistryTable {
-    /// One more than the highest process slot ever taken.
+    /// One more than the highest process slot ever taken. Written by whoever takes a slot, as `thread_cursor` and `threads`.
     pub(crate) processes: AtomicU32,
     /// Where the next search for a thread slot starts (hint).
     pub(crate) thread_cursor: AtomicU32,
-    /// Raised to make every keeper ring although its own look found no death.
+    /// Raised to make every keeper ring although its own turn found no death. Written by anybody.
     pub(crate) alarms: AtomicU32,
     /// One more than the highest thread slot ever taken, counted from the first thread slot.
     pub(crate) threads: AtomicU32,
-    /// How many processes are gone that did not leave in order: what they had in memory is to be swept up.
+    /// How many processes are gone that did not leave in order: what they had in memory is to be swept up. Written by whoever
+    /// sees first that one is gone.
     pub(crate) losses: AtomicU32,
     reserved: [AtomicU32; 11],
     pub(crate) slots: [Slot; SLOTS],

@@ -1,4 +1,4 @@
-//! The calling thread: its id in the world, taken on first use, and its place among the sleepers.
+//! The calling thread: its id in the world, taken on first use, and its entry among the sleepers.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::sleepers::{Sleeper, Wait};

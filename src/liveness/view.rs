@@ -1,4 +1,4 @@
-//! This process's view of who is alive, and how it tells others to look.
+//! This process's view of who is alive, and how it makes keepers take a turn.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::registry::Registry;
@@ -18,7 +18,7 @@ pub(crate) struct Liveness {
     process: AtomicU32,
     /// Whether the kernel marks the words of the dead.
     robust: bool,
-    /// Whether the keeper is woken by deaths, rather than looking for them.
+    /// Whether the kernel wakes the keeper at a death; otherwise the keeper polls.
     waitv: bool,
     pauses: Pauses,
 }
@@ -46,10 +46,12 @@ impl Liveness {
     /// This process.
     pub(crate) fn this_process(&self) -> ProcessId {
         // Set before the view is visible; the fallback is an id that nobody has.
+        // ORDERING(this process): Acquire, pairs with the Release in `set_process`.
         Id::from_bits(self.process.load(Ordering::Acquire)).unwrap_or(Id::NOBODY)
     }
 
     pub(crate) fn set_process(&self, process: ProcessId) {
+        // ORDERING(this process): Release, pairs with the Acquire in `this_process`; its slot is taken by then.
         self.process.store(process.to_bits(), Ordering::Release);
     }
 
@@ -117,7 +119,7 @@ impl Liveness {
         self.registry.alarms().load(Ordering::SeqCst)
     }
 
-    /// Makes all other keepers look at all slots.
+    /// Makes all other keepers take a turn.
     pub(crate) fn tell_other_keepers(&self) {
         let own = self.this_process().slot();
         for index in (0..self.registry.processes()).filter(|&index| index != own) {
@@ -127,7 +129,7 @@ impl Liveness {
         }
     }
 
-    /// Makes the other keepers look that are to watch the process in slot `index`.
+    /// Makes those other keepers take a turn that are to watch the process in slot `index`.
     pub(crate) fn tell_watchers(&self, index: usize) {
         let own = self.this_process().slot();
         for slot in self.watchers(index).filter(|&slot| slot != own) {

@@ -3,7 +3,7 @@
 //! Segments beyond the first are carved from their start into blocks; a block larger than the common segment has a segment of
 //! its own. So a segment can be walked from head to head.
 //!
-//! Free lists and counters are caches. Whoever adopts the lock from a dead holder throws them away and derives them anew
+//! Free lists and counters are caches. Whoever adopts the lock from a dead holder throws them away and makes them anew
 //! ([`crate::memory::sweep`]).
 //!
 //! Free blocks keep their pages, so that what is used again need not be made again, as long as all together have no more than
@@ -122,8 +122,8 @@ impl Held<'_> {
         Ok(())
     }
 
-    /// Derives free lists and counters: `is_used` is the truth about each block.
-    pub(crate) fn derive_arena(&self, is_used: impl Fn(&Block) -> bool) {
+    /// Makes free lists and counters anew: `is_used` is the truth about each block.
+    pub(crate) fn rebuild_arena(&self, is_used: impl Fn(&Block) -> bool) {
         let (table, segments) = (self.memory.table, &self.memory.segments);
         let arena = &table.arena;
         for first in &table.free {
@@ -148,7 +148,7 @@ impl Held<'_> {
                     bytes += block.footprint();
                 } else if block.class() < CLASSES {
                     block.clear();
-                    self.list_derived(&block);
+                    self.list_again(&block);
                 }
             }
             if offset < len {
@@ -161,7 +161,7 @@ impl Held<'_> {
     }
 
     /// Lists a free block again, or one that is found to be free.
-    fn list_derived(&self, block: &Block) {
+    fn list_again(&self, block: &Block) {
         let is_empty = block.head.listed.load(Ordering::Relaxed) == LISTED_EMPTY;
         let with_pages = !is_empty && !self.pool_is_full_for(block);
         if !is_empty && !with_pages {

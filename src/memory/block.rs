@@ -6,7 +6,7 @@
 //! 4   4  holder     the thread or process that holds it; 0: nobody; 1: the arena itself   holders of the arena lock; its holder
 //! 8   8  owner      the object to which it belongs (index, generation); 0: none           its holder, before it lets go
 //! 16  4  until      the position up to which it belongs to its owner                     its holder, before it lets go
-//! 20  4  floor      which word of the owner's payload tells the owner's position; 0xff: the block is the owner's for life
+//! 20  4  floor      which word of the owner's payload holds the owner's position; 0xff: the block is the owner's for life
 //! 24  8  len        bytes of payload asked for                                          whoever hands it out
 //! 32  4  link       the next chunk of a queue                                           its user
 //! 36  4  life       how often the block was handed out                                  holders of the arena lock
@@ -45,15 +45,25 @@ pub(crate) const HEAD: u64 = 64;
 /// The head of a block; see the module.
 #[repr(C, align(64))]
 pub(crate) struct Head {
+    /// A constant in the high bytes, the size class in the low byte. Written once, by whoever carves the block.
     magic: AtomicU32,
+    /// The thread or process that holds the block; 0: nobody. Written under the arena lock, and by the holder.
     pub(crate) holder: AtomicU32,
+    /// The object to which it belongs; 0: none. Written by the holder before it lets go.
     pub(crate) owner: AtomicU64,
+    /// Up to which position it belongs to the owner. Written before `owner`.
     until: AtomicU32,
+    /// Which word of the owner's payload holds the owner's position, or [`FOR_LIFE`]. Written before `owner`.
     floor: AtomicU32,
+    /// Bytes of payload asked for. Written by whoever hands it out.
     len: AtomicU64,
+    /// The next chunk of a queue. Written by its user.
     link: AtomicU32,
+    /// How often the block was handed out. Written under the arena lock.
     life: AtomicU32,
+    /// The next block in its free list (cache). Written under the arena lock.
     pub(crate) next_free: AtomicU32,
+    /// Whether it is in a free list, and has pages then (cache). Written under the arena lock.
     pub(crate) listed: AtomicU32,
     reserved: [AtomicU32; 4],
 }
@@ -100,7 +110,7 @@ pub(crate) enum Lease {
 impl Block {
     /// The block that an id names.
     pub(crate) fn find(segments: &Segments, id: u32) -> Result<Block> {
-        let (segment, offset) = place(id);
+        let (segment, offset) = address(id);
         if segment == 0 {
             return Err(no_block(id));
         }
@@ -136,6 +146,7 @@ impl Block {
     /// Whether there is a block at `offset` in `segment`, or something that cannot be read.
     pub(crate) fn is_carved(segments: &Segments, segment: usize, offset: u64) -> bool {
         // Only a zero head is not carved yet.
+        // ORDERING(carve): Acquire, pairs with the Release in `carve`.
         !matches!(segments.get::<Head>(segment, offset),
             Ok(head) if head.magic.load(Ordering::Acquire) == 0)
     }
@@ -152,6 +163,7 @@ impl Block {
         self.head.owner.store(0, Ordering::Relaxed);
         self.head.len.store(len, Ordering::Relaxed);
         self.head.link.store(0, Ordering::Relaxed);
+        // ORDERING(hand over): Release, as in `give_until`: no old owner under the new holder.
         self.head.holder.store(holder, Ordering::Release);
     }
 
@@ -167,14 +179,14 @@ impl Block {
     }
 
     /// Segment and offset of the payload.
-    pub(crate) fn place(&self) -> (usize, u64) {
-        let (segment, offset) = place(self.id);
+    pub(crate) fn payload_address(&self) -> (usize, u64) {
+        let (segment, offset) = address(self.id);
         (segment, offset + HEAD)
     }
 
     /// Segment and offset of the payload's pages behind the one with the head, and their length.
     pub(crate) fn spare_pages(&self) -> (usize, u64, u64) {
-        let (segment, offset) = place(self.id);
+        let (segment, offset) = address(self.id);
         (segment, offset + PAGE, self.capacity + HEAD - PAGE)
     }
 
@@ -302,12 +314,13 @@ impl Block {
 
     /// Names or clears the holder.
     pub(crate) fn set_holder(&self, holder: Option<Id>) {
+        // ORDERING(claim): Release, pairs with the second load of the holder in `is_block_used`; before the owner's position moves.
         self.head.holder.store(holder.map_or(0, Id::to_bits), Ordering::Release);
     }
 }
 
 /// Segment and offset that an id names.
-fn place(id: u32) -> (usize, u64) {
+fn address(id: u32) -> (usize, u64) {
     ((id >> 20) as usize, u64::from(id & 0xf_ffff) * PAGE)
 }
 

@@ -8,7 +8,7 @@
 //! 60  4  unused
 //! ```
 //!
-//! Objects stand in blocks of 1,023, which are the arena's for ever. What is free is derived ([`crate::memory::sweep`]); the free
+//! Objects stand in blocks of 1,023, which are the arena's for ever. What is free is found out by the sweep ([`crate::memory::sweep`]); the free
 //! list is a cache. Everything here but reading happens under the arena lock.
 
 #![allow(unsafe_code, reason = "a view of an object's payload")]
@@ -30,9 +30,13 @@ pub(crate) const PAYLOAD: usize = 6;
 /// An object; see the module.
 #[repr(C, align(64))]
 pub(crate) struct Object {
+    /// Up to the kind. While the object is free, the first word holds the next free one plus one.
     pub(crate) payload: [AtomicU64; PAYLOAD],
+    /// How often the object was made. Written under the arena lock.
     pub(crate) generation: AtomicU32,
+    /// What it is; 0: free. Written under the arena lock.
     pub(crate) kind: AtomicU32,
+    /// References to it in messages and results (cache). Written under the arena lock.
     in_flight: AtomicU32,
     reserved: AtomicU32,
 }
@@ -68,7 +72,7 @@ impl Object {
         });
     }
 
-    /// Forgets the count, which is about to be derived.
+    /// Forgets the count, which is about to be made anew.
     pub(crate) fn reset_in_flight(&self) {
         self.in_flight.store(0, Ordering::Relaxed);
     }
@@ -90,6 +94,7 @@ impl Object {
     pub(crate) fn is(&self, id: ObjectId) -> bool {
         // ORDERING(object): Acquire, pairs with the Release in `begin`.
         self.kind.load(Ordering::Acquire) != 0
+            // Relaxed would do, behind the kind.
             && self.generation.load(Ordering::Acquire) == id.generation
     }
 }
@@ -167,7 +172,7 @@ impl Held<'_> {
         first.store(index + 1, Ordering::Relaxed);
     }
 
-    /// Empties the free list, which is about to be derived.
+    /// Empties the free list, which is about to be made anew.
     pub(crate) fn forget_free_objects(&self) {
         self.memory.table.arena.free_object.store(0, Ordering::Relaxed);
     }

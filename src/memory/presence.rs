@@ -26,7 +26,7 @@ pub(crate) const TABLE: u64 = PAGE - HEAD;
 const OBJECTS_IN_TABLE: u32 = (TABLE * 2) as u32;
 const ALL: u32 = 0xf;
 
-/// The word that holds an object's presence bits for a process, and their place in it.
+/// The word that holds an object's presence bits for a process, and how far they are shifted in it.
 struct Bits {
     word: &'static AtomicU64,
     shift: u32,

@@ -62,6 +62,7 @@ impl Segments {
 
     /// Says where the other segments are listed.
     pub(crate) fn set_table(&self, table: &'static SegmentTable) {
+        // ORDERING(segment table): Release, pairs with the Acquire in `entry`, `count` and `append`.
         self.table.store(core::ptr::from_ref(table).cast_mut(), Ordering::Release);
     }
 
@@ -71,6 +72,7 @@ impl Segments {
 
     /// Where segment `index` lies, if there is one.
     fn entry(&self, index: usize) -> Option<&'static SegmentEntry> {
+        // ORDERING(segment table): Acquire, pairs with the Release in `set_table`; likewise below.
         // SAFETY: null, or the reference that `set_table` was given: a structure of atomics, mapped for ever.
         let table = unsafe { self.table.load(Ordering::Acquire).as_ref() }?;
         // ORDERING(segment): Acquire, pairs with the Release in `append`.
@@ -82,6 +84,7 @@ impl Segments {
     pub(crate) fn count(&self) -> usize {
         // SAFETY: as in `entry`.
         let table = unsafe { self.table.load(Ordering::Acquire).as_ref() };
+        // ORDERING(segment): Acquire, as in `entry`.
         table.map_or(1, |table| (table.count.load(Ordering::Acquire) as usize).min(SEGMENTS))
     }
 
@@ -114,7 +117,7 @@ impl Segments {
         Ok(count)
     }
 
-    /// Where a place in a segment stands in the file.
+    /// Where an offset in a segment stands in the file.
     pub(crate) fn file_offset(&self, index: usize, offset: u64) -> Option<u64> {
         Some(self.entry(index)?.offset.load(Ordering::Relaxed).saturating_add(offset))
     }
@@ -132,6 +135,7 @@ impl Segments {
     fn map(&self, index: usize, offset: u64, len: u64) -> Result<*mut u8> {
         let _one_at_a_time = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
         let mapped = &self.mapped[index];
+        // ORDERING(map): Acquire, as in `at`; another thread may have mapped it meanwhile.
         let base = mapped.base.load(Ordering::Acquire);
         if !base.is_null() {
             return Ok(base);

@@ -24,7 +24,7 @@ pub(crate) struct ArenaLine {
     pub(crate) free_object: AtomicU32,
     /// How many blocks of objects there are; the truth.
     pub(crate) object_blocks: AtomicU32,
-    /// How many processes had gone at the last sweep without leaving in order.
+    /// The registry's losses at the last sweep: a difference means that a sweep is due.
     pub(crate) losses: AtomicU32,
     /// A bit for each kind of object that carried a reference so far.
     pub(crate) carriers: AtomicU32,
@@ -83,7 +83,7 @@ impl Memory {
 
     /// Where the payload of a block stands in the file.
     pub(crate) fn file_offset(&self, block: &Block) -> Option<u64> {
-        let (segment, offset) = block.place();
+        let (segment, offset) = block.payload_address();
         self.segments.file_offset(segment, offset)
     }
 

@@ -1,4 +1,4 @@
-//! The sweep: what is in use is derived, never stored.
+//! The sweep: what is in use is found out, never stored.
 //!
 //! # What is true
 //!
@@ -12,15 +12,15 @@
 //!
 //! - its *holder*, a thread or process, is alive, or it is one of the arena's own; or
 //! - its *owner*, an object in one of its lives, is in use, and the block's position is not behind the position that the owner's
-//!   payload tells. A queue puts there up to where it was read: so a block full of messages, and one that a queued message names,
+//!   payload holds. A queue puts there up to where it was read: so a block full of messages, and one that a queued message names,
 //!   become free by the one store that moves the queue's head.
 //!
 //! Whoever becomes holder of an owned block does so before it moves the position. So a sweep checks the holder again after the
 //! position. What it could not check (a segment that it cannot map) it takes for used.
 //!
 //! Presence bits are set, and messages with references put and taken, only under the arena lock. So under it references may go,
-//! but none appears, and none moves from one place to another past whoever looks. `in flight` counts the references in messages
-//! (a cache, never too low, exact after a sweep), so that they need to be looked for only where the count is not zero.
+//! but none appears, and none moves from one object to another past whoever checks. `in flight` counts the references in messages
+//! (a cache, never too low, exact after a sweep), so that they need to be searched for only where the count is not zero.
 //!
 //! # When
 //!
@@ -32,7 +32,7 @@
 //!
 //! - Its presence bits count no longer once it is gone, all its threads included.
 //! - In the middle of putting or taking a message with references: the arena lock's successor sweeps, and what the message
-//!   carries counts or does not as the positions tell.
+//!   carries counts or does not, by the positions.
 //! - Handing a block over (owner and position are set first, then the holder is cleared): at every step one of the two holds.
 //! - Sweeping: the successor sweeps again.
 
@@ -63,7 +63,7 @@ impl Used {
         self.generations.push(generation);
     }
 
-    /// Marks an object as used; whether it was not before.
+    /// Notes an object as used; whether it was not before.
     fn add(&mut self, id: ObjectId) -> bool {
         let index = id.index as usize;
         self.generations.get(index) == Some(&id.generation)
@@ -72,7 +72,7 @@ impl Used {
 }
 
 impl Held<'_> {
-    /// Derives every cache from the truths.
+    /// Makes every cache anew from the truths.
     pub(crate) fn sweep(&self) {
         // First: what dies from now on asks for another sweep.
         let losses = self.memory.liveness.registry.losses();
@@ -93,7 +93,7 @@ impl Held<'_> {
                 self.list_object(index, object);
             }
         }
-        self.derive_arena(|block| self.is_block_used(block, &used));
+        self.rebuild_arena(|block| self.is_block_used(block, &used));
     }
 
     /// Finds every object in use, from those that processes refer to through the messages in them, and tells each reference in
@@ -105,7 +105,7 @@ impl Held<'_> {
         let mut carriers = Vec::new();
         for (index, object) in self.objects() {
             let kind = object.kind.load(Ordering::Relaxed);
-            // In flight, and this process cannot look where: used.
+            // In flight, and this process cannot find out where: used.
             let is_unknown = object.in_flight() != 0 && !self.knows_all_carriers();
             let used = kind != 0
                 && (is_unknown
@@ -203,7 +203,7 @@ impl Held<'_> {
         let Some(floor) = object.payload.get(floor) else { return true };
         let floor = floor.load(Ordering::SeqCst) as u32;
         position.wrapping_sub(floor) as i32 >= 0
-            // ORDERING(take): Acquire, pairs with the Release in `set_holder`: who moved the floor past it may have become its
+            // ORDERING(claim): Acquire, pairs with the Release in `set_holder`: who moved the floor past it may have become its
             // holder before that.
             || block.head.holder.load(Ordering::Acquire) != holder
     }

@@ -9,6 +9,8 @@
 //! | `plain` | what is copied as it lies in memory |
 //! | `encoder`, `decoder` | serde's two sides over postcard: texts of errors, counts, depth |
 //! | `refusal` | why a value is not written or read, and the limit of depth |
+//! | `form` | in which forms a message may be given |
+//! | `same` | finding out that a type parameter is a certain type |
 //! | `codec` | the calls for the rest of the crate |
 //!
 //! Which of the two ways a message takes is decided by the message type `T` alone, never by the

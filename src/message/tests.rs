@@ -1,3 +1,5 @@
+//! What is encoded comes back, in which bytes, and what is refused.
+
 use std::any::type_name;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -113,8 +113,8 @@ impl ProcessBuilder {
     /// # Errors
     ///
     /// Those of [`Process::spawn`], and
-    /// - [`Spawn`](ErrorKind::Spawn) if the executable or the working directory cannot be used; the message names it;
-    /// - [`InvalidInput`](ErrorKind::InvalidInput) for a variable whose name is empty or holds `=`, or a zero byte
+    /// - [`Spawn`](crate::ErrorKind::Spawn) if the executable or the working directory cannot be used; the message names it;
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for a variable whose name is empty or holds `=`, or a zero byte
     ///   anywhere.
     pub fn spawn<F, P, A, O>(self, f: F, args: A) -> Result<Process<F::Output>>
     where

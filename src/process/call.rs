@@ -279,7 +279,7 @@ impl Call {
             return Ok(());
         }
         memory.moving_references(Kind::Call as u32, || {
-            handles.carry();
+            handles.count_in_flight();
             store();
         })
     }
@@ -331,7 +331,7 @@ impl Call {
                 let word = self.block.word(STATE)?;
                 self.world.memory.moving_references(Kind::Call as u32, || {
                     word.store(State::Collected as u64, Ordering::Relaxed);
-                    claimed.uncarry();
+                    claimed.uncount_in_flight();
                 })?;
             }
             bytes.truncate(len);

@@ -47,14 +47,14 @@ use crate::sys::clock::Deadline;
 /// - A stack overflow is reported on standard error and ends the child by SIGABRT, as in `main`; in threads that the child
 ///   starts, from their first use of a shared object on, and by SIGSEGV before that.
 /// - `ps` shows the program's name. `std::thread::current().name()` is `None` in the function, where it is `main` in `main`:
-///   the standard library keeps that name to itself. [`current_process`] has the name of the process.
+///   the standard library keeps that name to itself. [`current_process`](crate::current_process) has the name of the process.
 ///
 /// # Where it cannot start
 ///
 /// [`spawn`](Process::spawn) is [`Unsupported`](crate::ErrorKind::Unsupported)
 ///
 /// - in a program that was started through the dynamic loader (`ld-linux.so.2 ./program`): the file that runs is the loader.
-///   [`ProcessBuilder::executable`] names the program;
+///   [`ProcessBuilder::executable`](crate::ProcessBuilder::executable) names the program;
 /// - if the child would run with raised rights: the program is set-user-id or set-group-id, has file capabilities, or has
 ///   changed its effective user or group and kept the real one. Such a child could not trust what it is given.
 ///
@@ -145,7 +145,7 @@ impl<R> Process<R> {
     ///   function returned: [`Error::child`](crate::Error::child) says how;
     /// - [`Decode`](crate::ErrorKind::Decode) or [`Encode`](crate::ErrorKind::Encode) if an argument or the result could
     ///   not be brought across;
-    /// - [`Mismatch`](crate::ErrorKind::Mismatch) if the process ran another program ([`ProcessBuilder::executable`]);
+    /// - [`Mismatch`](crate::ErrorKind::Mismatch) if the process ran another program ([`ProcessBuilder::executable`](crate::ProcessBuilder::executable));
     /// - whatever kept the process from running the function, as it found it itself: [`Limit`](crate::ErrorKind::Limit) if
     ///   no thread is left for it, [`Corrupted`](crate::ErrorKind::Corrupted) if shared memory is damaged, and so on.
     ///

@@ -1,5 +1,5 @@
-//! The event count: a word on which those sleep who wait for something that another word tells (a message was put, room was
-//! made, a permit is free). (Vyukov's event count; folly has one, too.)
+//! The event count: a word on which those sleep who wait for what another word says, the *truth* (a message was put, room
+//! was made, a permit is free). Vyukov's event count; folly has one, too.
 //!
 //! ```text
 //! bit 0      WAITERS  someone sleeps, or is about to, or did
@@ -31,7 +31,7 @@ use crate::testing::{self, Broken};
 const WAITERS: u32 = 1;
 const ONE: u32 = 2;
 
-/// See the module.
+/// The word: WAITERS and the count. Written by waiters and notifiers.
 #[repr(transparent)]
 pub(crate) struct EventCount(AtomicU32);
 
@@ -66,7 +66,7 @@ impl EventCount {
             return;
         }
         let now = self.count_up();
-        let step = if testing::is_broken(Broken::NewsWithoutCount) { 0 } else { ONE };
+        let step = if testing::is_broken(Broken::NotifyWithoutCount) { 0 } else { ONE };
         if futex::wake(&self.0, most) == 0 && self.clear(now, step) {
             futex::wake_all(&self.0);
         }

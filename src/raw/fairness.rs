@@ -5,7 +5,7 @@
 //! sleeps, *opens* the turn: until a moment 1 ms ahead, those who have not slept yet leave what is free to the sleepers. A waiter
 //! that got what it waited for *closes* the turn.
 //!
-//! The moment counts from the giving back, however long the holder had it. Everybody looks only where somebody sleeps, so it
+//! The moment counts from the giving back, however long the holder had it. Everybody checks only where somebody sleeps, so it
 //! costs nothing otherwise. The turn is a hint with an end: nothing hangs on it if the requester dies. Handing over by name would
 //! lose it to an heir who just died. There is one such word for all who wait; another one that waits for long requests again.
 //! A `try_` form, and a wait whose time is over, take what is free in any case.

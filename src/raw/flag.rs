@@ -128,7 +128,7 @@ impl Flag {
             }
             let asleep = now.with_waiters();
             if now == asleep || self.announce(now, asleep) {
-                liveness.sleep(&self.0, asleep.0, until, Wait::News([None; 2]), || {
+                liveness.sleep(&self.0, asleep.0, until, Wait::Change([None; 2]), || {
                     self.0.load(Ordering::Relaxed) == asleep.0
                 });
             }

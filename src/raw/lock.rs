@@ -114,7 +114,9 @@ pub(crate) enum Policy {
 /// A lock in shared memory.
 #[repr(C)]
 pub(crate) struct RobustLock {
+    /// Who holds the lock: the truth. Written by lockers and the holder.
     word: AtomicU32,
+    /// How a waiter gets its turn (hint). Written by waiters and whoever unlocks.
     fairness: Fairness,
 }
 
@@ -205,7 +207,7 @@ impl RobustLock {
         if policy == Policy::Report {
             // An id never owns a lock twice, so an unchanged word means that the owner died holding it. A changed one means that
             // it unlocked before it died.
-            // ORDERING(lock): Relaxed, behind the load of the owner's death, which is an Acquire.
+            // ORDERING(death): Relaxed, behind the load of the owner's mark in `Registry::state`, which is SeqCst.
             let unchanged = self.word.load(Ordering::Relaxed) == now.0;
             return unchanged.then_some(Outcome::OwnerDied);
         }

@@ -3,7 +3,7 @@
 //! Each is one whole file. It maps no memory, and makes no system call but the futex. The models drive these files as they are.
 //!
 //! - `lock`: the robust lock; `short_lock`: the lock for short sections;
-//! - `event_count`: sleeping until another word tells of something;
+//! - `event_count`: sleeping until another word says something else;
 //! - `fairness`: how a waiter that is passed over gets its turn;
 //! - `flag`: what an event is; `permits`: what a semaphore is;
 //! - `records`: the queue of records.

@@ -23,17 +23,17 @@
 //!
 //! # Protocol
 //!
-//! Everything happens under the lock, in sections that at most look once at every entry. Whoever adopts it from a dead thread
-//! *derives* `available` first: total less the sum of what processes that are not gone hold; entries of those that are gone
+//! Everything happens under the lock, in sections that at most read every entry once. Whoever adopts it from a dead thread
+//! *recounts* `available` first: total less the sum of what processes that are not gone hold; entries of those that are gone
 //! are cleared. So does whoever finds none available, before it gives up or sleeps: that is how a dead process's permits come
 //! back.
 //!
-//! - *Acquire*: none available: sleep on the event count; the check of the sleep derives. Or derive, and give up. Else
+//! - *Acquire*: none available: sleep on the event count; the check of the sleep recounts. Or recount, and give up. Else
 //!   1. one more in an entry of one's own, which may have been a free one: *the permit is taken*; 2. available - 1; 3. give the
 //!      lock back.
-//! - *Drop of a permit*: 1. one less in an entry of one's own: *it is given back*; 2. available + 1; 3. look for waiters;
+//! - *Drop of a permit*: 1. one less in an entry of one's own: *it is given back*; 2. available + 1; 3. check for waiters;
 //!   4. give the lock back; 5. wake one.
-//! - *Release of n*: 1. total + n, if it may be so many: *they exist*; 2. available + n; 3. look for waiters; 4. give the lock
+//! - *Release of n*: 1. total + n, if it may be so many: *they exist*; 2. available + n; 3. check for waiters; 4. give the lock
 //!   back; 5. wake n.
 //! - *Forget*: 1. total - 1; 2. one less in an entry of one's own; 3. give the lock back. Available stays.
 //! - *A block*, which is made without the lock: 1. it is given to the object; 2. under the lock, if there is none: its number is
@@ -41,8 +41,8 @@
 //!
 //! # Why no wake is lost
 //!
-//! A waiter prepares on the event count, and then, in the check of its sleep ([`crate::liveness`]), takes the lock and derives. So
-//! either its check came first, and whoever gives back looks for waiters later, under the same lock; or it finds the permit. A check
+//! A waiter prepares on the event count, and then, in the check of its sleep ([`crate::liveness`]), takes the lock and recounts. So
+//! either its check came first, and whoever gives back checks for waiters later, under the same lock; or it finds the permit. A check
 //! that fails is no reason to sleep; what went wrong then comes to light in an attempt to take a permit. It waits as for a
 //! baton: in slices, since the one who was woken for a permit may be stopped. It leaves without a permit only after it found
 //! none, or it notifies another one if it could not check; so no wake is lost with it.
@@ -55,8 +55,8 @@
 //! | | 1, 2 | the permit held by the dead: it comes back when the process is gone |
 //! | | 3 | the same; the permit's holder died |
 //! | drop | 0 | the permit held by the dead |
-//! | | 1 | the permit is available, once somebody derives |
-//! | | 2, 3, 4 | the permit is available; sleepers are woken by the alarm, and derive |
+//! | | 1 | the permit is available, once somebody recounts |
+//! | | 2, 3, 4 | the permit is available; sleepers are woken by the alarm, and recount |
 //! | release | 1 to 4 | all n are available; sleepers are woken by the alarm |
 //! | forget | 1 | one permit less exists; what the dead held is no longer counted against it once it is gone |
 //! | | 2, 3 | one permit less exists |
@@ -64,7 +64,7 @@
 //! | | 1 | a block that nobody uses, until the semaphore is gone |
 //! | | 2 | the block; its entries are free |
 //!
-//! A sleeper that dies leaves nothing but an prepared event count. If it was woken for a permit, the alarm of its death wakes
+//! A sleeper that dies leaves nothing but WAITERS of the event count. If it was woken for a permit, the alarm of its death wakes
 //! the others.
 
 use crate::error::{Error, ErrorKind, Result};
@@ -87,13 +87,21 @@ const LINE: usize = 8;
 /// The words in the semaphore's object.
 #[repr(C)]
 pub(crate) struct Words {
+    /// For all that follows.
     lock: ShortLock,
+    /// Permits that exist: the truth. Written under the lock.
     total: AtomicU32,
+    /// Total less what is held (cache). Written under the lock, read by anybody.
     available: AtomicU32,
+    /// On which those sleep who want a permit. Written by waiters and notifiers.
     event_count: EventCount,
+    /// The id of the semaphore's block; 0: none yet. Written once, under the lock.
     block: AtomicU32,
+    /// What `total` may become. Written by the maker.
     most: AtomicU32,
+    /// How a waiter gets its turn (hint).
     fairness: Fairness,
+    /// Two entries: process and count. The truth of what is held. Written under the lock.
     near: [AtomicU64; 2],
 }
 
@@ -178,6 +186,7 @@ pub(crate) trait Permits {
         let is_wanted = words.block().is_none();
         if is_wanted {
             give();
+            // ORDERING(lock): the lock orders it for all who read it under the lock; a walk reads the id and nothing more.
             words.block.store(block, Ordering::Release);
         }
         words.lock.unlock();
@@ -189,7 +198,7 @@ pub(crate) trait Permits {
     fn acquire(&self, until: Deadline) -> Result<()> {
         let me = self.liveness().me()?;
         let words = self.words();
-        // Looked at first, so that those who wait do not take the lock from those who give back.
+        // Loaded first, so that those who wait do not take the lock from those who give back.
         if words.available.load(Ordering::Relaxed) != 0
             && !self.yields_to_sleepers()
             && words.lock.try_lock(me)
@@ -217,7 +226,7 @@ pub(crate) trait Permits {
         }
     }
 
-    /// Takes a permit if one is available without deriving, and an entry at hand. Under the lock.
+    /// Takes a permit if one is available without a recount, and an entry of this process in the object. Under the lock.
     #[inline]
     fn take_fast(&self) -> bool {
         let available = self.words().available.load(Ordering::Relaxed);
@@ -240,7 +249,7 @@ pub(crate) trait Permits {
         }
         let mut available = self.words().available.load(Ordering::Relaxed);
         if available == 0 {
-            available = self.derive()?;
+            available = self.recount()?;
         }
         if available == 0 {
             return Ok(Attempt::NoneLeft);
@@ -269,7 +278,7 @@ pub(crate) trait Permits {
 
     /// Whether what the process holds counts no longer.
     fn is_gone(&self, process: u32) -> bool {
-        // ORDERING(lock): what a holder did last comes before its mark, which `is_gone` loaded.
+        // ORDERING(death): SeqCst in `Registry::state`: what a holder did last comes before its mark.
         Id::from_bits(process).is_none_or(|process| self.liveness().registry.is_gone(process))
     }
 
@@ -312,7 +321,7 @@ pub(crate) trait Permits {
     }
 
     /// Tries to take a permit under the lock. If that is impossible, another waiter is notified: this one may have been woken for
-    /// a permit at which it cannot look.
+    /// a permit that it cannot reach.
     fn attempt(&self, me: Id, until: Deadline) -> Result<Attempt> {
         let attempt = self.lock(me, until).and_then(|()| {
             let attempt = self.take();
@@ -329,7 +338,7 @@ pub(crate) trait Permits {
         let prepared = words.event_count.prepare_wait();
         self.liveness().sleep(words.event_count.word(), prepared, until, Wait::Baton, || {
             let available = self.lock(me, until).and_then(|()| {
-                let available = self.derive();
+                let available = self.recount();
                 words.lock.unlock();
                 available
             });
@@ -348,8 +357,8 @@ pub(crate) trait Permits {
         let patience = until.later(Deadline::after(PATIENCE));
         match self.words().lock.lock_contended(me, self.liveness(), patience) {
             Outcome::Locked => Ok(()),
-            Outcome::Adopted(_) => self.derive().map(drop).inspect_err(|_| {
-                // What is available is not known: whoever comes next derives, too.
+            Outcome::Adopted(_) => self.recount().map(drop).inspect_err(|_| {
+                // What is available is not known: whoever comes next recounts, too.
                 self.words().available.store(0, Ordering::Relaxed);
                 self.words().lock.unlock();
             }),
@@ -362,14 +371,15 @@ pub(crate) trait Permits {
         }
     }
 
-    /// Derives from the truths how many are available. Under the lock.
+    /// Counts from the truths how many are available. Under the lock.
     #[cold]
-    fn derive(&self) -> Result<u32> {
+    fn recount(&self) -> Result<u32> {
         let far = self.far()?.into_iter();
         let far =
             far.flat_map(|far| (0..self.liveness().registry.processes()).map(|slot| far.of(slot)));
         let mut held = 0_u64;
         for entry in self.words().near.iter().chain(far) {
+            // ORDERING(forget): Relaxed, behind the load of the dead owner's mark, which came after its stores.
             let (process, count) = split(entry.load(Ordering::Relaxed));
             if count == 0 {
                 continue;
@@ -406,7 +416,7 @@ pub(crate) trait Permits {
         self.end(|entry, held| {
             let total = self.words().total.load(Ordering::Relaxed);
             self.words().total.store(total.saturating_sub(1), Ordering::Relaxed);
-            // ORDERING(forget): Release: in this order also for whoever adopts the lock in between.
+            // ORDERING(forget): Release, pairs with the load in `recount` of whoever adopts the lock in between; the total first.
             entry.store(held - 1, Ordering::Release);
         });
     }
@@ -452,7 +462,7 @@ pub(crate) trait Permits {
         if !self.liveness().is_current() {
             return false;
         }
-        // A thread for which there is no place any more does it in the name of its process. (Should that be killed just then,
+        // A thread for which there is no slot any more does it in the name of its process. (Should that be killed just then,
         // its keeper's word may be marked some instructions before this thread ends: the one hole in "a live holder".)
         let process = self.liveness().this_process();
         let me = self.liveness().me().unwrap_or(process);
@@ -495,7 +505,7 @@ pub(crate) trait Permits {
     fn available(&self) -> u32 {
         let exact = || {
             self.lock(self.liveness().me()?, Deadline::NOW)?;
-            let available = self.derive();
+            let available = self.recount();
             self.words().lock.unlock();
             available
         };

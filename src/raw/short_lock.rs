@@ -15,7 +15,7 @@
 //! | me | 0 | the holder (store) |
 //! | dead | me | whoever adopts (CAS from the exact value) |
 //!
-//! While a live thread holds the lock, nobody else writes the word. So the holder stores over it without looking, which is
+//! While a live thread holds the lock, nobody else writes the word. So the holder stores over it without a check, which is
 //! half of what a lock costs.
 //!
 //! # Waiting
@@ -53,7 +53,9 @@ const NAPS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)
 /// A lock in shared memory.
 #[repr(C)]
 pub(crate) struct ShortLock {
+    /// The holder's id; 0: free. The truth. Written by lockers and the holder.
     word: AtomicU32,
+    /// Not 0: somebody sleeps, or did (hint). Written by waiters and the holder.
     waiters: AtomicU32,
 }
 

@@ -90,7 +90,7 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// If this thread cannot take part in the shared memory (all places for threads are taken).
+    /// If this thread cannot take part in the shared memory (all slots for threads are taken).
     pub fn wait(&self) -> Result<()> {
         self.wait_until(Deadline::NEVER).map(drop)
     }

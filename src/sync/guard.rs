@@ -78,7 +78,7 @@ impl Holding {
         Holding { me, recovered: false, dead: None }
     }
 
-    /// Whether the hold is the calling thread's. It is not in a forked child, and after the thread's place was lost.
+    /// Whether the hold is the calling thread's. It is not in a forked child, nor after the thread has lost its slot.
     #[inline]
     pub(super) fn is_mine(&self) -> bool {
         is_me(self.me)
@@ -112,8 +112,7 @@ impl<'a, L: Lockable> Guard<'a, L> {
         Guard { lock, holding, not_send: PhantomData }
     }
 
-    /// The holder that died with the lock, in a guard of `recover`. `None` also when the system has given its place to another
-    /// thread since.
+    /// The holder that died with the lock, in a guard of `recover`. `None` also when another thread has had its slot since.
     pub fn dead_owner(&self) -> Option<Owner> {
         self.holding.dead
     }
@@ -205,7 +204,7 @@ macro_rules! lock_face {
                 $lock::make()
             }
 
-            /// For the less common choices.
+            /// A builder, for a lock that is to be taken over from the dead in silence.
             pub fn builder() -> $builder {
                 $builder::default()
             }

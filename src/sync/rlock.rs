@@ -6,7 +6,7 @@
 //! 0  8  lock         who holds it ([`crate::raw::lock`])                          THE TRUTH
 //! 8  4  depth        how often the holder holds it; written by the holder alone
 //! 12 4  unfinished   1: a panic dropped a guard of the holder; written by the holder alone
-//! 16 4  ignore_owner_death
+//! 16 4  ignore_owner_death  1: taken over from the dead in silence; written by the maker
 //! ```
 //!
 //! - *Lock*: if the lock names the caller, depth + 1. Else take the lock; then depth = 1, unfinished = 0.
@@ -34,8 +34,11 @@ use std::sync::Arc;
 #[repr(C)]
 struct RLockObject {
     lock: RobustLock,
+    /// How often the holder holds it. Written by the holder alone, as the next field.
     depth: AtomicU32,
+    /// 1: a panic dropped a guard of the holder.
     unfinished: AtomicU32,
+    /// 1: the lock is taken over from the dead in silence. Written by the maker.
     ignore_owner_death: AtomicU32,
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct Deadline(Option<u64>);
 impl Deadline {
     /// For ever.
     pub(crate) const NEVER: Deadline = Deadline(None);
-    /// Already over: a look without waiting.
+    /// Already over: an attempt without waiting.
     pub(crate) const NOW: Deadline = Deadline(Some(0));
 
     /// `timeout` from now; a sum past the clock's range means for ever.

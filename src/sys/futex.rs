@@ -1,7 +1,7 @@
 //! Sleeping on a word that other processes map too.
 //!
 //! Never with `FUTEX_PRIVATE_FLAG`: across two mappings such a wake reaches nobody. Deadlines are absolute and
-//! monotonic. A signal, a spurious wake and a changed word all return to the caller, who looks again.
+//! monotonic. A signal, a spurious wake and a changed word all return to the caller, who checks again.
 
 #![allow(unsafe_code, reason = "system calls on raw words")]
 
@@ -11,7 +11,7 @@ use std::io;
 
 /// Sleeps while `*word == expected`, until woken or `until`.
 ///
-/// Returns for any reason: the caller looks at the world again and decides.
+/// Returns for any reason: the caller checks again and decides.
 pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Deadline) {
     let time = until.timespec();
     let time = time.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);

@@ -1,6 +1,6 @@
 //! System calls, and nothing else: the only home of `libc` and `nix`.
 //!
-//! - `atomic`: the seam through which models replace the atomics;
+//! - `atomic`: the seam through which models replace the atomics; `bytes`: the same for copies;
 //! - `clock`: monotonic deadlines;
 //! - `descriptor`: numbers of descriptors, inheritance, counters, waiting until one is readable;
 //! - `futex`: sleeping and waking on a shared word;
@@ -13,6 +13,7 @@
 //! - `posix_spawn`: starting a program;
 //! - `program`: what this process is allowed, and how it ends;
 //! - `robust`: the kernel's list of words to mark when a thread dies;
+//! - `shared`: what may be seen through a reference into shared memory;
 //! - `thread`: thread ids, probes and signal masks.
 
 pub(crate) mod atomic;

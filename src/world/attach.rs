@@ -4,7 +4,7 @@
 //! before its function runs. A forked child finds its parent's private tables wiped and attaches anew, with a keeper of its
 //! own. Objects that it inherited are its parent's: they answer `is_foreign`, and their drops do nothing.
 //!
-//! Private state stands behind one pointer and is never freed, since words in it are looked at until the process ends.
+//! Private state stands behind one pointer and is never freed, since words in it are read until the process ends.
 //!
 //! # Order
 //!
@@ -14,6 +14,14 @@
 //! 4. The process's record begins: an earlier process's tables in this slot are freed.
 //! 5. The view becomes visible in this process.
 //! 6. The keepers that are to watch this process are told.
+//!
+//! # If a process dies
+//!
+//! - Making the file: nobody else has it, and it goes with its maker.
+//! - Before step 3: nobody knew of it. A slot that was reserved is an embryo's, and its parent's keeper frees it.
+//! - After step 3: the kernel marks the slot. A record that was not begun carries another generation, and counts for nothing.
+//! - After step 3, before step 6: perhaps no keeper watches the slot yet. The keeper of a child's parent, which follows the
+//!   embryo, checks within 20 ms; others at their next turn, within a second.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{self, Liveness, Pauses, ProcessId};
@@ -60,6 +68,7 @@ pub(crate) fn current() -> Option<&'static World> {
 }
 
 fn inherited() -> Option<&'static World> {
+    // ORDERING(current): Acquire, pairs with the Release in `make`; the view was whole before it was stored.
     let world = CURRENT.load(Ordering::Acquire);
     #[allow(unsafe_code, reason = "the one pointer to private state")]
     // SAFETY: null, or a leaked box that was fully made before the Release store in `make`; private to this process.
@@ -79,6 +88,7 @@ pub(crate) fn adopt(file: OwnedFd, child: ProcessId) -> Result<&'static World> {
 fn attach(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
     let pid = std::process::id();
     loop {
+        // ORDERING(attaching): Acquire, here and below, pairs with the Release at the end.
         let holder = ATTACHING.load(Ordering::Acquire);
         if holder == pid {
             // Asleep, not yielding: the thread that attaches may have a lower priority.
@@ -94,6 +104,7 @@ fn attach(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
         Some(world) => Ok(world),
         None => make(given),
     };
+    // ORDERING(attaching): Release, pairs with the Acquire of the next one.
     ATTACHING.store(0, Ordering::Release);
     futex::wake_all(&ATTACHING);
     result
@@ -125,11 +136,12 @@ fn make(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
     if reserved.is_none() {
         world.memory.begin_process(process);
     }
+    // ORDERING(current): Release, pairs with the Acquire in `inherited`.
     CURRENT.store(core::ptr::from_ref(world).cast_mut(), Ordering::Release);
     liveness.tell_watchers(process.slot());
     static AT_EXIT: AtomicBool = AtomicBool::new(false);
     if !AT_EXIT.swap(true, Ordering::Relaxed) {
-        // Without it the end of this process is told to everybody, which costs time and nothing else.
+        // Without it the end of this process is an alarm, which costs time and nothing else.
         program::at_exit(leave_in_order);
     }
     Ok(world)

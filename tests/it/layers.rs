@@ -122,7 +122,8 @@ fn arrows(files: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String>
             let mut relative = Vec::new();
             read(path, &mut Vec::new(), &mut relative);
             let is_own = |path: &Vec<String>| {
-                let module = path.first().map(|name| [&own[..], &[name.clone()]].concat());
+                let module =
+                    path.first().map(|name| [&own[..], std::slice::from_ref(name)].concat());
                 module.is_some_and(|module| {
                     file_of(&module, files).is_some_and(|it| module_is(&it, &module))
                 })

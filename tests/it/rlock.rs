@@ -219,7 +219,7 @@ fn a_killed_holder_is_told_and_recovered_however_deep_it_was() {
 }
 
 #[test]
-fn a_recovery_that_panics_or_dies_leaves_the_mark() {
+fn a_recovery_that_panics_or_dies_leaves_the_poison() {
     let _watch = watch();
     let lock = RLock::new().unwrap();
     killed(holder(&lock, 1));

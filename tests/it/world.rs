@@ -188,7 +188,7 @@ fn handles_in_messages_that_nobody_got_leave_nothing() {
         for _ in 0..10 {
             round();
         }
-        // 6,000 cells of 64 bytes would be 384 KiB.
+        // 6,000 objects of 64 bytes would be 384 KiB.
         let (_, after) = world_size();
         assert!(after <= before + (150 << 10), "{before} -> {after}");
     });
@@ -277,7 +277,7 @@ fn many_threads_come_and_go() {
     let _watch = watch();
     alone(|| {
         let lock = Lock::new().unwrap();
-        // Far more, one after the other, than there are places for threads.
+        // Far more, one after the other, than there are slots for threads.
         for _ in 0..5000 {
             std::thread::scope(|scope| {
                 scope.spawn(|| drop(lock.lock().unwrap()));

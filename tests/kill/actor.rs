@@ -30,8 +30,8 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
     testing::set_slices(slices);
     testing::set_spin(board.spin.load(Relaxed) != 0);
     testing::set_broken(match Broken::numbered(board.broken.load(Relaxed)) {
-        // The keeper's look for old news, once a second, is a slice as well.
-        None if !slices => Some(Broken::NoNewsLook),
+        // The keeper's poll for missed changes, once a second, is a slice as well.
+        None if !slices => Some(Broken::NoChangePoll),
         broken => broken,
     });
     let index = seat as usize;

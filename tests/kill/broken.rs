@@ -62,7 +62,7 @@ pub(crate) const BROKEN: [Variant; 7] = [
     ),
     // Nothing is broken but that bounded slices are off, as under the other fates.
     Variant::new(None, "no-slices", &["lock_contended"], Fate::Stop),
-    Variant::new(Some(Broken::NoNewsLook), "no-news-look", &["event_set"], Fate::Stop),
+    Variant::new(Some(Broken::NoChangePoll), "no-change-poll", &["event_set"], Fate::Stop),
     Variant::new(Some(Broken::NoAlarm), "no-alarm-seen", &["lock_witness_alone"], Fate::Witness),
 ];
 

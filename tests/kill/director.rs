@@ -30,7 +30,7 @@ const VICTIMS: std::ops::Range<usize> = 3..8;
 /// How the actors are set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
-    /// Bounded slices: waits for a baton that look again by themselves.
+    /// Bounded slices: waits for a baton that check again by themselves.
     pub(crate) slices: bool,
     /// Looking around before sleeping. Off where instructions are counted.
     pub(crate) spin: bool,

@@ -122,7 +122,7 @@ const UNLOCK_RECOVERED: Scenario = Scenario {
 const ASK: Scenario = Scenario { verb: Verb::AskLock, after: locks::ask_after, ..LOCK };
 const ASK_HELD: Scenario =
     Scenario { arrange: locks::contended_arrange, after: locks::ask_held_after, ..ASK };
-const ASK_LEFT: Scenario = Scenario { earlier: true, arrange: locks::marked_arrange, ..ASK };
+const ASK_LEFT: Scenario = Scenario { earlier: true, arrange: locks::poisoned_arrange, ..ASK };
 const ASK_OWN: Scenario = Scenario { holds_on: true, arrange: locks::unlock_arrange, ..ASK };
 const WITNESS: Scenario = Scenario {
     is_witness: true,
@@ -143,11 +143,11 @@ const LOCKS: &[Row] = &[
     Row("#_contended_barger", ONE, Scenario { barge: true, ..CONTENDED }),
     Row("#_*_over", RUNNING_OUT, OVER),
     Row("#_*_over", &[TRY, OWNED_TRY], OVER),
-    Row("#_recover_*_unmarked", PLAIN_EVERY, Scenario { says: &[0], ..RECOVER }),
+    Row("#_recover_*_unpoisoned", PLAIN_EVERY, Scenario { says: &[0], ..RECOVER }),
     Row(
-        "#_recover_*_marked",
+        "#_recover_*_poisoned",
         PLAIN_EVERY,
-        Scenario { earlier: true, arrange: locks::marked_arrange, ..RECOVER },
+        Scenario { earlier: true, arrange: locks::poisoned_arrange, ..RECOVER },
     ),
     Row("#_recover_*_contended", PLAIN_WAITING, Scenario { verb: Verb::Recover, ..CONTENDED }),
     Row("#_recover_*_over", PLAIN_RUNNING_OUT, Scenario { verb: Verb::Recover, ..OVER }),
@@ -192,7 +192,7 @@ const RELOCK: Scenario =
 
 /// Of the simple one alone.
 const SIMPLE_LOCKS: &[Row] = &[
-    Row("#_recover", ONE, Scenario { earlier: true, arrange: locks::marked_arrange, ..LOCK }),
+    Row("#_recover", ONE, Scenario { earlier: true, arrange: locks::poisoned_arrange, ..LOCK }),
     Row("#_relock_*", EVERY, Scenario { says: &[0], ..RELOCK }),
 ];
 
@@ -204,7 +204,7 @@ const RLOCKS: &[Row] = &[
     Row(
         "#_recover",
         ONE,
-        Scenario { verb: Verb::Nested, earlier: true, arrange: locks::marked_arrange, ..LOCK },
+        Scenario { verb: Verb::Nested, earlier: true, arrange: locks::poisoned_arrange, ..LOCK },
     ),
     Row(
         "#_unlock_inner",
@@ -225,12 +225,12 @@ const IGNORING: &[Row] = &[
     Row(
         "#_left",
         ONE,
-        Scenario { says: &[0], earlier: true, arrange: locks::marked_arrange, ..LOCK },
+        Scenario { says: &[0], earlier: true, arrange: locks::poisoned_arrange, ..LOCK },
     ),
     Row(
         "#_recover_left",
         ONE,
-        Scenario { earlier: true, arrange: locks::marked_arrange, ..RECOVER },
+        Scenario { earlier: true, arrange: locks::poisoned_arrange, ..RECOVER },
     ),
     Row("#_unlock_free", ONE, UNLOCK),
     Row("#_unlock_sleepers", ONE, UNLOCK_SLEEPERS),

@@ -64,11 +64,11 @@ fn check_deaths(d: &Director, s: &Scenario, victim: usize, deaths: u64) -> Outco
     }
 }
 
-/// The lock is free and unmarked, and works.
+/// The lock is free and not poisoned, and works.
 pub(super) fn lock_is_new(d: &mut Director, s: &Scenario) -> Outcome {
     for seat in [FIRST, BARGER, SECOND] {
         if d.must(seat, s.usual(Verb::Cycle))? != [0] {
-            return Err(Trouble::Violation("a recovered lock is still marked".into()));
+            return Err(Trouble::Violation("a recovered lock is still poisoned".into()));
         }
         if d.must(seat, Order::on(Verb::Cycle, s.which, TRY))? != [0] {
             return Err(Trouble::Violation("a free lock is not to be had".into()));
@@ -180,7 +180,7 @@ pub(super) fn twice_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Ou
 }
 
 /// Somebody died with the lock; the victim will recover it.
-pub(super) fn marked_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
+pub(super) fn poisoned_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
     hold(d, s, FIRST)?;
     d.kill(FIRST)?;
     d.recast(FIRST)
@@ -189,7 +189,7 @@ pub(super) fn marked_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcom
 /// Somebody died with the lock; the victim has recovered it and will let go of it, while the
 /// sleepers wait to recover it, too.
 pub(super) fn recovered_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    marked_arrange(d, s, victim)?;
+    poisoned_arrange(d, s, victim)?;
     d.must(victim, s.usual(Verb::RecoverHold))?;
     contended_sleepers(d, s)
 }

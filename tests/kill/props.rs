@@ -68,7 +68,7 @@ pub(crate) enum Kind {
     Bounded,
     /// Bytes as such.
     Raw,
-    /// Bytes that go by an extent.
+    /// Bytes that go by a block.
     Big,
     /// The same, at most [`BOUND`] of them.
     BigBounded,

@@ -141,10 +141,10 @@ pub(super) fn put_wakes_after(d: &mut Director, s: &Scenario, victim: usize) -> 
 
 /// What is there is got by itself; then there is one message after the other, until both are served.
 fn feed_getters(d: &mut Director, s: &Scenario) -> Outcome {
-    news_is_taken(d, s)?;
+    message_or_room_is_taken(d, s)?;
     while !(d.is_finished(FIRST) && d.is_finished(SECOND)) {
         d.put(BARGER, s.kind)?;
-        news_is_taken(d, s)?;
+        message_or_room_is_taken(d, s)?;
     }
     for seat in [FIRST, SECOND] {
         let got = d.finish_well(seat)?;
@@ -154,7 +154,7 @@ fn feed_getters(d: &mut Director, s: &Scenario) -> Outcome {
 }
 
 /// Where there is a message, a getter that waits for one takes it.
-fn news_is_taken(d: &mut Director, s: &Scenario) -> Outcome {
+fn message_or_room_is_taken(d: &mut Director, s: &Scenario) -> Outcome {
     let kind = s.kind;
     d.until("there is a message, and a getter waits for one", |d| {
         d.is_finished(FIRST) && d.is_finished(SECOND) || kind.len(&d.props) == 0

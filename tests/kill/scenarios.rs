@@ -7,7 +7,7 @@
 //! included, and was killed or stopped there. In every script in which somebody is woken, two
 //! sleepers wait besides the victim, and a barger takes what the woken one has not taken yet.
 //!
-//! What a script never does is help before it has looked: a wake-up that died with the victim would
+//! What a script never does is help before it has checked: a wake-up that died with the victim would
 //! be made good by the next operation's, and nobody would see it. So after the kill comes first what
 //! must happen by itself ([`Director::until`]), and only then the rest.
 

@@ -15,7 +15,7 @@ use super::props::PERMITS;
 use super::scenarios::Scenario;
 use super::trouble::{Outcome, Trouble};
 
-/// How long nobody looks, where nobody knows whether a sleeper is to come back: a look takes the
+/// How long nobody checks, where nobody knows whether a sleeper is to come back: a check takes the
 /// semaphore's lock, and that may be a help.
 const UNSEEN: Duration = Duration::from_millis(15);
 /// Something done with a lock that no script about semaphores uses otherwise.
@@ -107,7 +107,7 @@ pub(super) fn served(d: &Director) -> usize {
     [FIRST, SECOND].into_iter().filter(|&seat| d.is_finished(seat)).count()
 }
 
-/// The sleepers come back: `least` of them without anybody's help, not even a look; `most` if the
+/// The sleepers come back: `least` of them without anybody's help, not even a check; `most` if the
 /// victim did what it had to.
 fn await_served(d: &mut Director, s: &Scenario, least: usize, most: usize) -> Outcome {
     d.until("there is a permit, and a sleeper waits for one", |d| served(d) >= least)?;
@@ -250,7 +250,7 @@ fn none_start(d: &mut Director, s: &Scenario) -> Outcome {
     d.must(BARGER, s.usual(verb)).map(drop)
 }
 
-/// A process died with all permits, and nobody has looked since.
+/// A process died with all permits, and nobody has checked since.
 pub(super) fn dead_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     for _ in 0..PERMITS {
         take(d, s, FIRST)?;
@@ -309,7 +309,7 @@ pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Ou
 }
 
 /// Two others hold permits, and there is one more: more holders than have their entries in the
-/// semaphore's cell.
+/// semaphore's object.
 pub(super) fn third_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
     d.must(BARGER, Order::on(Verb::Release, s.which, 1))?;
     d.ledger.released = 1;

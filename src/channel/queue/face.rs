@@ -70,7 +70,7 @@ impl<T> Queue<T> {
         Queue::builder().max_items(max_items).build()
     }
 
-    /// For the less common choices.
+    /// A builder, for a queue with a limit of messages, of bytes, or of both.
     pub fn builder() -> QueueBuilder<T> {
         QueueBuilder::new()
     }

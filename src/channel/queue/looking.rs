@@ -39,7 +39,7 @@ macro_rules! looking {
             ///
             /// # Errors
             ///
-            /// If this thread can get no place in shared memory: then the queue is not closed.
+            /// If all slots for threads are taken, and this thread needs one: the queue is not closed then.
             pub fn close(&self) -> $crate::error::Result<()> {
                 self.port.records().close()
             }

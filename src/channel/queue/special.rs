@@ -29,7 +29,7 @@ impl Attached for Outgoing<'_> {
         };
         let memory = &self.store.reference.world.memory;
         memory.moving_references(Kind::Queue as u32, || {
-            parcel.carry();
+            parcel.count_in_flight();
             store();
         })
     }
@@ -103,7 +103,7 @@ impl Special for Incoming {
         };
         self.world.memory.moving_references(Kind::Queue as u32, || {
             store();
-            claimed.uncarry();
+            claimed.uncount_in_flight();
         })
     }
 }

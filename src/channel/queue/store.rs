@@ -24,7 +24,7 @@ use std::sync::Arc;
 const BLOCK_BYTES: usize = 512;
 const NAME_AT: usize = 128;
 const NAME_MOST: usize = 256;
-/// Which word of the queue's object tells its position: the head.
+/// Which word of the queue's object holds its position: the head.
 const FLOOR: usize = 0;
 
 /// One handle's side of the memory of a queue.
@@ -49,7 +49,7 @@ impl QueueStore {
         self.reference.world
     }
 
-    /// What changes when a process died, or an end went.
+    /// A number that changes when a process died, or an end went.
     #[inline]
     fn now(&self) -> u32 {
         let gone = self.tail.ends_gone.load(Ordering::Relaxed);
@@ -169,7 +169,7 @@ fn with(
 pub(super) fn with_roles(records: &Records<QueueStore>, roles: u32) -> Records<QueueStore> {
     let (head, tail) = records.lines();
     let reference = &records.store.reference;
-    // A process that has a handle has a place for its presence; only damaged shared memory refuses, and then every call
+    // A process that has a handle has a table for its presence bits; only damaged shared memory refuses, and then every call
     // on the new handle says so.
     let _ = reference.add_roles(roles);
     if roles != records.store.roles {
@@ -234,7 +234,7 @@ fn walk(memory: &Memory, object: &'static Object, tell: &mut dyn FnMut(Met)) {
     let _ = records::walk(head, tail, &mut Teller { memory, tell });
 }
 
-/// What a queue of a kind of records has put so far.
+/// Notes that the queue gets a record that names a block or carries references, before it is put.
 pub(super) fn note_special(records: &Records<QueueStore>) {
     records.lines().0.special.store(1, Ordering::Relaxed);
 }

@@ -1,3 +1,5 @@
+//! A queue near the ends of its ranges, its memory, and shared memory that others wrote.
+
 use super::port::{Port, tag_of};
 use super::store;
 use crate::error::Result;
@@ -39,89 +41,89 @@ fn payload(number: u32, len: usize) -> Vec<u8> {
 
 #[test]
 fn positions_wrap_around() {
-    let ring = starting_at(LAST_CHUNK - 1, 0);
-    let tail = || ring.records().lines().1.tail_position();
+    let queue = starting_at(LAST_CHUNK - 1, 0);
+    let tail = || queue.records().lines().1.tail_position();
     let before = tail();
     for round in 0..40 {
         for number in 0..100 {
-            push(&ring, &payload(number + round, 700));
+            push(&queue, &payload(number + round, 700));
         }
-        assert_eq!(ring.records().len(), 100);
+        assert_eq!(queue.records().len(), 100);
         for number in 0..100 {
-            assert_eq!(pop(&ring).unwrap(), payload(number + round, 700));
+            assert_eq!(pop(&queue).unwrap(), payload(number + round, 700));
         }
     }
     assert!(tail() < before, "the positions have wrapped");
-    assert!(pop(&ring).unwrap_err().is_timeout());
+    assert!(pop(&queue).unwrap_err().is_timeout());
 }
 
 #[test]
 fn a_backlog_across_the_wrap_survives_a_sweep() {
-    let ring = starting_at(LAST_CHUNK, 0);
+    let queue = starting_at(LAST_CHUNK, 0);
     let len = |number: u32| if number.is_multiple_of(50) { 20_000 } else { 900 };
     for number in 0..1000 {
-        push(&ring, &payload(number, len(number)));
+        push(&queue, &payload(number, len(number)));
     }
     crate::world::world().unwrap().memory.sweep().unwrap();
     for number in 0..1000 {
-        assert_eq!(pop(&ring).unwrap(), payload(number, len(number)));
+        assert_eq!(pop(&queue).unwrap(), payload(number, len(number)));
     }
 }
 
 #[test]
 fn every_length_at_every_place_of_a_chunk() {
-    let ring = starting_at(0, 0);
+    let queue = starting_at(0, 0);
     let mut number = 0;
     // Lengths that share no factor with the chunk's, and those around the limits.
     for len in [0, 1, 7, 8, 9, 63, 64, 65, 1000, INLINE - 1, INLINE, INLINE + 1] {
         for _ in 0..200 {
             for len in [len, 0] {
-                push(&ring, &payload(number, len));
-                assert_eq!(pop(&ring).unwrap(), payload(number, len));
+                push(&queue, &payload(number, len));
+                assert_eq!(pop(&queue).unwrap(), payload(number, len));
                 number += 1;
             }
         }
     }
-    assert_eq!(ring.records().len(), 0);
+    assert_eq!(queue.records().len(), 0);
 }
 
 #[test]
 fn an_empty_record_may_be_the_last_of_a_chunk() {
-    let ring = starting_at(0, 0);
+    let queue = starting_at(0, 0);
     // One word each: the records end exactly with the chunk.
     for _ in 0..3 * WORDS {
-        push(&ring, b"");
+        push(&queue, b"");
     }
-    assert_eq!(ring.records().len(), 3 * WORDS);
+    assert_eq!(queue.records().len(), 3 * WORDS);
     for _ in 0..3 * WORDS {
-        assert_eq!(pop(&ring).unwrap(), b"");
+        assert_eq!(pop(&queue).unwrap(), b"");
     }
-    assert_eq!(ring.records().len(), 0);
+    assert_eq!(queue.records().len(), 0);
 }
 
 #[test]
 fn bytes_are_counted_to_the_last() {
-    let ring = starting_at(0, 100);
-    push(&ring, &[1; 60]);
-    push(&ring, &[2; 40]);
-    let full = || ring.put_bytes(&[3], Deadline::NOW).unwrap_err().is_timeout();
-    assert!(full() && !ring.records().has_room_for(1));
-    assert_eq!(pop(&ring).unwrap().len(), 60);
-    push(&ring, &[3; 60]);
+    let queue = starting_at(0, 100);
+    push(&queue, &[1; 60]);
+    push(&queue, &[2; 40]);
+    let full = || queue.put_bytes(&[3], Deadline::NOW).unwrap_err().is_timeout();
+    assert!(full() && !queue.records().has_room_for(1));
+    assert_eq!(pop(&queue).unwrap().len(), 60);
+    push(&queue, &[3; 60]);
     assert!(full());
-    assert!(ring.put_bytes(&[3; 101], Deadline::NOW).unwrap_err().is_too_large());
+    assert!(queue.put_bytes(&[3; 101], Deadline::NOW).unwrap_err().is_too_large());
 }
 
 #[test]
 fn scribbled_records_are_corrupted_not_followed() {
     let words = [0, 1, u64::MAX - 1, u64::MAX, 1 << 32, 2 << 32 | 0xffff, (1 << 8 | 2) << 32 | 16];
     for word in words {
-        let ring = starting_at(0, 0);
-        push(&ring, &[0xff; 16]);
-        let id = ring.records().store.reference.object.payload[4].load(Ordering::Relaxed) as u32;
+        let queue = starting_at(0, 0);
+        push(&queue, &[0xff; 16]);
+        let id = queue.records().store.reference.object.payload[4].load(Ordering::Relaxed) as u32;
         let chunk = crate::world::world().unwrap().memory.block(id).unwrap();
         chunk.word(0).unwrap().store(word, Ordering::Relaxed);
-        match pop(&ring) {
+        match pop(&queue) {
             Ok(bytes) => assert!(bytes.is_empty(), "{word:#x}: {bytes:?}"),
             Err(error) => {
                 assert!(error.is_corrupted() || error.is_mismatch(), "{word:#x}: {error}")
@@ -129,18 +131,18 @@ fn scribbled_records_are_corrupted_not_followed() {
         }
     }
     for head in [0u64, 7, u64::MAX, 0x5555_5555_5555_5555] {
-        let ring = starting_at(0, 0);
-        push(&ring, &[1; 16]);
-        scribble(&ring, 0, head);
+        let queue = starting_at(0, 0);
+        push(&queue, &[1; 16]);
+        scribble(&queue, 0, head);
         // Whatever it finds: an answer, and no wait.
-        let _ = pop(&ring);
-        let _ = ring.records().len();
+        let _ = pop(&queue);
+        let _ = queue.records().len();
     }
     for chunk in [0, 1, 1 << 20 | 0xf_ffff, u64::from(u32::MAX)] {
-        let ring = starting_at(0, 0);
-        push(&ring, &[1; 16]);
-        scribble(&ring, 4, chunk);
-        assert!(pop(&ring).unwrap_err().is_corrupted());
+        let queue = starting_at(0, 0);
+        push(&queue, &[1; 16]);
+        scribble(&queue, 4, chunk);
+        assert!(pop(&queue).unwrap_err().is_corrupted());
     }
 }
 
@@ -151,9 +153,9 @@ fn dropped_queues_leave_nothing() {
     // Other tests run beside this one: a leak would grow with every round.
     let before = used();
     for _ in 0..500 {
-        let ring = starting_at(0, 0);
+        let queue = starting_at(0, 0);
         for _ in 0..20 {
-            push(&ring, &[1; 10_000]);
+            push(&queue, &[1; 10_000]);
         }
     }
     let grown = used().saturating_sub(before);

@@ -1,3 +1,5 @@
+//! Types of every make on a journey: what arrives as it was, and what is refused.
+
 use std::collections::HashMap;
 use std::num::NonZero;
 

@@ -41,10 +41,10 @@ pub(super) fn is_at_end(position: u32) -> bool {
     position.is_multiple_of(CHUNK)
 }
 
-/// Whether a record of so many units that begins at `position` ends within its chunk. The end itself is no place to begin.
+/// Whether a record of so many units that begins at `position` ends within its chunk. None begins at the end itself.
 pub(super) fn fits_in_chunk(position: u32, units: u32) -> bool {
-    let place = position % CHUNK;
-    place != 0 && place + units <= CHUNK
+    let offset = position % CHUNK;
+    offset != 0 && offset + units <= CHUNK
 }
 
 /// Positions that a record with `len` bytes of payload takes.

@@ -11,12 +11,19 @@ use crate::sys::shared::Shared;
 /// What the takers write: the payload of the queue's object.
 #[repr(C)]
 pub(crate) struct HeadLine {
+    /// The stamp up to which records were taken: the truth of taking. Written under the head lock.
     pub(super) head: AtomicU64,
+    /// The head lock.
     pub(super) lock: RobustLock,
+    /// The id of the queue's block. Written by the maker.
     pub(crate) block: AtomicU32,
+    /// On which putters sleep who want room. Written by them and by takers.
     pub(super) room: EventCount,
+    /// A tail seen earlier (cache). Written under the head lock.
     pub(super) tail_seen: AtomicU64,
+    /// Where the head is: chunks by the parity of their number. Written under the head lock.
     pub(super) chunks: [AtomicU32; 2],
+    /// 1 once a record was put that names a block or carries references. Written by putters.
     pub(crate) special: AtomicU32,
     reserved: AtomicU32,
 }
@@ -24,18 +31,31 @@ pub(crate) struct HeadLine {
 /// What the putters write, and what nobody writes after the start.
 #[repr(C, align(64))]
 pub(crate) struct TailLine {
+    /// The stamp up to which records were put: the truth of putting. Written under the tail lock.
     pub(super) tail: AtomicU64,
+    /// The tail lock.
     pub(super) lock: RobustLock,
+    /// 1: nothing can be put any more. Written under the tail lock.
     pub(super) closed: AtomicU64,
+    /// On which takers sleep who want a record. Written by them and by putters.
     pub(super) messages: EventCount,
+    /// 1: ends are counted, and somebody may wait for an end to go. Written by whoever splits.
     pub(crate) split: AtomicU32,
+    /// A head seen earlier (cache). Written under the tail lock.
     pub(super) head_seen: AtomicU64,
+    /// Where the tail is: chunks by the parity of their number. Written under the tail lock.
     pub(super) chunks: [AtomicU32; 2],
+    /// The most records; 0: no limit. Written by the maker, as `type_hash` and `most_bytes`.
     pub(super) most_items: AtomicU32,
+    /// A checksum of the message type.
     pub(crate) type_hash: AtomicU32,
+    /// The most bytes; 0: no limit.
     pub(super) most_bytes: AtomicU64,
+    /// Bytes put, by the parity of the tail's count. Written under the tail lock, before the tail.
     pub(super) bytes_put: [AtomicU64; 2],
+    /// Bytes taken, by the parity of the head's count. Written under the head lock, before the head.
     pub(super) bytes_taken: [AtomicU64; 2],
+    /// How often the last end of a role went in some process. Written by whoever drops it.
     pub(crate) ends_gone: AtomicU32,
     reserved: [AtomicU32; 7],
 }
@@ -106,8 +126,10 @@ pub(crate) fn begin(
     let parity = number as usize & 1;
     tail.chunks[parity].store(chunk, Ordering::Relaxed);
     tail.head_seen.store(start.0, Ordering::Relaxed);
+    // ORDERING(put): Release, as in `store_tail`.
     tail.tail.store(start.0, Ordering::Release);
     head.chunks[parity].store(chunk, Ordering::Relaxed);
     head.tail_seen.store(start.0, Ordering::Relaxed);
+    // ORDERING(take): Release, as in `store_head`.
     head.head.store(start.0, Ordering::Release);
 }

@@ -8,11 +8,11 @@
 //! the head line, written by takers: 48 bytes of the queue's object
 //! 0   8  head: position in the low half, count of records taken in the high half   THE TRUTH of taking
 //! 8   8  head lock
-//! 16  4  number of the queue's block
+//! 16  4  id of the queue's block                                                       never after the start
 //! 20  4  event count of room
 //! 24  8  a tail seen earlier (cache, under the head lock)
 //! 32  8  chunks by parity of their number: where the head is
-//! 40  4  number of the queue's kinds of records put so far: 1 large, 2 with references
+//! 40  4  1 once a record was put that names a block or carries references                  putters
 //! 44  4  unused
 //! the tail line, written by putters: the start of the queue's block
 //! 0   8  tail: position and count of records put                                    THE TRUTH of putting
@@ -82,6 +82,14 @@
 //! | 5 | the record is gone with the victim; its blocks are free (I2, holder dead) and found by the next sweep |
 //!
 //! The successor repairs nothing. Caches hold values that were true once, which is all they are used for.
+//!
+//! # Files
+//!
+//! - `lines`: the words of head line and tail line; `head`: a record's first word;
+//! - `chunk`: positions, and the bytes of a chunk;
+//! - `store`: what the records need of the rooms above;
+//! - `queue`: one handle's view, what both sides do; `pace`: how they wait before they sleep;
+//! - `put`, `take`: the steps above; `walk`: going through all records.
 
 mod chunk;
 mod head;

@@ -1,4 +1,12 @@
 //! How takers and putters wait before they sleep.
+//!
+//! When each message comes just as the taker polls for one, both sides pay two cache lines a message. Then the taker *holds
+//! off* for 2 us at the next empty queue, and takes what has gathered meanwhile in one go. If little gathers, it stops holding
+//! off for a while. The same goes for a putter at a full queue.
+//!
+//! # Measured
+//!
+//! A prototype went from 11 to 30 million messages a second by it.
 
 use crate::liveness::{Liveness, Rhythm};
 use crate::sys::atomic::{AtomicU32, Ordering};
@@ -14,10 +22,7 @@ fn spin(liveness: &Liveness, is_blocked: impl Fn() -> bool) -> Option<u32> {
     Some(spin.polls())
 }
 
-/// How a taker waits for messages, and a putter for room. When each message comes just as the taker looks for one, both
-/// sides pay two cache lines a message; then it holds off for 2 us at the next empty queue, and takes what has gathered
-/// meanwhile in one go. (A prototype went from 11 to 30 million messages a second.) If little gathers, it stops holding off
-/// for a while. The same goes for a putter at a full queue.
+/// How a taker waits for messages, or a putter for room.
 ///
 /// Hints of one handle, shared by its threads; nothing depends on them.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use crate::liveness::{Id, Wait};
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::Deadline;
 
-/// More than this many positions between head and tail cannot be told from fewer.
+/// With more positions than this between head and tail, a difference of two could be read as negative.
 const MOST_POSITIONS: u32 = 1 << 30;
 
 /// What a record carries beside its payload.
@@ -33,7 +33,8 @@ pub(crate) struct Put<'a> {
 }
 
 impl<S: Store> Records<S> {
-    /// Puts a plain record if that needs nothing but what is at hand; whether it did. [`Records::put_slow`] has the rarer cases.
+    /// The fast path: puts a plain record if it fits the chunk that this handle has cached, and nobody has the lock; whether it
+    /// did. [`Records::put_slow`] has the rarer cases.
     #[inline]
     pub(crate) fn try_put_fast(&self, me: Id, form: Form, payload: &[u8]) -> bool {
         if self.most_bytes != 0
@@ -177,7 +178,7 @@ impl<S: Store> Records<S> {
     /// Bytes in the queue before `tail`, which is the present one.
     fn bytes(&self, tail: Stamp) -> u64 {
         let put = self.tail.bytes_put[tail.parity()].load(Ordering::Relaxed);
-        // The words of the head change two records later at the earliest; a changed head tells.
+        // The words of the head change two records later at the earliest; then the head has changed.
         for _ in 0..64 {
             let head = self.load_head();
             // ORDERING(bytes): Acquire, pairs with the Release in `store_head`.
@@ -233,7 +234,8 @@ impl<S: Store> Records<S> {
         let prepared = self.head.room.prepare_wait();
         let seen = self.load_head();
         if is_full() {
-            let wait = Wait::News([Some((&self.head.head, seen.0)), Some((&self.tail.closed, 0))]);
+            let wait =
+                Wait::Change([Some((&self.head.head, seen.0)), Some((&self.tail.closed, 0))]);
             let blocked = || is_full() && !is_over();
             liveness.sleep(self.head.room.word(), prepared, until, wait, blocked);
         }

@@ -90,6 +90,7 @@ impl<S: Store> Records<S> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
+        // ORDERING(close): Acquire, pairs with the store in `close`; what was put before the closing comes before it.
         self.tail.closed.load(Ordering::Acquire) != 0
     }
 
@@ -105,6 +106,7 @@ impl<S: Store> Records<S> {
     pub(crate) fn close(&self) -> Result<()> {
         let me = self.store.liveness().me()?;
         self.lock(&self.tail.lock, me, Deadline::NEVER)?;
+        // ORDERING(close): SeqCst, pairs with the Acquire in `is_closed`.
         self.tail.closed.store(1, Ordering::SeqCst);
         self.tail.lock.unlock(me);
         self.notify_all();

@@ -27,6 +27,6 @@ pub(crate) trait Store {
     /// Whether a side is gone for good, where ends are counted. Not under a lock.
     fn is_gone(&self, side: Side) -> bool;
 
-    /// Whether a side was there when last looked for, and nothing has happened since. Costs next to nothing.
+    /// Whether a side was there when last checked, and nothing has happened since. Costs two loads.
     fn was_there(&self, side: Side) -> bool;
 }

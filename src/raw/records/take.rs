@@ -21,7 +21,8 @@ pub(crate) trait Special {
 }
 
 impl<S: Store> Records<S> {
-    /// Takes a plain record if that needs nothing but what is at hand, and appends its payload to `out`; whether it did.
+    /// The fast path: takes a plain record from the chunk that this handle has cached, if nobody has the lock, and appends its
+    /// payload to `out`; whether it did.
     /// [`Records::take_slow`] has the rarer cases.
     #[inline]
     pub(crate) fn try_take_fast(&self, me: Id, form: Form, out: &mut Vec<u8>) -> bool {
@@ -185,7 +186,8 @@ impl<S: Store> Records<S> {
         let prepared = self.tail.messages.prepare_wait();
         let seen = self.load_tail();
         if seen == self.load_head() {
-            let wait = Wait::News([Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, 0))]);
+            let wait =
+                Wait::Change([Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, 0))]);
             let blocked = || is_empty() && !is_over();
             liveness.sleep(self.tail.messages.word(), prepared, until, wait, blocked);
         }

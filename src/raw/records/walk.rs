@@ -21,6 +21,7 @@ pub(crate) trait Walk {
 /// Walks the records between head and tail. Under the arena lock no message with references moves meanwhile, and no chunk is
 /// given away.
 pub(crate) fn walk(head: &HeadLine, tail: &TailLine, walker: &mut impl Walk) -> Result<()> {
+    // ORDERING(put): Acquire, as in `load_tail`.
     let tail = Stamp(tail.tail.load(Ordering::Acquire));
     let (start, id) = start(head);
     let mut chunk = walker.chunk(id)?;
@@ -65,6 +66,7 @@ pub(crate) fn walk(head: &HeadLine, tail: &TailLine, walker: &mut impl Walk) -> 
 
 /// The head, and the chunk in which it is. Takers of plain messages go on meanwhile; only number and head have to fit together.
 fn start(line: &HeadLine) -> (Stamp, u32) {
+    // ORDERING(take): Acquire, as in `load_head`: the chunk's id was stored before the head moved into it.
     let mut head = Stamp(line.head.load(Ordering::Acquire));
     let mut id = 0;
     for _ in 0..64 {

@@ -43,14 +43,14 @@ fn a_semaphore_with_a_wrong_block_says_so_and_does_not_wait() {
         let file = world_file();
         let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
         file.read_exact_at(&mut bytes, 0).unwrap();
-        // Its cell: all permits, twice, and at most u32::MAX of them.
-        let is_cell = |cell: &[u8]| {
-            cell[8..16] == [PERMITS.to_le_bytes(); 2].concat() && cell[24..28] == [0xff; 4]
+        // Its object: all permits, twice, and at most u32::MAX of them.
+        let is_object = |object: &[u8]| {
+            object[8..16] == [PERMITS.to_le_bytes(); 2].concat() && object[24..28] == [0xff; 4]
         };
-        let cell = bytes.chunks(64).position(is_cell).unwrap() as u64 * 64;
+        let object = bytes.chunks(64).position(is_object).unwrap() as u64 * 64;
         // Nothing is available, as far as the cache knows, and there is a block that is none.
-        file.write_all_at(&0_u32.to_le_bytes(), cell + 12).unwrap();
-        file.write_all_at(&0x00f0_0001_u32.to_le_bytes(), cell + 20).unwrap();
+        file.write_all_at(&0_u32.to_le_bytes(), object + 12).unwrap();
+        file.write_all_at(&0x00f0_0001_u32.to_le_bytes(), object + 20).unwrap();
         let start = Instant::now();
         for result in
             [semaphore.acquire_timeout(LONG), semaphore.acquire(), semaphore.try_acquire()]
@@ -58,7 +58,7 @@ fn a_semaphore_with_a_wrong_block_says_so_and_does_not_wait() {
             says(&result.unwrap_err(), ErrorKind::Corrupted, &["segment 15", "no such place"]);
         }
         assert!(start.elapsed() < LONG, "it waited until the time was over");
-        file.write_all_at(&0_u32.to_le_bytes(), cell + 20).unwrap();
+        file.write_all_at(&0_u32.to_le_bytes(), object + 20).unwrap();
         drop(semaphore.acquire().unwrap());
         assert_eq!(semaphore.available(), PERMITS);
     });

@@ -21,8 +21,8 @@ fn report(lock: Lock, ready: Event, outcome: Queue<ErrorKind>) {
     }
 }
 
-/// Everything about a marked lock, and that it is as new once it is recovered.
-fn check_marked_then_recover(lock: &Lock, dead: Option<u32>) {
+/// Everything about a poisoned lock, and that it is as new once it is recovered.
+fn check_poisoned_then_recover(lock: &Lock, dead: Option<u32>) {
     assert!(lock.lock().unwrap_err().is_owner_died());
     assert!(lock.try_lock().unwrap_err().is_owner_died());
     assert!(lock.lock_timeout(LONG).unwrap_err().is_owner_died());
@@ -39,7 +39,7 @@ fn check_marked_then_recover(lock: &Lock, dead: Option<u32>) {
     assert!(tried_elsewhere(lock).unwrap_err().is_busy());
     drop(guard);
     tried_elsewhere(lock).unwrap();
-    assert_eq!(lock.recover().unwrap().dead_owner(), None, "one that is not marked");
+    assert_eq!(lock.recover().unwrap().dead_owner(), None, "one that is not poisoned");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_killed_holder_is_told_to_those_asleep_and_to_later_ones() {
     for waiter in waiters {
         waiter.join().unwrap();
     }
-    check_marked_then_recover(&lock, Some(dead));
+    check_poisoned_then_recover(&lock, Some(dead));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_recoverer_asleep_gets_the_lock_of_the_killed() {
 }
 
 #[test]
-fn a_recovery_that_panics_or_dies_leaves_the_mark() {
+fn a_recovery_that_panics_or_dies_leaves_the_poison() {
     let _watch = watch();
     let lock = Lock::new().unwrap();
     killed(holder(&lock));
@@ -106,7 +106,7 @@ fn a_recovery_that_panics_or_dies_leaves_the_mark() {
     assert_eq!(kind(lock.try_recover()), ErrorKind::Busy);
     let dead = process.id();
     killed(process);
-    check_marked_then_recover(&lock, Some(dead));
+    check_poisoned_then_recover(&lock, Some(dead));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_thread_that_ends_while_it_holds_is_dead() {
     })
     .join()
     .unwrap();
-    check_marked_then_recover(&lock, None);
+    check_poisoned_then_recover(&lock, None);
     // The same with one that waits for it.
     let (held, go) = (Event::new().unwrap(), Event::new().unwrap());
     std::thread::scope(|scope| {
@@ -240,7 +240,7 @@ fn a_thread_that_ends_while_it_holds_is_dead() {
     assert!(process.is_alive());
     quit.set();
     process.join().unwrap();
-    check_marked_then_recover(&lock, None);
+    check_poisoned_then_recover(&lock, None);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn a_child_that_ends_as_usual_while_it_holds_is_dead() {
         };
         let dead = process.id();
         process.handle().wait().unwrap();
-        check_marked_then_recover(&lock, Some(dead));
+        check_poisoned_then_recover(&lock, Some(dead));
     }
 }
 
@@ -311,6 +311,6 @@ fn an_exec_while_holding_is_a_death() {
         drop(gate);
         let error = process.join().unwrap_err();
         assert_eq!(error.child().unwrap().exit_code(), Some(0), "{error:?}");
-        check_marked_then_recover(&lock, None);
+        check_poisoned_then_recover(&lock, None);
     }
 }

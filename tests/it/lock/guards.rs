@@ -71,7 +71,7 @@ fn an_owned_guard_keeps_the_lock_that_nobody_else_has() {
     let lock = Lock::new().unwrap();
     let guard = lock.lock_owned().unwrap();
     drop(lock);
-    // Its cell is not given to another lock.
+    // Its object is not given to another lock.
     let others: Vec<Lock> = (0..100).map(|_| Lock::new().unwrap()).collect();
     for other in &others {
         drop(other.try_lock().unwrap());
@@ -98,7 +98,7 @@ fn a_forgotten_guard_does_not_reach_the_next_lock() {
         std::mem::forget(lock.lock().unwrap());
         drop(lock);
     }
-    // Whether or not the cells are used again, these are new locks.
+    // Whether or not the objects are used again, these are new locks.
     for _ in 0..3000 {
         let lock = Lock::new().unwrap();
         assert_eq!((lock.owner(), lock.is_locked()), (None, false));

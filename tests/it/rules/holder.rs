@@ -48,5 +48,5 @@ fn a_holder_is_a_thread_and_ends() {
 #[test]
 fn a_holder_is_a_thread_and_becomes_another_program() {
     let _watch = watch();
-    alone(|| show(Cure::VanishedLook, |play| thread_goes(play, true)));
+    alone(|| show(Cure::VanishedCheck, |play| thread_goes(play, true)));
 }

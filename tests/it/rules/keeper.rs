@@ -51,7 +51,7 @@ fn hold_without_keeper(play: Play, lock: Lock, held: Event, go: Event, lost: Eve
     park();
 }
 
-/// The process word is marked, the holder's not yet: the sleeper looks, sees a live owner, and sleeps again.
+/// The process word is marked, the holder's not yet: the sleeper checks, sees a live owner, and sleeps again.
 fn keeper_first(play: Play) -> bool {
     let (lock, through) = (Lock::new().unwrap(), Queue::new().unwrap());
     let [held, go, lost] = [(); 3].map(|()| Event::new().unwrap());

@@ -30,18 +30,18 @@ use crate::common::{LONG, park, until_asleep};
 pub(super) enum Cure {
     /// A keeper rings again when the last thread of a dead process is marked.
     SecondAlarm,
-    /// A slot with another owner than at the last look tells of a death.
+    /// A slot with another owner than at the last turn shows a death.
     ReuseCheck,
     /// A keeper rings until every sleeper has heard it.
     Repeat,
     /// Unlocking keeps the bit that says that others sleep.
     KeptBit,
-    /// Who waits for a lock looks again every 50 ms.
+    /// Who waits for a lock checks again every 50 ms.
     Slices,
-    /// Keepers look once a second for news that came without a wake.
-    NewsLook,
+    /// Keepers poll once a second for changes that came without a wake.
+    ChangePoll,
     /// Keepers ask the system for threads that the kernel left unmarked.
-    VanishedLook,
+    VanishedCheck,
     /// A process is gone when all its threads are.
     AllThreads,
 }
@@ -63,8 +63,8 @@ impl Play {
             Cure::Repeat => Some(Broken::NoRepeat),
             Cure::KeptBit => Some(Broken::UnlockStoresZero),
             Cure::Slices => None,
-            Cure::NewsLook => Some(Broken::NoNewsLook),
-            Cure::VanishedLook => Some(Broken::NoVanishedLook),
+            Cure::ChangePoll => Some(Broken::NoChangePoll),
+            Cure::VanishedCheck => Some(Broken::NoVanishedCheck),
             Cure::AllThreads => Some(Broken::GoneAtKeeper),
         };
         testing::set_broken(broken.filter(|_| !self.on));
@@ -74,7 +74,7 @@ impl Play {
     pub(super) fn patience(self) -> Duration {
         match (self.on, self.cure) {
             (true, _) => LONG,
-            (false, Cure::NewsLook) => Duration::from_millis(2500),
+            (false, Cure::ChangePoll) => Duration::from_millis(2500),
             (false, _) => Duration::from_millis(400),
         }
     }

@@ -71,7 +71,7 @@ fn hold_two(play: Play, locks: [Lock; 2], held: Event) {
     park();
 }
 
-/// The ring comes while the sleeper is not asleep: it has looked, and its system call begins after the ring.
+/// The ring comes while the sleeper is not asleep: it has checked, and its system call begins after the ring.
 fn ring_is_missed(play: Play) -> bool {
     let locks = [Lock::new().unwrap(), Lock::new().unwrap()];
     let through = Queue::new().unwrap();

@@ -139,5 +139,5 @@ fn woken_getter_is_stopped(play: Play) -> bool {
 #[test]
 fn a_woken_getter_is_stopped() {
     let _watch = watch();
-    alone(|| show(Cure::NewsLook, woken_getter_is_stopped));
+    alone(|| show(Cure::ChangePoll, woken_getter_is_stopped));
 }

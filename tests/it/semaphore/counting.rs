@@ -58,7 +58,7 @@ fn never_more_at_a_time_between_processes_and_threads() {
     }
 }
 
-/// More than have their entries in the semaphore's own cell.
+/// More than have their entries in the semaphore's own object.
 #[test]
 fn many_processes_hold_permits_at_a_time() {
     let _watch = watch();

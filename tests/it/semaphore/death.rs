@@ -42,7 +42,7 @@ fn permits_of_the_killed_are_there_for_later_ones() {
 }
 
 #[test]
-fn a_look_without_waiting_finds_what_the_dead_held() {
+fn an_attempt_without_waiting_finds_what_the_dead_held() {
     let _watch = watch();
     let semaphore = Semaphore::new(1).unwrap();
     killed(holder(&semaphore, 1));
