@@ -70,6 +70,11 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
     Ok((result, packing.take()))
 }
 
+/// How many handles the value being packed holds so far; for whoever wants to know whether a part of it holds any.
+pub(crate) fn count_packed() -> usize {
+    COUNT.get()
+}
+
 /// Notes a handle of the value being packed: its place in the list.
 fn pack_one(reference: &Arc<ObjectRef>, roles: u32) -> Option<u32> {
     let start = PACKING.get()?;

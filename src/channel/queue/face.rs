@@ -80,10 +80,8 @@ impl<T> Queue<T> {
     /// When every producer, in whatever process, is dropped or dead, consumers get what is left and then an error with
     /// [`is_closed`](crate::Error::is_closed); and the other way round. Another handle of this queue that is alive counts as both.
     pub fn split(self) -> (Producer<T>, Consumer<T>) {
-        (
-            Producer::new(self.port.with_roles(PRODUCER)),
-            Consumer::new(self.port.with_roles(CONSUMER)),
-        )
+        let producer = Producer::new(self.port.with_roles(PRODUCER));
+        (producer, Consumer::new(self.port.into_roles(CONSUMER)))
     }
 
     /// As [`close`](Queue::close), and drops what is left.

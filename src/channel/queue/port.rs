@@ -83,6 +83,14 @@ impl<T> Port<T> {
         self.records.store.roles
     }
 
+    /// The same handle with `roles` instead of its own: what is to be told to its getter goes along.
+    pub(super) fn into_roles(self, roles: u32) -> Port<T> {
+        let port = self.with_roles(roles);
+        *port.undecodable.lock() = self.undecodable.lock().take();
+        port.has_undecodable.store(self.has_undecodable.load(Ordering::Relaxed), Ordering::Relaxed);
+        port
+    }
+
     /// Another handle to the same queue.
     pub(super) fn with_roles(&self, roles: u32) -> Port<T> {
         Port::new(store::with_roles(&self.records, roles))
@@ -201,6 +209,8 @@ impl<T> Port<T> {
 
     /// Takes a message of whatever form and drops it, without waiting; whether there was one.
     pub(super) fn discard(&self) -> bool {
+        // What is known of one that is gone already is dropped, too.
+        let _ = self.report_undecodable();
         with_scratch(|scratch| match self.pop(Form::Typed, Deadline::NOW, scratch) {
             Err(error) if error.is_mismatch() => {
                 scratch.clear();
