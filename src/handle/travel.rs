@@ -155,6 +155,22 @@ pub(crate) fn list_of(
     Ok((body, entries))
 }
 
+/// Tells the list of `len` sealed bytes, of which `read` gives a part from a place on, without reading the packed value: it may be
+/// large, and whoever asks holds a lock.
+pub(crate) fn read_list(
+    len: usize,
+    read: impl Fn(usize, usize) -> Result<Vec<u8>>,
+    mut tell: impl FnMut(ObjectId, u32),
+) -> Result<()> {
+    let last = read(len.saturating_sub(4), len.min(4))?;
+    let list = last.first_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize);
+    // A list that is longer than all there is, is found out by `list_of`.
+    let list = list.saturating_add(4).min(len);
+    let bytes = read(len - list, list)?;
+    list_of(&bytes)?.1.for_each(|(id, roles)| tell(id, roles));
+    Ok(())
+}
+
 /// Takes sealed bytes apart, and takes their handles over: this process has them now, whether or not they are decoded.
 pub(crate) fn open<'a>(world: &'static World, sealed: &'a [u8]) -> Result<(&'a [u8], Claimed)> {
     let (body, entries) = list_of(sealed)?;

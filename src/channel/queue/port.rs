@@ -7,7 +7,7 @@ use super::store::{self, QueueStore, TypeTag};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, Claimed, Parcel};
 use crate::message::{self, Message};
-use crate::raw::records::{Form, INLINE, NamedBlock, Put, RecordHead, Records};
+use crate::raw::records::{CARRIES, Form, INLINE, LARGE, NamedBlock, Put, RecordHead, Records};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use core::any::type_name;
@@ -115,9 +115,8 @@ impl<T> Port<T> {
         self.records.check_len(total)?;
         memory.check_message(total)?;
         let carries = item.parcel.is_some();
-        if carries || total > INLINE {
-            store::note_special(&self.records);
-        }
+        let kinds = if carries { CARRIES } else { 0 } | if total > INLINE { LARGE } else { 0 };
+        self.records.lines().0.note(kinds);
         let mut outgoing = Outgoing { store, large: None, parcel: item.parcel };
         let head = RecordHead { carries, ..RecordHead::plain(item.form, total) };
         if total <= INLINE {

@@ -17,9 +17,13 @@ pub(crate) struct HeadLine {
     pub(super) room: EventCount,
     pub(super) tail_seen: AtomicU64,
     pub(super) chunks: [AtomicU32; 2],
-    pub(crate) special: AtomicU32,
+    pub(super) special: AtomicU32,
     reserved: AtomicU32,
 }
+
+/// Kinds of records that [`HeadLine::special`] tells of: those that lie in a block of their own, and those with references.
+pub(crate) const LARGE: u32 = 1;
+pub(crate) const CARRIES: u32 = 2;
 
 /// What the putters write, and what nobody writes after the start.
 #[repr(C, align(64))]
@@ -79,6 +83,21 @@ impl Stamp {
     /// The stamp behind one more record, which ends at `position`.
     pub(super) fn next(self, position: u32) -> Stamp {
         Stamp::new(position, self.count().wrapping_add(1))
+    }
+}
+
+impl HeadLine {
+    /// A record of this kind is about to be put for the first time, or once more.
+    pub(crate) fn note(&self, kinds: u32) {
+        // Relaxed: whoever asks under the arena lock asks for records that were put under it.
+        if self.special.load(Ordering::Relaxed) & kinds != kinds {
+            self.special.fetch_or(kinds, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a record with references was put so far.
+    pub(crate) fn may_carry(&self) -> bool {
+        self.special.load(Ordering::Relaxed) & CARRIES != 0
     }
 }
 
