@@ -108,7 +108,7 @@ pub struct Guard<'a, L: Lockable> {
 
 impl<'a, L: Lockable> Guard<'a, L> {
     #[inline]
-    pub(super) fn new(lock: &'a L, holding: Holding) -> Guard<'a, L> {
+    pub(super) fn of(lock: &'a L, holding: Holding) -> Guard<'a, L> {
         Guard { lock, holding, not_send: PhantomData }
     }
 
@@ -141,7 +141,7 @@ pub struct OwnedGuard<L: Lockable> {
 }
 
 impl<L: Lockable> OwnedGuard<L> {
-    pub(super) fn new(lock: &L, holding: Holding) -> OwnedGuard<L> {
+    pub(super) fn of(lock: &L, holding: Holding) -> OwnedGuard<L> {
         OwnedGuard { lock: lock.clone(), holding, not_send: PhantomData }
     }
 }
