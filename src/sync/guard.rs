@@ -220,7 +220,7 @@ macro_rules! lock_face {
                 pub fn lock_owned, try_lock_owned, lock_owned_timeout, lock_owned_deadline
                 (&self; until) -> $owned {
                     let holding = self.acquire(until, self.policy())?;
-                    Ok($owned::new(self, holding))
+                    Ok($owned::of(self, holding))
                 }
                 try: Busy, is_busy, "another thread holds it"
             }
