@@ -76,6 +76,11 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
     Ok((result, packing.take()))
 }
 
+/// How many handles the value being packed holds so far; for whoever wants to know whether a part of it holds any.
+pub(crate) fn count_packed() -> usize {
+    COUNT.get()
+}
+
 /// Notes a handle of the value being packed: its place in the list.
 fn pack_one(reference: &Arc<ObjectRef>, roles: u32) -> Option<u32> {
     let start = PACKING.get()?;
@@ -154,6 +159,22 @@ pub(crate) fn list_of(
         (ObjectId { index: word(0), generation: word(4) }, word(8) & (PRODUCER | CONSUMER))
     });
     Ok((body, entries))
+}
+
+/// Tells the list of `len` sealed bytes, of which `read` gives a part from a place on, without reading the packed value: it may be
+/// large, and whoever asks holds a lock.
+pub(crate) fn read_list(
+    len: usize,
+    read: impl Fn(usize, usize) -> Result<Vec<u8>>,
+    mut tell: impl FnMut(ObjectId, u32),
+) -> Result<()> {
+    let last = read(len.saturating_sub(4), len.min(4))?;
+    let list = last.first_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize);
+    // A list that is longer than all there is, is found out by `list_of`.
+    let list = list.saturating_add(4).min(len);
+    let bytes = read(len - list, list)?;
+    list_of(&bytes)?.1.for_each(|(id, roles)| tell(id, roles));
+    Ok(())
 }
 
 /// Takes sealed bytes apart, and takes their handles over: this process has them now, whether or not they are decoded.

@@ -67,8 +67,10 @@ const EMBRYO_POLL: Duration = Duration::from_millis(20);
 const POLL: Duration = Duration::from_millis(50);
 /// How often to check for changes that came without a wake.
 const CHANGE_POLL: Duration = Duration::from_secs(1);
-/// How long after a death what it left is swept up, in nanoseconds.
+/// How long after a death what it left is swept up, in nanoseconds: by the first process that lives; as much later by the second,
+/// and the third, if nobody has done it by then.
 const CLEAN_UP: u64 = 200_000_000;
+const CLEANERS: usize = 3;
 const STACK: usize = 64 * 1024;
 
 /// Starts the keeper, which takes `reserved` or a new slot; returns when the process is registered.
@@ -213,6 +215,8 @@ impl Keeper {
         let expected = control.load(Ordering::SeqCst);
         let alarms = self.liveness.alarms();
         if self.check_slots() {
+            // It may be gone already, with all its threads; if it is not, this is done again when it is.
+            self.clean_up_soon();
             self.raise(if self.dying.is_empty() { 0 } else { clock::now() + MARKED_SOON });
             self.untold = true;
         } else if alarms != self.alarms {
@@ -328,9 +332,7 @@ impl Keeper {
             return;
         }
         if gone {
-            if self.after_death_at == 0 {
-                self.after_death_at = now + CLEAN_UP;
-            }
+            self.clean_up_soon();
             self.raise(0);
         } else if marked {
             self.raise(now + MARKED_LATER);
@@ -364,6 +366,15 @@ impl Keeper {
                 return;
             }
             self.liveness.sleepers.ring_for_missed_changes();
+        }
+    }
+
+    /// Sees to it that what the dead left is swept up.
+    fn clean_up_soon(&mut self) {
+        if self.after_death_at == 0
+            && let Some(rank) = self.liveness.rank_below(CLEANERS)
+        {
+            self.after_death_at = clock::now() + CLEAN_UP * (rank as u64 + 1);
         }
     }
 

@@ -324,6 +324,7 @@ fn linked(list: Option<&List>, slot: &'static Slot, take: impl FnOnce() -> bool)
     }
 }
 
+#[cold]
 fn full(what: &str, most: usize) -> Error {
     Error::new(
         ErrorKind::Limit,
@@ -332,4 +333,110 @@ fn full(what: &str, most: usize) -> Error {
              {LAST_GENERATION} lives of each slot, start the program again"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A registry of zeros, in which nobody ever lived.
+    fn blank() -> Registry {
+        let zeroed = Box::<RegistryTable>::new_zeroed();
+        // SAFETY: zero is a value of every field, all of which are atomic integers.
+        #[allow(unsafe_code, reason = "a table of zeros")]
+        let table = unsafe { zeroed.assume_init() };
+        Registry::new(Box::leak(table))
+    }
+
+    fn age(registry: Registry, index: usize, generation: u32) {
+        let dead = State::new(generation, 1).dead();
+        registry.slot(index).state.store(dead.to_bits(), Ordering::Relaxed);
+    }
+
+    fn end(registry: Registry, id: Id) {
+        assert!(registry.mark(id.slot(), registry.state(id.slot())));
+    }
+
+    fn take_thread(registry: Registry, process: ProcessId) -> Result<Id> {
+        registry.take_thread(None, process, 1)
+    }
+
+    #[test]
+    fn the_lowest_free_slot_is_taken_until_it_is_a_thousand_lives_older() {
+        let registry = blank();
+        let lives = |count: u32| -> Vec<usize> {
+            let life = |_| {
+                let id = registry.take_process(None, 1).unwrap();
+                end(registry, id);
+                id.slot()
+            };
+            (0..count).map(life).collect()
+        };
+        // Generations from 1 on: the first age is one life shorter.
+        assert!(lives(AGE - 1).iter().all(|&slot| slot == 0));
+        assert!(lives(AGE - 1).iter().all(|&slot| slot == 1));
+        assert_eq!(lives(1), [2]);
+        assert_eq!(registry.processes(), 3, "few are ever in use");
+    }
+
+    #[test]
+    fn a_slot_does_not_age_by_being_the_lowest() {
+        let registry = blank();
+        // All slots have had their first age, and the lowest ones more than that.
+        (0..PROCESSES).for_each(|index| age(registry, index, AGE));
+        (0..10).for_each(|index| age(registry, index, 7 * AGE));
+        assert_eq!(registry.take_process(None, 1).unwrap().slot(), 10);
+        (10..PROCESSES).for_each(|index| age(registry, index, 7 * AGE));
+        assert_eq!(registry.take_process(None, 1).unwrap().slot(), 0);
+    }
+
+    #[test]
+    fn slots_that_are_taken_are_passed_over_at_every_age() {
+        let registry = blank();
+        (0..PROCESSES).for_each(|index| age(registry, index, 3 * AGE));
+        let ids: Vec<Id> =
+            (0..PROCESSES).map(|_| registry.take_process(None, 1).unwrap()).collect();
+        assert!(ids.iter().map(|id| id.slot()).eq(0..PROCESSES));
+        let error = registry.take_process(None, 1).unwrap_err();
+        assert!(error.is_limit(), "{error:?}");
+        end(registry, ids[500]);
+        assert_eq!(registry.take_process(None, 1).unwrap().slot(), 500);
+    }
+
+    #[test]
+    fn worn_out_slots_are_retired_and_the_error_says_what_helps() {
+        let registry = blank();
+        let process = registry.take_process(None, 1).unwrap();
+        (1..PROCESSES).for_each(|index| age(registry, index, LAST_GENERATION - 1));
+        (PROCESSES..SLOTS).for_each(|index| age(registry, index, LAST_GENERATION - 1));
+        for error in [
+            registry.take_process(None, 1).unwrap_err(),
+            take_thread(registry, process).unwrap_err(),
+        ] {
+            assert!(error.is_limit(), "{error:?}");
+            for part in ["worn out", "end some of them", "start the program again"] {
+                assert!(error.to_string().contains(part), "{error}");
+            }
+        }
+        // The last life is had, and no id is ever given twice.
+        age(registry, 7, LAST_GENERATION - 2);
+        let last = registry.take_process(None, 1).unwrap();
+        assert_eq!((last.slot(), last.generation()), (7, LAST_GENERATION - 1));
+        end(registry, last);
+        assert!(registry.take_process(None, 1).is_err());
+    }
+
+    #[test]
+    fn threads_take_slots_in_turn_and_age_evenly() {
+        let registry = blank();
+        let process = registry.take_process(None, 1).unwrap();
+        let places = SLOTS - PROCESSES;
+        for round in 1..=3 {
+            for place in 0..places {
+                let id = take_thread(registry, process).unwrap();
+                assert_eq!((id.slot(), id.generation()), (PROCESSES + place, round));
+                end(registry, id);
+            }
+        }
+    }
 }

@@ -154,14 +154,15 @@ impl Liveness {
         before.filter(is_live).take(2)
     }
 
-    /// Whether this process is the first of those that live, who does what only one of them should do.
-    pub(crate) fn is_first(&self) -> bool {
+    /// Whether this process is among the first `most` of those that live, and how many are before it.
+    pub(crate) fn rank_below(&self, most: usize) -> Option<usize> {
         let registry = self.registry;
         let is_live = |&index: &usize| {
             let state = registry.state(index);
             state.is_alive() && !state.is_embryo()
         };
-        (0..registry.processes()).find(is_live) == Some(self.this_process().slot())
+        let own = self.this_process().slot();
+        (0..registry.processes()).filter(is_live).take(most).position(|index| index == own)
     }
 
     fn bump(&self, slot: &Slot) {

@@ -179,20 +179,27 @@ impl Held<'_> {
 
     /// All objects, free ones included, as far as their blocks can be read.
     pub(crate) fn objects(&self) -> impl Iterator<Item = (u32, &'static Object)> {
+        self.blocks_of_objects().flat_map(|(number, block)| {
+            (0..OBJECTS).filter_map(move |index| {
+                let object = block.get(index as usize * size_of::<Object>()).ok()?;
+                Some((number * OBJECTS + index, object))
+            })
+        })
+    }
+
+    /// Above the index of every object.
+    pub(crate) fn end_of_objects(&self) -> u32 {
+        self.blocks_of_objects().count() as u32 * OBJECTS
+    }
+
+    /// The blocks of objects with their numbers. A scribbled count names blocks that there are not.
+    fn blocks_of_objects(&self) -> impl Iterator<Item = (u32, Block)> {
         let memory = self.memory;
-        (0..memory.object_blocks() as u32)
-            // A scribbled count names blocks that there are not.
-            .map_while(|number| {
-                let id = memory.table.object_blocks[number as usize].load(Ordering::Relaxed);
-                let block = memory.block(id).ok()?;
-                (block.len() as u64 >= OBJECT_BLOCK).then_some((number, block))
-            })
-            .flat_map(|(number, block)| {
-                (0..OBJECTS).filter_map(move |index| {
-                    let object = block.get(index as usize * size_of::<Object>()).ok()?;
-                    Some((number * OBJECTS + index, object))
-                })
-            })
+        (0..memory.object_blocks() as u32).map_while(|number| {
+            let id = memory.table.object_blocks[number as usize].load(Ordering::Relaxed);
+            let block = memory.block(id).ok()?;
+            (block.len() as u64 >= OBJECT_BLOCK).then_some((number, block))
+        })
     }
 }
 
@@ -202,4 +209,40 @@ pub(crate) fn no_object(index: u32) -> Error {
         ErrorKind::Corrupted,
         format!("shared memory is corrupted: there is no object {index}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::world;
+
+    /// In a process of its own: what is scribbled there disturbs nobody.
+    #[test]
+    fn a_scribbled_count_adds_no_objects_to_a_sweep() {
+        const KEY: &str = "MULTIPROC_TEST_SCRIBBLED_COUNT";
+        if std::env::var_os(KEY).is_none() {
+            let name = "memory::objects::tests::a_scribbled_count_adds_no_objects_to_a_sweep";
+            let mut again = std::process::Command::new("/proc/self/exe");
+            let output = again.args([name, "--exact"]).env(KEY, "1").output().unwrap();
+            return assert!(output.status.success(), "{output:?}");
+        }
+        let memory = &world().unwrap().memory;
+        let (id, _) = memory.alloc_object(1, 1).unwrap();
+        let visited = || memory.hold().unwrap().objects().count() as u32;
+        assert_eq!(visited(), OBJECTS);
+        let count = &memory.table.arena.object_blocks;
+        for scribbled in [2, 703, 704, 705, u32::MAX] {
+            count.store(scribbled, Ordering::Relaxed);
+            assert_eq!(visited(), OBJECTS, "{scribbled}");
+            assert_eq!(memory.hold().unwrap().end_of_objects(), OBJECTS);
+            memory.sweep().unwrap();
+            assert!(memory.object(id.index).unwrap().is(id), "the sweep took it");
+        }
+        // Numbers that name no block of objects end the list, too.
+        count.store(3, Ordering::Relaxed);
+        memory.table.object_blocks[1].store(0xffff_ffff, Ordering::Relaxed);
+        assert_eq!(visited(), OBJECTS);
+        count.store(0, Ordering::Relaxed);
+        assert_eq!(visited(), 0);
+    }
 }

@@ -23,7 +23,8 @@ use crate::sys::atomic::{AtomicU64, Ordering};
 /// Bytes of payload of a table.
 pub(crate) const TABLE: u64 = PAGE - HEAD;
 /// Objects for which a table has bits.
-const OBJECTS_IN_TABLE: u32 = (TABLE * 2) as u32;
+const OBJECTS_IN_TABLE: usize = (TABLE * 2) as usize;
+const OBJECTS_IN_WORD: usize = 16;
 const ALL: u32 = 0xf;
 
 /// The word that holds an object's presence bits for a process, and how far they are shifted in it.
@@ -69,15 +70,15 @@ impl Memory {
         if record.generation.load(Ordering::Acquire) != process.generation() {
             return Ok(None);
         }
-        let table = (index / OBJECTS_IN_TABLE) as usize;
+        let table = index as usize / OBJECTS_IN_TABLE;
         // ORDERING(table): Acquire, pairs with the Release in `add_presence_table`.
         let id = record.tables.get(table).map_or(0, |id| id.load(Ordering::Acquire));
         if id == 0 {
             return Ok(None);
         }
-        let within = index % OBJECTS_IN_TABLE;
-        let word = self.block(id)?.word((within / 16) as usize * 8)?;
-        Ok(Some(Bits { word, shift: within % 16 * 4 }))
+        let within = index as usize % OBJECTS_IN_TABLE;
+        let word = self.block(id)?.word(within / OBJECTS_IN_WORD * 8)?;
+        Ok(Some(Bits { word, shift: (within % OBJECTS_IN_WORD) as u32 * 4 }))
     }
 
     /// Takes presence bits of this process away.
@@ -102,6 +103,43 @@ impl Memory {
 }
 
 impl Held<'_> {
+    /// For each object below `end`, the presence bits that processes have for it that are not gone. Table by table: where there are
+    /// many objects and many processes, most words are 0.
+    pub(crate) fn presences(&self, end: u32) -> Vec<u8> {
+        let mut found = vec![0; end as usize];
+        for process in self.memory.living_processes() {
+            let record = self.memory.record(process);
+            // ORDERING(record): Acquire, pairs with the Release in `begin_record`.
+            if record.generation.load(Ordering::Acquire) != process.generation() {
+                continue;
+            }
+            for (table, part) in record.tables.iter().zip(found.chunks_mut(OBJECTS_IN_TABLE)) {
+                // ORDERING(table): Acquire, pairs with the Release in `add_presence_table`.
+                self.add_presences(table.load(Ordering::Acquire), part);
+            }
+        }
+        found
+    }
+
+    /// Adds the bits of the table in this block.
+    fn add_presences(&self, table: u32, found: &mut [u8]) {
+        if table == 0 {
+            return;
+        }
+        let Ok(block) = self.memory.block(table) else {
+            // What cannot be read counts as all.
+            return found.fill(ALL as u8);
+        };
+        for (number, part) in found.chunks_mut(OBJECTS_IN_WORD).enumerate() {
+            let word = block.word(number * 8).map_or(u64::MAX, |word| word.load(Ordering::SeqCst));
+            if word != 0 {
+                for (place, bits) in part.iter_mut().enumerate() {
+                    *bits |= (word >> (place * 4)) as u8 & ALL as u8;
+                }
+            }
+        }
+    }
+
     /// Adds presence bits for a process; false if it needs a table first.
     pub(crate) fn set_presence(&self, process: ProcessId, index: u32, roles: u32) -> Result<bool> {
         match self.memory.bits(process, index)? {
@@ -121,7 +159,7 @@ impl Held<'_> {
         block: &Block,
     ) -> Result<()> {
         let record = self.memory.record(process);
-        let table = record.tables.get((index / OBJECTS_IN_TABLE) as usize);
+        let table = record.tables.get(index as usize / OBJECTS_IN_TABLE);
         let is_its = record.generation.load(Ordering::Relaxed) == process.generation();
         let Some(table) = table.filter(|_| is_its) else { return Err(no_object(index)) };
         for offset in (0..TABLE as usize).step_by(8) {

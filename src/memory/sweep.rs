@@ -36,7 +36,7 @@
 //! - Handing a block over (owner and position are set first, then the holder is cleared): at every step one of the two holds.
 //! - Sweeping: the successor sweeps again.
 
-use crate::liveness::{Id, PROCESSES, ProcessId};
+use crate::liveness::{Id, PROCESSES};
 use crate::memory::block::{Block, Lease, PERMANENT};
 use crate::memory::id::ObjectId;
 use crate::memory::objects::Object;
@@ -100,7 +100,7 @@ impl Held<'_> {
     /// a message.
     fn used_objects(&self, mut tell: impl FnMut(ObjectId)) -> Used {
         let memory = self.memory;
-        let living: Vec<ProcessId> = memory.living_processes().collect();
+        let presences = self.presences(self.end_of_objects());
         let mut found = Used { used: Vec::new(), generations: Vec::new() };
         let mut carriers = Vec::new();
         for (index, object) in self.objects() {
@@ -108,8 +108,7 @@ impl Held<'_> {
             // In flight, and this process cannot find out where: used.
             let is_unknown = object.in_flight() != 0 && !self.knows_all_carriers();
             let used = kind != 0
-                && (is_unknown
-                    || living.iter().any(|&process| memory.presence(process, index) != 0));
+                && (is_unknown || presences.get(index as usize).is_none_or(|&bits| bits != 0));
             found.set(index, used, object.generation.load(Ordering::Relaxed));
             if used && is_walked(object) {
                 carriers.push(object);
@@ -137,7 +136,9 @@ impl Held<'_> {
 
     /// Tells the references in the messages of an object.
     fn references_in(&self, carrier: &'static Object, mut tell: impl FnMut(ObjectId, u32)) {
-        if let Some(walker) = walk::of(carrier.kind.load(Ordering::Relaxed)) {
+        if let Some(walker) = walk::of(carrier.kind.load(Ordering::Relaxed))
+            && (walker.may_carry)(carrier)
+        {
             (walker.walk)(self.memory, carrier, &mut |met| {
                 if let Met::Reference(id, roles) = met {
                     tell(id, roles);
@@ -151,13 +152,13 @@ impl Held<'_> {
     /// consumer stands in the queue's own messages, brings nothing to anybody.
     pub(crate) fn is_under_way(&self, id: ObjectId, roles: u32) -> bool {
         let memory = self.memory;
-        let living: Vec<ProcessId> = memory.living_processes().collect();
+        let presences = self.presences(self.end_of_objects());
         let mut open = Vec::new();
         let mut seen = std::collections::HashSet::new();
         for (index, object) in self.objects() {
             let Some(walker) = walk::of(object.kind.load(Ordering::Relaxed)) else { continue };
-            let takes = |&process: &ProcessId| memory.presence(process, index) & walker.takers != 0;
-            if living.iter().any(takes) {
+            let bits = presences.get(index as usize).map_or(walker.takers, |&bits| bits.into());
+            if bits & walker.takers != 0 {
                 seen.insert(index);
                 open.push(object);
             }

@@ -23,6 +23,8 @@ pub(crate) struct Walker {
     /// Tells what the object has. In doubt it tells nothing more: shared memory is damaged then. References are exact under
     /// the arena lock, where no message with references moves; blocks are exact when nobody uses the object.
     pub(crate) walk: fn(&Memory, &'static Object, &mut dyn FnMut(Met)),
+    /// Whether there may be a reference in its messages. Costs next to nothing, however many messages there are.
+    pub(crate) may_carry: fn(&'static Object) -> bool,
     /// Whoever has one of these presence bits can take messages out of the object.
     pub(crate) takers: u32,
 }

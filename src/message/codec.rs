@@ -1,6 +1,7 @@
 //! [`encode`] and [`decode`]: the two ways, past serde and through it, in one place.
 
-use std::any::type_name;
+use std::any::{TypeId, type_name};
+use std::hash::{Hash, Hasher};
 
 use serde::de::DeserializeOwned;
 
@@ -9,6 +10,7 @@ use super::form::{Message, private};
 use super::refusal::{no_memory, undecodable};
 use super::{decoder, encoder, plain};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sys::atomic::{AtomicU64, Ordering};
 
 /// The bytes of a message that needs no encoding, as [`encode`] would copy them.
 pub(crate) fn raw<T, M: Message<T>>(item: &M) -> Option<&[u8]> {
@@ -85,4 +87,35 @@ pub(crate) fn verify<T: DeserializeOwned>(bytes: &[u8]) -> Result<()> {
         type_name::<T>()
     );
     Err(Error::new(ErrorKind::Encode, message).with_source(error))
+}
+
+/// Longer messages are not read back by [`verify_once`]: it would take as much memory again.
+const VERIFIED_MOST: usize = 1 << 20;
+/// How many types [`verify_once`] remembers.
+const REMEMBERED: usize = 256;
+
+/// As [`verify`], for the first message of a type in this process; later ones count as verified.
+///
+/// Which types were verified is remembered in a table without a lock, so that a forked process finds none that is held. Each hash has
+/// one place: a type that lost it to another one is verified again.
+pub(crate) fn verify_once<T: DeserializeOwned>(bytes: &[u8]) -> Result<()> {
+    static VERIFIED: [AtomicU64; REMEMBERED] = [const { AtomicU64::new(0) }; REMEMBERED];
+    if bytes.len() > VERIFIED_MOST {
+        return Ok(());
+    }
+    let hash = hash_of(typeid::of::<T>());
+    let place = &VERIFIED[hash as usize % REMEMBERED];
+    // Relaxed: nothing but the number itself is of interest.
+    if place.load(Ordering::Relaxed) != hash {
+        verify::<T>(bytes)?;
+        place.store(hash, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn hash_of(id: TypeId) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    id.hash(&mut hasher);
+    // 0 is an empty place.
+    hasher.finish().max(1)
 }

@@ -37,10 +37,11 @@ use super::plain::{raw_elements, raw_value};
 /// - a `Serialize` that goes on after one of its parts has failed.
 ///
 /// Types that want to be told what comes next cannot be read at all: `untagged` enums, enums with
-/// a `tag` (also with `content`), `serde_json::Value`. The first message of each `Queue` handle is read back by
-/// the putter, which then gets [`ErrorKind::Encode`](crate::ErrorKind::Encode). Where such a value
-/// occurs only in a later message, or in an argument or result of a process, the receiver gets
-/// [`ErrorKind::Decode`](crate::ErrorKind::Decode). The same holds for a `Deserialize` that goes on
+/// a `tag` (also with `content`), `serde_json::Value`. The first message of each `Queue` handle is read
+/// back by the putter, and the first argument or result of each type by the process that sends it, up
+/// to a length of 1 MiB; it then gets [`ErrorKind::Encode`](crate::ErrorKind::Encode). Messages that
+/// hold shared objects are not read back. Where such a value occurs only in a message that is not read
+/// back, the receiver gets [`ErrorKind::Decode`](crate::ErrorKind::Decode). The same holds for a `Deserialize` that goes on
 /// after one of its parts has failed ("use the default then"), and for one that leaves elements of
 /// a sequence unread.
 ///

@@ -24,7 +24,7 @@
 //! | `Vec<N>`, `N` one of `u8` to `u128`, `i8` to `i128`, `usize`, `isize`, `f32`, `f64` | its elements in the machine's own order (little-endian wherever this was tried), no length |
 //! | anything else, also these inside something else | postcard's wire format |
 
-pub(crate) use codec::{decode, encode, raw, verify};
+pub(crate) use codec::{decode, encode, raw, verify, verify_once};
 pub use form::Message;
 pub(crate) use refusal::{refuse_to_deserialize, refuse_to_serialize};
 

@@ -125,7 +125,7 @@ impl ProcessBuilder {
     {
         let entry = Entry::of::<F, P, O>(f);
         // The arguments live until the child has been given what they hold: an end that moves is never without owner.
-        let child = self.start(entry, &|out| args.encode(out, Token), discard::<F::Output, O>)?;
+        let child = self.launch(entry, &|out| args.encode(out, Token), discard::<F::Output, O>)?;
         drop(args);
         Ok(Process::of(child, unpack::<F::Output, O>))
     }

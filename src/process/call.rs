@@ -139,7 +139,7 @@ impl Call {
             Error::new(ErrorKind::Encode, "cannot write down the call").with_source(error)
         })?;
         let len = BODY + (request.len() + args.len()).max(LEAST_BODY);
-        register(Kind::Call as u32, Walker { walk, takers: PRESENT });
+        register(Kind::Call as u32, Walker { walk, may_carry: |_| true, takers: PRESENT });
         let memory = &world.memory;
         let block = memory.alloc(len, world.liveness.this_process())?;
         let (object, words) = match memory.alloc_object(Kind::Call as u32, PRESENT) {
@@ -219,7 +219,7 @@ impl Call {
         id: u32,
         child: ProcessId,
     ) -> Result<(Call, Request, Vec<u8>)> {
-        register(Kind::Call as u32, Walker { walk, takers: PRESENT });
+        register(Kind::Call as u32, Walker { walk, may_carry: |_| true, takers: PRESENT });
         let block = world.memory.block(id)?;
         let object = ObjectId::from_bits(block.word(OBJECT)?.load(Ordering::Relaxed));
         let call = Call { world, block, object };
@@ -392,12 +392,9 @@ fn walk_outcome(memory: &Memory, block: &Block, tell: &mut dyn FnMut(Met)) -> Re
         return Ok(());
     }
     let len = block.word(OUTCOME_LEN)?.load(Ordering::Relaxed) as usize;
-    let bytes = match &other {
-        None => block.read(BODY, len)?,
-        Some(other) => other.read(0, len)?,
+    let read = |from: usize, len| match &other {
+        None => block.read(BODY.saturating_add(from), len),
+        Some(other) => other.read(from, len),
     };
-    for (id, roles) in handle::list_of(&bytes)?.1 {
-        tell(Met::Reference(id, roles));
-    }
-    Ok(())
+    handle::read_list(len, read, |id, roles| tell(Met::Reference(id, roles)))
 }

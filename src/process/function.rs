@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::handle;
 use crate::message::{self, Message};
 
 /// A function that [`Process::spawn`](crate::Process::spawn) can run: an `fn` item, or a closure that captures nothing.
@@ -108,7 +109,7 @@ pub trait Outcome<Form>: Sized {
 
 impl<T: Serialize + DeserializeOwned> Outcome<private::Value> for T {
     fn put_down(&self, out: &mut Vec<u8>, _: private::Token) -> Result<()> {
-        message::encode::<T, T>(self, out)
+        encode::<T, T>(self, out)
     }
 
     fn take_up(bytes: &[u8], _: private::Token) -> Result<T> {
@@ -190,8 +191,20 @@ pub trait Run {
     fn run(self) -> Self::Output;
 }
 
+/// Appends an argument or a result. The first of each type is read back, so that a type which cannot be brought back is an error of
+/// the sender.
+fn encode<T: DeserializeOwned, M: Message<T>>(item: &M, out: &mut Vec<u8>) -> Result<()> {
+    let (start, handles) = (out.len(), handle::count_packed());
+    message::encode::<T, M>(item, out)?;
+    if message::raw(item).is_some() || handle::count_packed() != handles {
+        // Without serde nothing can go wrong, and handles can be read only by the receiver.
+        return Ok(());
+    }
+    message::verify_once::<T>(&out[start..]).inspect_err(|_| out.truncate(start))
+}
+
 /// Appends one argument, behind its length.
-fn put<T, M: Message<T>>(item: &M, at: usize, out: &mut Vec<u8>) -> Result<()> {
+fn put<T: DeserializeOwned, M: Message<T>>(item: &M, at: usize, out: &mut Vec<u8>) -> Result<()> {
     if let Some(bytes) = message::raw(item) {
         // Known before it is copied.
         crate::world::world()?
@@ -201,7 +214,7 @@ fn put<T, M: Message<T>>(item: &M, at: usize, out: &mut Vec<u8>) -> Result<()> {
     }
     let start = out.len();
     out.extend([0; 8]);
-    message::encode::<T, M>(item, out).map_err(|error| about(at, error))?;
+    encode::<T, M>(item, out).map_err(|error| about(at, error))?;
     let len = (out.len() - start - 8) as u64;
     out[start..start + 8].copy_from_slice(&len.to_le_bytes());
     Ok(())
@@ -236,7 +249,7 @@ macro_rules! functions {
             }
         }
 
-        impl<$($P, $A: Message<$P>),*> Arguments<($($P,)*)> for ($($A,)*) {
+        impl<$($P: DeserializeOwned, $A: Message<$P>),*> Arguments<($($P,)*)> for ($($A,)*) {
             #[allow(non_snake_case, unused_variables)]
             fn encode(&self, out: &mut Vec<u8>, _: private::Token) -> Result<()> {
                 let ($($A,)*) = self;

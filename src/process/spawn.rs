@@ -38,7 +38,7 @@ use crate::world::{World, world};
 
 impl ProcessBuilder {
     /// Starts a child that runs the function of `entry` with the arguments that `encode` writes.
-    pub(super) fn start(
+    pub(super) fn launch(
         self,
         entry: &'static Entry,
         encode: &dyn Fn(&mut Vec<u8>) -> Result<()>,

@@ -161,7 +161,7 @@ impl RobustLock {
             }
             let Some(owner) = now.owner() else {
                 if self.yields_to_sleepers(now, &patience, until) {
-                    thread::yield_now();
+                    thread::nap();
                 } else if let Some(outcome) = self.take_free(now, me, policy) {
                     patience.end(&self.fairness);
                     return outcome;

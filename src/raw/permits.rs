@@ -292,7 +292,7 @@ pub(crate) trait Permits {
             let none = words.available.load(Ordering::Relaxed) == 0;
             let is_newcomer = !patience.has_waited();
             if is_newcomer && !none && !until.is_over() && self.yields_to_sleepers() {
-                thread::yield_now();
+                thread::nap();
                 continue;
             }
             if none && !until.is_over() && spin.poll() {
@@ -472,7 +472,7 @@ pub(crate) trait Permits {
                 // A signal handler that interrupted its own thread in here: the permit comes back with the process's end.
                 return false;
             }
-            thread::yield_now();
+            thread::nap();
         }
         true
     }

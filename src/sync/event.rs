@@ -38,12 +38,10 @@ unsafe impl Shared for EventObject {}
 /// ```
 /// use multiproc::{Event, Process};
 ///
-/// fn gate(open: Event) -> multiproc::Result<&'static str> {
+/// fn gate(open: Event) -> multiproc::Result<String> {
 ///     open.wait()?;
-///     Ok("through")
+///     Ok("through".to_owned())
 /// }
-/// # fn owned(open: Event) -> multiproc::Result<String> { gate(open).map(String::from) }
-/// # let gate = owned;
 ///
 /// let open = Event::new()?;
 /// let child = Process::spawn(gate, (&open,))?;

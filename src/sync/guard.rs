@@ -108,7 +108,7 @@ pub struct Guard<'a, L: Lockable> {
 
 impl<'a, L: Lockable> Guard<'a, L> {
     #[inline]
-    pub(super) fn new(lock: &'a L, holding: Holding) -> Guard<'a, L> {
+    pub(super) fn of(lock: &'a L, holding: Holding) -> Guard<'a, L> {
         Guard { lock, holding, not_send: PhantomData }
     }
 
@@ -140,7 +140,7 @@ pub struct OwnedGuard<L: Lockable> {
 }
 
 impl<L: Lockable> OwnedGuard<L> {
-    pub(super) fn new(lock: &L, holding: Holding) -> OwnedGuard<L> {
+    pub(super) fn of(lock: &L, holding: Holding) -> OwnedGuard<L> {
         OwnedGuard { lock: lock.clone(), holding, not_send: PhantomData }
     }
 }
@@ -219,7 +219,7 @@ macro_rules! lock_face {
                 pub fn lock_owned, try_lock_owned, lock_owned_timeout, lock_owned_deadline
                 (&self; until) -> $owned {
                     let holding = self.acquire(until, self.policy())?;
-                    Ok($owned::new(self, holding))
+                    Ok($owned::of(self, holding))
                 }
                 try: Busy, is_busy, "another thread holds it"
             }

@@ -92,7 +92,7 @@ impl Lock {
         pub fn lock, try_lock, lock_timeout, lock_deadline(&self; until) -> LockGuard<'_> {
             let me = self.liveness().me()?;
             if self.object.lock.try_lock(me) {
-                return Ok(LockGuard::new(self, Holding::new(me)));
+                return Ok(LockGuard::of(self, Holding::new(me)));
             }
             self.lock_contended(until)
         }
@@ -102,7 +102,7 @@ impl Lock {
     #[cold]
     fn lock_contended(&self, until: Deadline) -> Result<LockGuard<'_>> {
         let holding = self.acquire(until, self.policy())?;
-        Ok(LockGuard::new(self, holding))
+        Ok(LockGuard::of(self, holding))
     }
 
     forms! {
@@ -116,7 +116,7 @@ impl Lock {
         /// [`is_deadlock`](crate::Error::is_deadlock) if the calling thread holds it.
         pub fn recover, try_recover, recover_timeout, recover_deadline(&self; until) -> LockGuard<'_> {
             let holding = self.acquire(until, Policy::Recover)?;
-            Ok(LockGuard::new(self, holding))
+            Ok(LockGuard::of(self, holding))
         }
         try: Busy, is_busy, "another live thread holds it"
     }

@@ -116,7 +116,7 @@ impl RLock {
             let me = self.liveness().me()?;
             if self.object.lock.try_lock(me) {
                 self.enter();
-                return Ok(RLockGuard::new(self, Holding::new(me)));
+                return Ok(RLockGuard::of(self, Holding::new(me)));
             }
             self.lock_contended(until)
         }
@@ -126,7 +126,7 @@ impl RLock {
     #[cold]
     fn lock_contended(&self, until: Deadline) -> Result<RLockGuard<'_>> {
         let holding = self.acquire(until, self.policy())?;
-        Ok(RLockGuard::new(self, holding))
+        Ok(RLockGuard::of(self, holding))
     }
 
     forms! {
@@ -141,7 +141,7 @@ impl RLock {
         /// [`is_limit`](crate::Error::is_limit) if the calling thread holds it 4,294,967,295 times.
         pub fn recover, try_recover, recover_timeout, recover_deadline(&self; until) -> RLockGuard<'_> {
             let holding = self.acquire(until, Policy::Recover)?;
-            Ok(RLockGuard::new(self, holding))
+            Ok(RLockGuard::of(self, holding))
         }
         try: Busy, is_busy, "another live thread holds it"
     }

@@ -2,7 +2,10 @@
 
 #![allow(unsafe_code, reason = "system calls")]
 
-/// How much memory this program may use: the smaller of the machine's and its control group's.
+use super::control_group;
+use std::path::Path;
+
+/// How much memory this program may use: the smallest of what the machine has and what its control groups allow.
 pub(crate) fn limit() -> u64 {
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
     let pages = nix::unistd::sysconf(nix::unistd::SysconfVar::_PHYS_PAGES);
@@ -10,11 +13,7 @@ pub(crate) fn limit() -> u64 {
         (Ok(Some(page)), Ok(Some(pages))) => (page as u64).saturating_mul(pages as u64),
         _ => u64::MAX,
     };
-    let group = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
-        .min()
-        .unwrap_or(u64::MAX);
+    let group = control_group::memory_limit(Path::new("/")).unwrap_or(u64::MAX);
     machine.min(group)
 }
 

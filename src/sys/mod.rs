@@ -2,6 +2,7 @@
 //!
 //! - `atomic`: the seam through which models replace the atomics; `bytes`: the same for copies;
 //! - `clock`: monotonic deadlines;
+//! - `control_group`: how much memory this process's control group may use;
 //! - `descriptor`: numbers of descriptors, inheritance, counters, waiting until one is readable;
 //! - `futex`: sleeping and waking on a shared word;
 //! - `image`: the main executable as it lies in memory;
@@ -19,6 +20,7 @@
 pub(crate) mod atomic;
 pub(crate) mod bytes;
 pub(crate) mod clock;
+pub(crate) mod control_group;
 pub(crate) mod descriptor;
 pub(crate) mod futex;
 pub(crate) mod image;

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "system calls")]
 
 use std::io;
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
 
@@ -23,6 +24,13 @@ pub(crate) fn is_gone(pid: u32, tid: u32) -> bool {
 /// Gives the processor to another thread that wants it.
 pub(crate) fn yield_now() {
     std::thread::yield_now();
+}
+
+/// Lets others run for a moment, whatever the priority of the calling thread: it sleeps. A thread with a real-time policy that only
+/// yielded would keep those from running for whom it waits.
+#[cold]
+pub(crate) fn nap() {
+    std::thread::sleep(Duration::from_micros(20));
 }
 
 /// Whether the calling thread unwinds from a panic.

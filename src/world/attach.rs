@@ -178,10 +178,11 @@ fn check_file(file: &SharedFile) -> Result<()> {
     Ok(())
 }
 
-/// Called by the keeper when processes have died: one of the living sweeps up what they left, though nobody allocates.
+/// Called by the keepers of the first processes when others have died: one of them sweeps up what they left, though nobody
+/// allocates.
 fn sweep_soon() {
     let Some(world) = current() else { return };
-    if !world.liveness.is_first() {
+    if !world.memory.is_sweep_due() {
         return;
     }
     // The keeper itself locks nothing.

@@ -10,6 +10,7 @@ mod common;
 mod ends;
 mod event;
 mod fallback;
+mod faults;
 mod fork;
 mod layers;
 mod lock;

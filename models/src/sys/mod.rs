@@ -44,6 +44,10 @@ pub(crate) mod thread {
         crate::sim::step(loom::thread::yield_now);
     }
 
+    pub(crate) fn nap() {
+        yield_now();
+    }
+
     pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
         f()
     }

@@ -33,13 +33,13 @@ pub struct Consumer<T> {
 }
 
 impl<T> Producer<T> {
-    pub(super) fn new(port: Port<T>) -> Producer<T> {
+    pub(super) fn of(port: Port<T>) -> Producer<T> {
         Producer { port }
     }
 }
 
 impl<T> Consumer<T> {
-    pub(super) fn new(port: Port<T>) -> Consumer<T> {
+    pub(super) fn of(port: Port<T>) -> Consumer<T> {
         Consumer { port }
     }
 }

@@ -72,7 +72,7 @@ impl<T> Queue<T> {
 
     /// A builder, for a queue with a limit of messages, of bytes, or of both.
     pub fn builder() -> QueueBuilder<T> {
-        QueueBuilder::new()
+        QueueBuilder::unlimited()
     }
 
     /// Gives this handle up for two counted ends.
@@ -80,10 +80,8 @@ impl<T> Queue<T> {
     /// When every producer, in whatever process, is dropped or dead, consumers get what is left and then an error with
     /// [`is_closed`](crate::Error::is_closed); and the other way round. Another handle of this queue that is alive counts as both.
     pub fn split(self) -> (Producer<T>, Consumer<T>) {
-        (
-            Producer::new(self.port.with_roles(PRODUCER)),
-            Consumer::new(self.port.with_roles(CONSUMER)),
-        )
+        let producer = Producer::of(self.port.with_roles(PRODUCER));
+        (producer, Consumer::of(self.port.into_roles(CONSUMER)))
     }
 
     /// As [`close`](Queue::close), and drops what is left.
@@ -168,7 +166,7 @@ impl<T> QueueBuilder<T> {
 }
 
 impl<T> QueueBuilder<T> {
-    pub(super) fn new() -> QueueBuilder<T> {
+    pub(super) fn unlimited() -> QueueBuilder<T> {
         QueueBuilder { max_items: None, capacity_bytes: None, message: PhantomData }
     }
 }

@@ -7,7 +7,9 @@ use super::store::{self, QueueStore, TypeTag};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, Claimed, Parcel};
 use crate::message::{self, Message};
-use crate::raw::records::{Form, INLINE, NamedBlock, Put, RecordHead, Records, Store};
+use crate::raw::records::{
+    CARRIES, Form, INLINE, LARGE, NamedBlock, Put, RecordHead, Records, Store,
+};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use core::any::type_name;
@@ -93,6 +95,14 @@ impl<T> Port<T> {
         self.records.store.roles
     }
 
+    /// The same handle with `roles` instead of its own: what is to be told to its getter goes along.
+    pub(super) fn into_roles(self, roles: u32) -> Port<T> {
+        let port = self.with_roles(roles);
+        *port.undecodable.lock() = self.undecodable.lock().take();
+        port.has_undecodable.store(self.has_undecodable.load(Ordering::Relaxed), Ordering::Relaxed);
+        port
+    }
+
     /// Another handle to the same queue.
     pub(super) fn with_roles(&self, roles: u32) -> Port<T> {
         Port::new(store::with_roles(&self.records, roles))
@@ -116,9 +126,8 @@ impl<T> Port<T> {
         self.records.check_len(total)?;
         memory.check_message(total)?;
         let carries = item.parcel.is_some();
-        if carries || total > INLINE {
-            store::note_special(&self.records);
-        }
+        let kinds = if carries { CARRIES } else { 0 } | if total > INLINE { LARGE } else { 0 };
+        self.records.lines().0.note(kinds);
         let mut outgoing = Outgoing { store, large: None, parcel: item.parcel };
         let head = RecordHead { carries, ..RecordHead::plain(item.form, total) };
         if total <= INLINE {
@@ -210,6 +219,8 @@ impl<T> Port<T> {
 
     /// Takes a message of whatever form and drops it, without waiting; whether there was one.
     pub(super) fn discard(&self) -> bool {
+        // What is known of one that is gone already is dropped, too.
+        let _ = self.report_undecodable();
         with_scratch(|scratch| match self.pop(Form::Typed, Deadline::NOW, scratch) {
             Err(error) if error.is_mismatch() => {
                 scratch.clear();

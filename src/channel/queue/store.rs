@@ -159,7 +159,7 @@ fn with(
     tail: &'static TailLine,
     roles: u32,
 ) -> Records<QueueStore> {
-    register(Kind::Queue as u32, Walker { walk, takers: CONSUMER });
+    register(Kind::Queue as u32, Walker { walk, may_carry, takers: CONSUMER });
     let liveness = reference.world.liveness;
     let store = QueueStore { reference, liveness, roles, tail, epoch: AtomicU32::new(0) };
     Records::new(store, head, tail)
@@ -196,6 +196,10 @@ pub(super) fn type_name(records: &Records<QueueStore>) -> Result<String> {
     Ok(String::from_utf8_lossy(&block.read(NAME_AT + 8, len)?).into_owned())
 }
 
+fn may_carry(object: &'static Object) -> bool {
+    object.view::<HeadLine>().may_carry()
+}
+
 /// Tells what a queue has.
 fn walk(memory: &Memory, object: &'static Object, tell: &mut dyn FnMut(Met)) {
     struct Teller<'a> {
@@ -213,17 +217,14 @@ fn walk(memory: &Memory, object: &'static Object, tell: &mut dyn FnMut(Met)) {
         }
 
         fn message(&mut self, head: RecordHead, payload: &[u8]) -> Result<()> {
-            let bytes;
-            let mut sealed = payload;
-            if head.names_block {
-                let named = NamedBlock::from_bytes(payload)?;
-                bytes = self.memory.block(named.id)?.read(0, named.len as usize)?;
-                sealed = &bytes;
+            let mut tell = |id, roles| (self.tell)(Met::Reference(id, roles));
+            if !head.names_block {
+                handle::list_of(payload)?.1.for_each(|(id, roles)| tell(id, roles));
+                return Ok(());
             }
-            for (id, roles) in handle::list_of(sealed)?.1 {
-                (self.tell)(Met::Reference(id, roles));
-            }
-            Ok(())
+            let named = NamedBlock::from_bytes(payload)?;
+            let block = self.memory.block(named.id)?;
+            handle::read_list(named.len as usize, |from, len| block.read(from, len), tell)
         }
     }
 
@@ -232,11 +233,6 @@ fn walk(memory: &Memory, object: &'static Object, tell: &mut dyn FnMut(Met)) {
     let Ok(tail) = memory.block(block).and_then(|block| block.get::<TailLine>(0)) else { return };
     tell(Met::Block(block));
     let _ = records::walk(head, tail, &mut Teller { memory, tell });
-}
-
-/// Notes that the queue gets a record that names a block or carries references, before it is put.
-pub(super) fn note_special(records: &Records<QueueStore>) {
-    records.lines().0.special.store(1, Ordering::Relaxed);
 }
 
 /// The error of a getter that finds a message of another form.

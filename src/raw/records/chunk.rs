@@ -13,6 +13,8 @@ use crate::sys::bytes;
 /// Positions of a chunk; the first 8 stand for the block's head.
 const CHUNK: u32 = 8192;
 const CHUNK_FIRST: u32 = 8;
+/// How many numbers chunks can have.
+pub(super) const CHUNKS: u32 = u32::MAX / CHUNK + 1;
 /// Bytes of payload of a chunk.
 pub(crate) const CHUNK_BYTES: usize = (CHUNK - CHUNK_FIRST) as usize * 8;
 

@@ -23,10 +23,14 @@ pub(crate) struct HeadLine {
     pub(super) tail_seen: AtomicU64,
     /// Where the head is: chunks by the parity of their number. Written under the head lock.
     pub(super) chunks: [AtomicU32; 2],
-    /// 1 once a record was put that names a block or carries references. Written by putters.
-    pub(crate) special: AtomicU32,
+    /// Which kinds of special records were put so far: a bit for large ones, one for those with references. Written by putters.
+    pub(super) special: AtomicU32,
     reserved: AtomicU32,
 }
+
+/// Kinds of records that [`HeadLine::special`] tells of: those that lie in a block of their own, and those with references.
+pub(crate) const LARGE: u32 = 1;
+pub(crate) const CARRIES: u32 = 2;
 
 /// What the putters write, and what nobody writes after the start.
 #[repr(C, align(64))]
@@ -99,6 +103,21 @@ impl Stamp {
     /// The stamp behind one more record, which ends at `position`.
     pub(super) fn next(self, position: u32) -> Stamp {
         Stamp::new(position, self.count().wrapping_add(1))
+    }
+}
+
+impl HeadLine {
+    /// A record of this kind is about to be put for the first time, or once more.
+    pub(crate) fn note(&self, kinds: u32) {
+        // Relaxed: whoever asks under the arena lock asks for records that were put under it.
+        if self.special.load(Ordering::Relaxed) & kinds != kinds {
+            self.special.fetch_or(kinds, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a record with references was put so far.
+    pub(crate) fn may_carry(&self) -> bool {
+        self.special.load(Ordering::Relaxed) & CARRIES != 0
     }
 }
 

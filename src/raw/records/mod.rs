@@ -103,7 +103,7 @@ mod walk;
 
 pub(crate) use chunk::{CHUNK_BYTES, ChunkBlock, after_chunk};
 pub(crate) use head::{Form, INLINE, NamedBlock, RecordHead, damaged};
-pub(crate) use lines::{HeadLine, TailLine, begin};
+pub(crate) use lines::{CARRIES, HeadLine, LARGE, TailLine, begin};
 pub(crate) use put::{Attached, Put};
 pub(crate) use queue::Records;
 pub(crate) use store::{Side, Store};

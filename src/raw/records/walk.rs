@@ -1,6 +1,6 @@
 //! Walking the records of a queue: its chunks, the blocks that records name, and the messages that carry references.
 
-use super::chunk::{ChunkBlock, chunk_before, chunk_start, is_at_end, units};
+use super::chunk::{CHUNKS, ChunkBlock, chunk_before, chunk_start, is_at_end, units};
 use super::head::{NamedBlock, RecordHead, damaged};
 use super::lines::{HeadLine, Stamp, TailLine};
 use crate::error::Result;
@@ -24,17 +24,34 @@ pub(crate) fn walk(head: &HeadLine, tail: &TailLine, walker: &mut impl Walk) -> 
     // ORDERING(put): Acquire, as in `load_tail`.
     let tail = Stamp(tail.tail.load(Ordering::Acquire));
     let (start, id) = start(head);
-    let mut chunk = walker.chunk(id)?;
+    let chunk = walker.chunk(id)?;
     walker.block(chunk.id);
-    let mut position = start.position();
     // Takers of plain messages may have gone past a tail that was loaded earlier: nothing is left of them then.
     let count = tail.count().wrapping_sub(start.count());
     if count as i32 <= 0 {
         return Ok(());
     }
-    // Without special records there are only chunks to tell of.
     let plain = head.special.load(Ordering::Relaxed) == 0;
-    let mut left = count;
+    if plain { chunks(start, tail, chunk, walker) } else { records(start, count, chunk, walker) }
+}
+
+/// Without special records there are only chunks to tell of: from one to the next by their links.
+fn chunks(start: Stamp, tail: Stamp, mut chunk: ChunkBlock, walker: &mut impl Walk) -> Result<()> {
+    let more = chunk_before(tail.position()).wrapping_sub(chunk_before(start.position()));
+    for _ in 0..more % CHUNKS {
+        chunk = walker.chunk(chunk.link.load(Ordering::Relaxed))?;
+        walker.block(chunk.id);
+    }
+    Ok(())
+}
+
+fn records(
+    start: Stamp,
+    mut left: u32,
+    mut chunk: ChunkBlock,
+    walker: &mut impl Walk,
+) -> Result<()> {
+    let mut position = start.position();
     while left > 0 {
         let at_end = is_at_end(position);
         let record = if at_end { None } else { chunk.chunk().head(position)? };
@@ -48,7 +65,7 @@ pub(crate) fn walk(head: &HeadLine, tail: &TailLine, walker: &mut impl Walk) -> 
             }
             continue;
         };
-        if !plain && !record.is_plain() {
+        if !record.is_plain() {
             let mut payload = Vec::new();
             chunk.chunk().read(position, record.len, &mut payload)?;
             if record.names_block {

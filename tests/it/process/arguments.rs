@@ -113,11 +113,21 @@ fn values_that_serde_refuses_are_typed_errors() {
     let error = Process::spawn(take, (1, Stubborn::Unwritable)).unwrap_err();
     assert!(error.is_encode(), "{error:?}");
     assert!(error.to_string().contains("argument 2"), "{error}");
-    let error = Process::spawn(take, (1, Stubborn::Unreadable)).unwrap().join().unwrap_err();
-    assert!(error.is_decode(), "{error:?}");
-    assert!(error.to_string().contains("argument 2"), "{error}");
+    let error = Process::spawn(take, (1, Stubborn::Unreadable)).unwrap_err();
+    assert!(error.is_encode(), "{error:?}");
+    for part in ["argument 2", "Stubborn can be written but not read back"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
     let error = Process::spawn(|| Stubborn::Unwritable, ()).unwrap().join().unwrap_err();
     assert!(error.is_encode(), "{error:?}");
     let error = Process::spawn(|| Stubborn::Unreadable, ()).unwrap().join().unwrap_err();
+    assert!(error.is_encode(), "{error:?}");
+    // One that comes later, or is long, is not read back: then it is the receiver's error.
+    fn count(all: Vec<Stubborn>) -> usize {
+        all.len()
+    }
+    assert_eq!(Process::spawn(count, (Vec::new(),)).unwrap().join().unwrap(), 0);
+    let error = Process::spawn(count, (vec![Stubborn::Unreadable],)).unwrap().join().unwrap_err();
     assert!(error.is_decode(), "{error:?}");
+    assert!(error.to_string().contains("argument 1"), "{error}");
 }

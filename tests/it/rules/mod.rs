@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code, reason = "ptrace, a seccomp filter, a signal handler")]
 
+mod closer;
 mod holder;
 mod keeper;
 mod rings;

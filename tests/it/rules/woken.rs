@@ -8,17 +8,17 @@ use crate::common::{alone, park, until};
 use crate::watchdog::watch;
 
 /// A thread that is asleep in a system call, and will stop as soon as that returns.
-struct Traced(Pid);
+pub(super) struct Traced(Pid);
 
 impl Traced {
-    fn request(&self, request: libc::c_uint, data: libc::c_int) -> std::io::Result<()> {
+    pub(super) fn request(&self, request: libc::c_uint, data: libc::c_int) -> std::io::Result<()> {
         let (address, data) = (0_usize, data as usize);
         // SAFETY: the requests made here take numbers.
         let result = unsafe { libc::ptrace(request, self.0.as_raw(), address, data) };
         if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    fn stops(&self) {
+    pub(super) fn stops(&self) {
         until("the traced thread stops", || {
             let (mut status, flags) = (0, libc::__WALL | libc::WNOHANG);
             // SAFETY: `status` is valid to write.
@@ -29,7 +29,7 @@ impl Traced {
     }
 
     /// Of the main thread of a process that sleeps. `None` where the system does not allow it.
-    fn asleep<R>(process: &Process<R>) -> Option<Traced> {
+    pub(super) fn asleep<R>(process: &Process<R>) -> Option<Traced> {
         let traced = Traced(pid_of(process));
         if let Err(error) = traced.request(libc::PTRACE_SEIZE, libc::PTRACE_O_TRACESYSGOOD) {
             println!("skipped: ptrace: {error}");

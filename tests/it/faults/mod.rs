@@ -1,0 +1,10 @@
+//! Faults that programs out in the field met, each with the right value: what a message may lose, what memory may stay, what a
+//! larger family may cost, what a user would write first.
+
+mod batches;
+mod carried;
+mod late;
+mod memory;
+mod scale;
+mod surface;
+mod types;
