@@ -26,7 +26,7 @@ pub(crate) struct ArenaLine {
     pub(crate) object_blocks: AtomicU32,
     /// The registry's losses at the last sweep: a difference means that a sweep is due.
     pub(crate) losses: AtomicU32,
-    /// A bit for each kind of object that carried a reference so far.
+    /// A bit for each kind of object that had a reference in flight so far.
     pub(crate) carriers: AtomicU32,
     /// Bytes of blocks in use: what their payloads touch (cache). Compared with the ceiling.
     pub(crate) bytes: AtomicU64,

@@ -128,7 +128,7 @@ impl Held<'_> {
         found
     }
 
-    /// Whether this process knows how to walk every kind of object that carried a reference so far.
+    /// Whether this process knows how to walk every kind of object that had a reference in flight so far.
     fn knows_all_carriers(&self) -> bool {
         let carriers = self.memory.table.arena.carriers.load(Ordering::Relaxed);
         (0..u32::BITS).all(|kind| carriers >> kind & 1 == 0 || walk::of(kind).is_some())
