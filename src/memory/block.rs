@@ -151,6 +151,16 @@ impl Block {
             Ok(head) if head.magic.load(Ordering::Acquire) == 0)
     }
 
+    /// The life in which the block was met.
+    pub(crate) fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// The block as it was met in an earlier look.
+    pub(crate) fn in_life(self, life: u32) -> Block {
+        Block { life, ..self }
+    }
+
     /// Whether the block was handed out again since it was met.
     pub(crate) fn is_reused(&self) -> bool {
         self.head.life.load(Ordering::Relaxed) != self.life

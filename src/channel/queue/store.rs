@@ -79,10 +79,11 @@ impl Store for QueueStore {
         chunk(memory, block.id())
     }
 
-    fn free_chunk(&self, id: u32) {
+    fn free_chunk(&self, left: ChunkBlock) {
         let memory = &self.world().memory;
-        if let Ok(block) = memory.block(id) {
-            memory.free(block);
+        if let Ok(block) = memory.block(left.id) {
+            // A sweep may have freed it since, and somebody else may have it by now.
+            memory.free(block.in_life(left.life));
         }
     }
 
@@ -115,7 +116,7 @@ fn role_of(side: Side) -> u32 {
 
 fn chunk(memory: &Memory, id: u32) -> Result<ChunkBlock> {
     let block = memory.block(id)?;
-    ChunkBlock::new(id, block.link(), block.payload(), block.len())
+    ChunkBlock::new(id, block.life(), block.link(), block.payload(), block.len())
 }
 
 /// Makes an empty queue whose first chunk has the given number.

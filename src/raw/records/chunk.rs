@@ -59,6 +59,8 @@ pub(super) fn units(len: usize) -> u32 {
 pub(crate) struct ChunkBlock {
     pub(crate) id: u32,
     pub(crate) link: &'static AtomicU32,
+    /// In which life of the block it was met: once the queue is past it, the block may be handed out again.
+    pub(crate) life: u32,
     payload: *mut u8,
 }
 
@@ -66,6 +68,7 @@ impl ChunkBlock {
     /// A chunk with its payload of `len` bytes, in a mapping that is never unmapped, aligned to 64.
     pub(crate) fn new(
         id: u32,
+        life: u32,
         link: &'static AtomicU32,
         payload: *mut u8,
         len: usize,
@@ -73,7 +76,7 @@ impl ChunkBlock {
         if len < CHUNK_BYTES {
             return Err(damaged(format!("a chunk of {len} bytes")));
         }
-        Ok(ChunkBlock { id, link, payload })
+        Ok(ChunkBlock { id, link, life, payload })
     }
 
     pub(super) fn chunk(&self) -> Chunk {

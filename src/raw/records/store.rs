@@ -22,7 +22,7 @@ pub(crate) trait Store {
     fn new_chunk(&self, me: Id, until: u32) -> Result<ChunkBlock>;
 
     /// The head has left this chunk for good.
-    fn free_chunk(&self, id: u32);
+    fn free_chunk(&self, left: ChunkBlock);
 
     /// Whether a side is gone for good, where ends are counted. Not under a lock.
     fn is_gone(&self, side: Side) -> bool;

@@ -97,7 +97,7 @@ impl<S: Store> Records<S> {
         form: Form,
         out: &mut Vec<u8>,
         special: &mut dyn Special,
-        left: &mut Option<u32>,
+        left: &mut Option<ChunkBlock>,
         mismatch: &impl Fn(Form) -> Error,
     ) -> Result<bool> {
         let head = Stamp(self.head.head.load(Ordering::Relaxed));
@@ -160,7 +160,7 @@ impl<S: Store> Records<S> {
         self.head.chunks[number as usize & 1].store(next, Ordering::Relaxed);
         let position = chunk_start(number);
         match chunk.head(position)? {
-            Some(head) => Ok(First { chunk, position, head, left: Some(left.id) }),
+            Some(head) => Ok(First { chunk, position, head, left: Some(left) }),
             None => Err(damaged(format!("chunk {number} has no record"))),
         }
     }
@@ -201,5 +201,5 @@ struct First {
     position: u32,
     head: RecordHead,
     /// The chunk that the head leaves with it.
-    left: Option<u32>,
+    left: Option<ChunkBlock>,
 }
