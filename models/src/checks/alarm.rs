@@ -4,15 +4,15 @@ use super::{check, check_deaths};
 use crate::sim;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::clock::Deadline;
-use crate::world::keeper::keep;
-use crate::world::registry::{Id, first};
-use crate::world::wait::Wait;
+use super::keep;
+use crate::liveness::Id;
+use crate::liveness::Wait;
 use crate::world::{self, World};
 
 /// Sleeps until `over`, which only deaths decide.
 fn sleep_until(world: &World, word: &'static AtomicU32, over: impl Fn() -> bool) {
     while !over() {
-        world.sleep(word, 0, Deadline::NEVER, Wait::News(None), || !over());
+        world.liveness.sleep(word, 0, Deadline::NEVER, Wait::News([None; 2]), || !over());
     }
 }
 
@@ -20,7 +20,7 @@ fn sleep_until(world: &World, word: &'static AtomicU32, over: impl Fn() -> bool)
 fn end(worlds: &[&'static World]) {
     sim::set_over();
     for world in worlds {
-        world.bump(world.registry.slot(world.this_process().slot()));
+        world.bump(world.registry().slot(world.process().slot()));
     }
 }
 
@@ -29,7 +29,7 @@ fn word() -> &'static AtomicU32 {
 }
 
 fn id_of(world: &'static World, thread: usize) -> Id {
-    sim::as_thread(thread, || world.me().expect("its id"))
+    sim::as_thread(thread, || world.me())
 }
 
 /// A thread of another process dies, with its keeper or after it, while one sleeps until it is dead.
@@ -43,7 +43,7 @@ fn thread_dies(keeper_first: bool) {
         other.kernel_marks(one);
         other.kernel_marks(two);
     });
-    sleep_until(world, word, || world.registry.is_dead(thread));
+    sleep_until(world, word, || world.registry().is_dead(thread));
     end(&[world]);
     sim::join(kernel);
     sim::join(keeper);
@@ -57,8 +57,7 @@ pub(super) fn thread_then_keeper() {
     thread_dies(false);
 }
 
-#[test]
-fn a_dead_owner_is_seen() {
+pub fn a_dead_owner_is_seen() {
     check("alarm, the keeper's word first", 2, keeper_then_thread);
     check("alarm, the thread's word first", 2, thread_then_keeper);
 }
@@ -73,14 +72,13 @@ pub(super) fn process_dies() {
         other.kernel_marks(first(1));
         other.kernel_marks(thread);
     });
-    sleep_until(world, word, || world.registry.is_gone(first(1)));
+    sleep_until(world, word, || world.registry().is_gone(first(1)));
     end(&[world]);
     sim::join(kernel);
     sim::join(keeper);
 }
 
-#[test]
-fn a_process_that_is_gone_is_seen() {
+pub fn a_process_that_is_gone_is_seen() {
     check("alarm, the whole process", 2, process_dies);
 }
 
@@ -99,7 +97,7 @@ pub(super) fn the_first_to_know_dies(steps: u32) -> bool {
         }
     });
     let kernel = sim::spawn(3, move || next.kernel_marks(first(2)));
-    sleep_until(world, word, || world.registry.is_gone(first(2)));
+    sleep_until(world, word, || world.registry().is_gone(first(2)));
     end(&[world, next]);
     sim::join(kernel);
     sim::join(keeper);
@@ -107,7 +105,6 @@ pub(super) fn the_first_to_know_dies(steps: u32) -> bool {
     died.get()
 }
 
-#[test]
-fn a_keeper_that_dies_with_the_news_is_replaced() {
+pub fn a_keeper_that_dies_with_the_news_is_replaced() {
     check_deaths("alarm, a keeper dies too", 0, the_first_to_know_dies);
 }

@@ -5,7 +5,7 @@ use crate::sim;
 use crate::sys::atomic::Ordering;
 use crate::world::arena::{Block, Held};
 use crate::world::cells::{self, Cell, CellId, UsedCells};
-use crate::world::registry::Id;
+use crate::liveness::Id;
 use crate::world::{self, World};
 use loom::cell::UnsafeCell;
 
@@ -64,7 +64,7 @@ impl Shared {
 pub(super) fn a_getter_takes_it() {
     let worlds = world::make(&[&[0, 1]]);
     let world = worlds[0];
-    let me = world.me().expect("an id");
+    let me = world.me();
     let shared = shared(me);
     shared.block.give_to(CellId::ONLY, POSITION);
     let sweeper =
@@ -73,15 +73,14 @@ pub(super) fn a_getter_takes_it() {
     sim::join(sweeper);
 }
 
-#[test]
-fn a_sweep_leaves_what_a_getter_takes() {
+pub fn a_sweep_leaves_what_a_getter_takes() {
     check("arena, a getter takes a block", 4, a_getter_takes_it);
 }
 
 pub(super) fn a_putter_gives_it() {
     let worlds = world::make(&[&[0, 1]]);
     let world = worlds[0];
-    let me = world.me().expect("an id");
+    let me = world.me();
     let shared = shared(me);
     let sweeper =
         sim::spawn(1, move || assert!(!shared.sweep(world), "free on its way to the queue"));
@@ -90,8 +89,7 @@ pub(super) fn a_putter_gives_it() {
     sim::join(sweeper);
 }
 
-#[test]
-fn a_sweep_leaves_what_a_putter_gives() {
+pub fn a_sweep_leaves_what_a_putter_gives() {
     check("arena, a putter gives a block", 4, a_putter_gives_it);
 }
 
@@ -99,7 +97,7 @@ fn a_sweep_leaves_what_a_putter_gives() {
 pub(super) fn the_getter_dies(steps: u32) -> bool {
     let worlds = world::make(&[&[0, 1], &[2]]);
     let (world, other) = (worlds[0], worlds[1]);
-    let victim_id = sim::as_thread(2, || other.me().expect("its id"));
+    let victim_id = sim::as_thread(2, || other.me());
     let shared = shared(victim_id);
     shared.block.give_to(CellId::ONLY, POSITION);
     let died = sim::keep(core::cell::Cell::new(false));
@@ -118,7 +116,6 @@ pub(super) fn the_getter_dies(steps: u32) -> bool {
     died.get()
 }
 
-#[test]
-fn a_getter_that_dies_leaves_the_block_to_the_queue_or_to_nobody() {
+pub fn a_getter_that_dies_leaves_the_block_to_the_queue_or_to_nobody() {
     check_deaths("arena, a getter dies", 3, the_getter_dies);
 }

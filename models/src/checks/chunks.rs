@@ -51,8 +51,7 @@ pub(super) fn at_the_very_end() {
     one_moves_after_the_other(2, 2);
 }
 
-#[test]
-fn a_getter_follows_a_putter() {
+pub fn a_getter_follows_a_putter() {
     check("chunks, the next after a mark", 3, with_a_mark);
     check("chunks, the next at the end", 3, at_the_very_end);
 }
@@ -71,8 +70,7 @@ pub(super) fn left_and_taken() {
     assert!(rest(worlds[0], &rings).is_empty());
 }
 
-#[test]
-fn what_was_taken_meanwhile_is_not_freed() {
+pub fn what_was_taken_meanwhile_is_not_freed() {
     check("chunks, left and taken", 3, left_and_taken);
 }
 
@@ -83,7 +81,7 @@ pub(super) fn putter_dies(steps: u32) -> bool {
     let died = sim::keep(core::cell::Cell::new(false));
     let (ours, theirs) = (rings.clone(), rings.clone());
     let victim = sim::spawn(2, move || {
-        let id = other.me().expect("its id");
+        let id = other.me();
         died.set(sim::dying_at(steps, || {
             theirs[2].put_number(21);
             theirs[2].put_number(22);
@@ -105,8 +103,7 @@ pub(super) fn putter_dies(steps: u32) -> bool {
     died.get()
 }
 
-#[test]
-fn a_putter_that_dies_at_the_change_loses_nothing_else() {
+pub fn a_putter_that_dies_at_the_change_loses_nothing_else() {
     check_deaths("chunks, a putter dies", 1, putter_dies);
 }
 
@@ -121,7 +118,7 @@ pub(super) fn getter_dies(steps: u32) -> bool {
     let got = Rc::new(core::cell::RefCell::new(Vec::new()));
     let (theirs, gets) = (rings.clone(), got.clone());
     let victim = sim::spawn(2, move || {
-        let id = other.me().expect("its id");
+        let id = other.me();
         died.set(sim::dying_at(steps, || {
             for _ in 0..2 {
                 let number = theirs[2].get_number();
@@ -150,7 +147,6 @@ pub(super) fn getter_dies(steps: u32) -> bool {
     died.get()
 }
 
-#[test]
-fn a_getter_that_dies_at_the_change_loses_one_message() {
+pub fn a_getter_that_dies_at_the_change_loses_one_message() {
     check_deaths("chunks, a getter dies", 3, getter_dies);
 }

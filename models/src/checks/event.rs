@@ -23,8 +23,7 @@ pub(super) fn two_wait_for_set_and_clear() {
     sim::join(setter);
 }
 
-#[test]
-fn nobody_misses_a_set_that_is_cleared_at_once() {
+pub fn nobody_misses_a_set_that_is_cleared_at_once() {
     check("event, set and cleared under two waiters", 2, two_wait_for_set_and_clear);
 }
 
@@ -46,8 +45,7 @@ pub(super) fn pulse_reaches_a_sleeper() {
     sim::join(waiter);
 }
 
-#[test]
-fn a_pulse_reaches_a_sleeper() {
+pub fn a_pulse_reaches_a_sleeper() {
     check("event, a pulse", 3, pulse_reaches_a_sleeper);
 }
 
@@ -67,8 +65,7 @@ pub(super) fn set_publishes() {
     sim::join(setter);
 }
 
-#[test]
-fn what_was_written_before_the_set_is_seen() {
+pub fn what_was_written_before_the_set_is_seen() {
     check("event, publication", 3, set_publishes);
 }
 
@@ -78,7 +75,7 @@ pub(super) fn setter_dies(steps: u32) -> bool {
     let (world, other, cell) = (worlds[0], worlds[1], Event::new_cell());
     let died = sim::keep(core::cell::Cell::new(false));
     let victim = sim::spawn(2, move || {
-        let id = other.me().expect("its id");
+        let id = other.me();
         died.set(sim::dying_at(steps, || Event::of(other, cell).set()));
         if died.get() {
             other.kernel_marks(id);
@@ -92,7 +89,6 @@ pub(super) fn setter_dies(steps: u32) -> bool {
     died.get()
 }
 
-#[test]
-fn a_setter_that_dies_leaves_no_sleeper() {
+pub fn a_setter_that_dies_leaves_no_sleeper() {
     check_deaths("event, the setter dies", 2, setter_dies);
 }

@@ -80,8 +80,7 @@ pub(super) fn two_items_and_a_passer_by() {
     sim::join(passer_by);
 }
 
-#[test]
-fn nobody_sleeps_while_there_is_one() {
+pub fn nobody_sleeps_while_there_is_one() {
     check("news, one item", 5, one_and_one);
     check("news, two items and a passer-by", 4, two_items_and_a_passer_by);
     check("news, three items for two", 2, three_items);

@@ -33,8 +33,7 @@ pub(super) fn one_put_one_get() {
     assert_eq!(rings[0].counts(), (1, 1));
 }
 
-#[test]
-fn a_message_reaches_its_getter() {
+pub fn a_message_reaches_its_getter() {
     check("queue, one put and one get", 3, one_put_one_get);
 }
 
@@ -48,8 +47,7 @@ pub(super) fn two_getters() {
     assert_eq!(rings[0].counts(), (2, 2));
 }
 
-#[test]
-fn two_getters_get_one_each() {
+pub fn two_getters_get_one_each() {
     check("queue, two getters and two messages", 2, two_getters);
 }
 
@@ -63,8 +61,7 @@ pub(super) fn two_putters() {
     assert_eq!(rings[0].counts(), (2, 2));
 }
 
-#[test]
-fn two_putters_and_one_who_gets_both() {
+pub fn two_putters_and_one_who_gets_both() {
     check("queue, two putters", 2, two_putters);
 }
 
@@ -78,8 +75,7 @@ pub(super) fn room_for_one() {
     assert_eq!(rings[0].counts(), (2, 2));
 }
 
-#[test]
-fn room_for_one_lets_both_through() {
+pub fn room_for_one_lets_both_through() {
     check("queue, room for one", 2, room_for_one);
 }
 
@@ -90,7 +86,7 @@ fn someone_dies(steps: u32, victim: fn(&Ring), one: fn(&Ring), here: fn(&Ring)) 
     let died = Rc::new(core::cell::Cell::new(false));
     let (r1, r2, tell) = (rings.clone(), rings.clone(), died.clone());
     let victim = sim::spawn(2, move || {
-        let id = other.me().expect("its id");
+        let id = other.me();
         tell.set(sim::dying_at(steps, || victim(&r2[2])));
         if tell.get() {
             other.kernel_marks(id);
@@ -110,8 +106,7 @@ pub(super) fn putter_dies(steps: u32) -> bool {
     someone_dies(steps, Ring::put, Ring::put, Ring::get)
 }
 
-#[test]
-fn a_putter_that_dies_stops_nobody() {
+pub fn a_putter_that_dies_stops_nobody() {
     check_deaths("queue, a putter dies", 1, putter_dies);
 }
 
@@ -123,7 +118,6 @@ pub(super) fn getter_dies(steps: u32) -> bool {
     someone_dies(steps, Ring::get, Ring::get, twice)
 }
 
-#[test]
-fn a_getter_that_dies_stops_nobody() {
+pub fn a_getter_that_dies_stops_nobody() {
     check_deaths("queue, a getter dies", 1, getter_dies);
 }

@@ -80,7 +80,7 @@ fn someone_dies(
     let died = sim::keep(core::cell::Cell::new(false));
     let theirs = lock.seen_by(other);
     let victim = sim::spawn(2, move || {
-        let id = other.me().expect("its id");
+        let id = other.me();
         died.set(sim::dying_at(steps, || victim(&theirs, halves)));
         if died.get() {
             other.kernel_marks(id);
@@ -111,15 +111,14 @@ pub(super) fn lets_go_and_dies() {
     let theirs = lock.seen_by(other);
     let holder = sim::spawn(2, move || {
         drop(theirs.lock().expect("nobody died with it"));
-        other.kernel_marks(other.me().expect("its id"));
+        other.kernel_marks(other.me());
         world.alarm();
     });
     drop(lock.lock().expect("nobody died with it"));
     sim::join(holder);
 }
 
-#[test]
-fn who_let_go_did_not_die_with_the_lock() {
+pub fn who_let_go_did_not_die_with_the_lock() {
     check("recover, the holder lets go and dies", 3, lets_go_and_dies);
 }
 
@@ -135,8 +134,7 @@ pub(super) fn holder_dies(steps: u32) -> bool {
     someone_dies(&worlds, steps, 1, lock, victim, Halves::new())
 }
 
-#[test]
-fn what_a_dead_holder_left_is_recovered_once() {
+pub fn what_a_dead_holder_left_is_recovered_once() {
     check_deaths("recover, the holder dies", 2, holder_dies);
 }
 
@@ -148,7 +146,7 @@ fn left_half_written(worlds: &[&'static World]) -> (Lock, &'static Halves) {
     let id = sim::as_thread(3, || {
         core::mem::forget(theirs.lock().expect("it is new"));
         halves.begin();
-        last.me().expect("its id")
+        last.me()
     });
     last.kernel_marks(id);
     (lock, halves)
@@ -162,8 +160,7 @@ pub(super) fn recoverer_dies(steps: u32) -> bool {
     someone_dies(&worlds, steps, 2, lock, victim, halves)
 }
 
-#[test]
-fn the_mark_outlives_a_recoverer_that_dies() {
+pub fn the_mark_outlives_a_recoverer_that_dies() {
     check_deaths("recover, the recoverer dies", 2, recoverer_dies);
 }
 
@@ -186,8 +183,7 @@ pub(super) fn recoverer_panics() {
     assert_is_well(&lock, halves);
 }
 
-#[test]
-fn a_panic_keeps_the_mark() {
+pub fn a_panic_keeps_the_mark() {
     check("recover, the recoverer panics", 2, recoverer_panics);
 }
 
@@ -239,7 +235,6 @@ pub(super) fn answers_while_recovered() {
     assert_is_well(&lock, halves);
 }
 
-#[test]
-fn a_lock_answers_that_its_owner_died_until_it_is_recovered() {
+pub fn a_lock_answers_that_its_owner_died_until_it_is_recovered() {
     check("recover, answers meanwhile", 3, answers_while_recovered);
 }

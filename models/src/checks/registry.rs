@@ -2,7 +2,7 @@
 
 use super::{check, check_deaths};
 use crate::sim;
-use crate::world::registry::{Id, first};
+use crate::liveness::Id;
 use crate::world::{self, World};
 use loom::cell::UnsafeCell;
 use std::rc::Rc;
@@ -11,13 +11,13 @@ use std::rc::Rc;
 pub(super) fn two_take() {
     let worlds = world::make(&[&[0], &[2]]);
     let world = worlds[0];
-    let old = sim::as_thread(2, || worlds[1].me().expect("its id"));
+    let old = sim::as_thread(2, || worlds[1].me());
     world.kernel_marks(old);
     let ids = sim::keep(core::cell::RefCell::new(vec![old]));
     let take = move |world: &World| {
         let id = world.take_thread().expect("a free slot");
-        assert!(world.registry.is_dead(old), "{old:?} came back");
-        assert!(!world.registry.is_dead(id), "{id:?} is dead at once");
+        assert!(world.registry().is_dead(old), "{old:?} came back");
+        assert!(!world.registry().is_dead(id), "{id:?} is dead at once");
         ids.borrow_mut().push(id);
     };
     // So that the search begins at the dead one's slot.
@@ -29,8 +29,7 @@ pub(super) fn two_take() {
     assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
 }
 
-#[test]
-fn no_id_is_given_twice() {
+pub fn no_id_is_given_twice() {
     check("registry, two take", 3, two_take);
 }
 
@@ -38,7 +37,7 @@ fn no_id_is_given_twice() {
 pub(super) fn gone_writes_no_more() {
     let worlds = world::make(&[&[0], &[1]]);
     let (world, other) = (worlds[0], worlds[1]);
-    let thread = sim::as_thread(1, || other.me().expect("its id"));
+    let thread = sim::as_thread(1, || other.me());
     let data = sim::keep(UnsafeCell::new(0));
     let keeper = sim::spawn(2, move || other.kernel_marks(first(1)));
     let dying = sim::spawn(1, move || {
@@ -46,17 +45,16 @@ pub(super) fn gone_writes_no_more() {
         data.with_mut(|data| unsafe { *data += 1 });
         other.kernel_marks(thread);
     });
-    if world.registry.is_gone(first(1)) {
+    if world.registry().is_gone(first(1)) {
         // SAFETY: as above.
         data.with_mut(|data| unsafe { *data += 1 });
     }
     sim::join(keeper);
     sim::join(dying);
-    assert!(world.registry.is_gone(first(1)));
+    assert!(world.registry().is_gone(first(1)));
 }
 
-#[test]
-fn what_is_gone_writes_no_more() {
+pub fn what_is_gone_writes_no_more() {
     check("registry, gone", 3, gone_writes_no_more);
 }
 
@@ -75,31 +73,30 @@ pub(super) fn taker_dies(steps: u32) -> bool {
             // The kernel marks what was pending or linked: the slot whose state the victim had changed.
             for (index, state) in slots(other).into_iter().enumerate() {
                 let slot = world::FIRST_THREAD + index;
-                let taken = other.registry.state(slot);
+                let taken = other.registry().state(slot);
                 if state != before[index] && taken.word() & 0xff == 3 {
-                    other.registry.mark(slot, taken);
+                    other.registry().mark(slot, taken);
                 }
             }
         }
     });
     let id = world.take_thread().expect("a free slot");
-    assert!(!world.registry.is_dead(id));
+    assert!(!world.registry().is_dead(id));
     sim::join(victim);
     let next = world.take_thread().expect("a free slot");
-    assert!(next != id && !world.registry.is_dead(id) && !world.registry.is_dead(next));
+    assert!(next != id && !world.registry().is_dead(id) && !world.registry().is_dead(next));
     died.get()
 }
 
 fn slots(world: &World) -> Vec<u64> {
     (0..3)
         .map(|index| {
-            let state = world.registry.state(world::FIRST_THREAD + index);
+            let state = world.registry().state(world::FIRST_THREAD + index);
             u64::from(state.generation()) << 32 | u64::from(state.word())
         })
         .collect()
 }
 
-#[test]
-fn a_taker_that_dies_leaves_the_slot() {
+pub fn a_taker_that_dies_leaves_the_slot() {
     check_deaths("registry, a taker dies", 2, taker_dies);
 }

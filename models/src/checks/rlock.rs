@@ -57,8 +57,7 @@ pub(super) fn three_enter_twice() {
     assert_is_well(&lock, halves);
 }
 
-#[test]
-fn three_enter_twice_each() {
+pub fn three_enter_twice_each() {
     check("rlock, three enter twice each", 2, three_enter_twice);
 }
 
@@ -73,7 +72,7 @@ fn someone_dies(
     let died = sim::keep(core::cell::Cell::new(false));
     let (ours, theirs) = (lock.clone(), lock.seen_by(other));
     let victim = sim::spawn(2, move || {
-        let id = other.me().expect("its id");
+        let id = other.me();
         died.set(sim::dying_at(steps, || use_twice(&theirs, halves)));
         if died.get() {
             other.kernel_marks(id);
@@ -95,8 +94,7 @@ pub(super) fn holder_dies(steps: u32) -> bool {
     someone_dies(&worlds, steps, RLock::new().expect("a lock"), Halves::new())
 }
 
-#[test]
-fn whoever_takes_over_starts_at_depth_one() {
+pub fn whoever_takes_over_starts_at_depth_one() {
     check_deaths("rlock, the holder dies", 1, holder_dies);
 }
 
@@ -111,7 +109,7 @@ fn left_deep(worlds: &[&'static World]) -> (RLock, &'static Halves) {
         let third = theirs.lock().expect("once more");
         sim::unwinding(|| drop(third));
         halves.begin();
-        last.me().expect("its id")
+        last.me()
     });
     last.kernel_marks(id);
     (lock, halves)
@@ -124,8 +122,7 @@ pub(super) fn recoverer_dies(steps: u32) -> bool {
     someone_dies(&worlds, steps, lock, halves)
 }
 
-#[test]
-fn the_mark_outlives_a_recoverer_that_dies() {
+pub fn the_mark_outlives_a_recoverer_that_dies() {
     check_deaths("rlock, the recoverer dies", 1, recoverer_dies);
 }
 
@@ -162,8 +159,7 @@ pub(super) fn one_of_three_panics() {
     assert_is_well(&lock, halves);
 }
 
-#[test]
-fn an_inner_panic_keeps_the_mark() {
+pub fn an_inner_panic_keeps_the_mark() {
     check("rlock, a guard is dropped by a panic", 3, recoverer_panics);
     check("rlock, a guard is dropped by a panic, of three", 2, one_of_three_panics);
 }

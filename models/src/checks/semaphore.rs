@@ -4,7 +4,7 @@ use super::{check, check_deaths, check_some};
 use crate::sim;
 use crate::sync::semaphore::Permits;
 use crate::world;
-use crate::world::registry::first;
+use crate::world::first;
 use loom::cell::UnsafeCell;
 use std::rc::Rc;
 
@@ -35,8 +35,7 @@ pub(super) fn three_share_one() {
     assert_eq!(permits[0].counts(), (1, 1));
 }
 
-#[test]
-fn three_share_one_permit() {
+pub fn three_share_one_permit() {
     check("semaphore, three share one permit", 1, three_share_one);
     check_some("the same, with more preemptions", 2, 150_000, three_share_one);
 }
@@ -48,7 +47,7 @@ pub(super) fn one_of_two_dies(steps: u32) -> bool {
     let (data, theirs) = (data(), permits.clone());
     let died = sim::keep(core::cell::Cell::new(false));
     let victim = sim::spawn(2, move || {
-        let id = other.me().expect("its id");
+        let id = other.me();
         died.set(sim::dying_at(steps, || use_once(&theirs[1], data)));
         if died.get() {
             other.kernel_marks(first(1));
@@ -62,8 +61,7 @@ pub(super) fn one_of_two_dies(steps: u32) -> bool {
     died.get()
 }
 
-#[test]
-fn the_permit_of_the_dead_comes_back() {
+pub fn the_permit_of_the_dead_comes_back() {
     check_deaths("semaphore, one of two dies", 2, one_of_two_dies);
 }
 
@@ -76,7 +74,7 @@ pub(super) fn releaser_dies(steps: u32) -> bool {
     let (ours, theirs) = (permits.clone(), permits.clone());
     let died = sim::keep(core::cell::Cell::new(false));
     let victim = sim::spawn(2, move || {
-        let id = other.me().expect("its id");
+        let id = other.me();
         died.set(sim::dying_at(steps, || theirs[1].release(1).expect("not too many")));
         if died.get() {
             other.kernel_marks(first(1));
@@ -94,7 +92,6 @@ pub(super) fn releaser_dies(steps: u32) -> bool {
     died.get()
 }
 
-#[test]
-fn a_releaser_that_dies_leaves_no_sleeper() {
+pub fn a_releaser_that_dies_leaves_no_sleeper() {
     check_deaths("semaphore, a releaser dies", 1, releaser_dies);
 }

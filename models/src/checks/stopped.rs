@@ -7,7 +7,7 @@ use crate::channel::Ring;
 use crate::sim;
 use crate::sync::event::Event;
 use crate::sync::semaphore::Permits;
-use crate::world::keeper::keep;
+use super::keep;
 use crate::world::{self, World};
 use std::rc::Rc;
 
@@ -23,7 +23,7 @@ fn with_keeper(world: &'static World, others: impl FnOnce()) {
     let keeper = sim::spawn(3, keep(world));
     others();
     sim::set_over();
-    world.bump(world.registry.slot(world.this_process().slot()));
+    world.bump(world.registry().slot(world.process().slot()));
     sim::join(keeper);
 }
 
@@ -33,7 +33,7 @@ pub(super) fn a_locker(steps: u32) -> bool {
     let (world, other, guarded) = (worlds[0], worlds[1], lock::guarded());
     let stopped = sim::keep(core::cell::Cell::new(false));
     let victim = sim::spawn(2, move || {
-        let id = other.me().expect("its id");
+        let id = other.me();
         stopped.set(sim::stopping_at(steps, || guarded.use_once(other)));
         if stopped.get() && guarded.lock().owner() == Some(id) {
             other.kernel_marks(id);
@@ -47,8 +47,7 @@ pub(super) fn a_locker(steps: u32) -> bool {
     stopped.get()
 }
 
-#[test]
-fn a_stopped_locker_stops_nobody() {
+pub fn a_stopped_locker_stops_nobody() {
     check_some_deaths("stopped, a locker", 2, 500, a_locker);
 }
 
@@ -57,7 +56,7 @@ pub(super) fn a_waiter_for_a_lock() {
     let worlds = world::make(&[&[0, 1], &[2]]);
     let_time_pass();
     let (world, other, guarded) = (worlds[0], worlds[1], lock::guarded());
-    let me = world.me().expect("an id");
+    let me = world.me();
     assert!(guarded.lock().try_lock(me));
     let victim = sim::spawn(2, move || {
         assert!(sim::stopping_asleep(|| guarded.use_once(other)), "the lock was not free");
@@ -70,8 +69,7 @@ pub(super) fn a_waiter_for_a_lock() {
     sim::join(waiter);
 }
 
-#[test]
-fn a_stopped_waiter_for_a_lock_stops_nobody() {
+pub fn a_stopped_waiter_for_a_lock_stops_nobody() {
     check("stopped, a waiter for a lock", 3, a_waiter_for_a_lock);
 }
 
@@ -95,8 +93,7 @@ pub(super) fn a_setter(steps: u32) -> bool {
     stopped.get()
 }
 
-#[test]
-fn a_stopped_setter_stops_nobody() {
+pub fn a_stopped_setter_stops_nobody() {
     check_deaths("stopped, a setter", 1, a_setter);
 }
 
@@ -114,7 +111,7 @@ pub(super) fn a_user_of_a_queue(steps: u32) -> bool {
     };
     let (ours, theirs) = (rings.clone(), rings.clone());
     let victim = sim::spawn(2, move || {
-        let id = other.me().expect("its id");
+        let id = other.me();
         stopped.set(sim::stopping_at(steps, || pass_on(&theirs[2])));
         if stopped.get() && theirs[2].is_held_by(id) {
             other.kernel_marks(id);
@@ -142,8 +139,7 @@ pub(super) fn a_user_of_a_queue(steps: u32) -> bool {
     stopped.get()
 }
 
-#[test]
-fn a_stopped_user_of_a_queue_stops_nobody() {
+pub fn a_stopped_user_of_a_queue_stops_nobody() {
     check_some_deaths("stopped, a user of a queue", 1, 400, a_user_of_a_queue);
 }
 
@@ -168,7 +164,6 @@ pub(super) fn a_waiter_for_a_permit() {
     sim::join(waiter);
 }
 
-#[test]
-fn a_stopped_waiter_for_a_permit_stops_nobody() {
+pub fn a_stopped_waiter_for_a_permit_stops_nobody() {
     check("stopped, a waiter for a permit", 3, a_waiter_for_a_permit);
 }

@@ -1,0 +1,196 @@
+//! The world that the package finds in a model: processes with threads, and memory.
+
+package!("world");
+
+use crate::error::Result;
+use crate::liveness::registry::Registry;
+use crate::liveness::slot::{Id, PROCESSES, ProcessId, RegistryTable, Slot};
+use crate::liveness::{Liveness, Pauses};
+use crate::memory::segments::{self, Segments};
+use crate::memory::{Memory, MemoryTable};
+use crate::sim;
+use crate::sys::atomic::Ordering;
+use crate::sys::futex;
+use crate::sys::robust::{List, OWNER_DIED};
+pub(crate) use kind::Kind;
+use std::any::Any;
+use std::cell::{RefCell, RefMut};
+use std::collections::HashMap;
+use std::sync::Weak;
+use std::sync::atomic::AtomicBool;
+
+/// One process's view of its world.
+pub(crate) struct World {
+    pub(crate) liveness: &'static Liveness,
+    pub(crate) memory: Memory,
+    pub(crate) untidy: AtomicBool,
+    references: RefCell<HashMap<u32, Weak<dyn Any + Send + Sync>>>,
+}
+
+// SAFETY: loom runs one thread at a time, all on one thread of the system.
+unsafe impl Send for World {}
+// SAFETY: as above.
+unsafe impl Sync for World {}
+
+/// The first slot for threads.
+pub(crate) const FIRST_THREAD: usize = PROCESSES;
+
+/// How much memory there is.
+const LIMIT: u64 = 1 << 40;
+
+/// The world of the running thread's process.
+static OWN: sim::Local<core::cell::Cell<Option<&'static World>>> =
+    sim::Local::new(|| core::cell::Cell::new(None));
+
+pub(crate) fn world() -> Result<&'static World> {
+    Ok(OWN.get().expect("the model gives each thread a process"))
+}
+
+/// The slot number `slot` in its first life.
+pub(crate) fn first(slot: usize) -> Id {
+    Id::new(slot, 1)
+}
+
+/// Makes a world with so many processes, all alive, each with the threads named: their numbers in the model. Each thread has an
+/// id and an entry among the sleepers, as if it had used something shared before. Of the memory nothing is used after the
+/// preparation but what the model names.
+pub(crate) fn make(processes: &[&[usize]]) -> Vec<&'static World> {
+    let (registry, memory) = (table::<RegistryTable>(), table::<MemoryTable>());
+    name_registry(registry, processes.len());
+    processes.iter().map(|threads| join(registry, memory, threads)).collect()
+}
+
+/// Another process of the same world, with its threads; its slot is the next one.
+fn join(
+    registry: &'static RegistryTable,
+    memory: &'static MemoryTable,
+    threads: &[usize],
+) -> &'static World {
+    let liveness = Liveness::new(registry, Pauses::new(false, 1)).expect("memory");
+    let liveness: &'static Liveness = sim::keep(liveness);
+    let process = liveness.take_process(Some(&List), None).expect("a slot");
+    liveness.set_process(process);
+    let world: &'static World = sim::keep(World {
+        liveness,
+        memory: Memory::new(liveness, Segments, memory, LIMIT),
+        untidy: AtomicBool::new(false),
+        references: RefCell::default(),
+    });
+    world.memory.begin_process(process);
+    for &thread in threads {
+        sim::as_thread(thread, || {
+            OWN.set(Some(world));
+            liveness.me().expect("a free slot");
+        });
+    }
+    world
+}
+
+/// A zeroed table.
+fn table<T>() -> &'static T {
+    let memory = sim::memory(size_of::<T>() / 8);
+    // SAFETY: as large as the table and aligned to two lines; a structure of atomics, for which zero is a value.
+    unsafe { &*memory.cast::<T>() }
+}
+
+fn name_registry(table: &RegistryTable, processes: usize) {
+    for word in
+        [&table.processes, &table.thread_cursor, &table.alarms, &table.threads, &table.losses]
+    {
+        sim::exist(word, 1);
+    }
+    for slot in &table.slots[..processes] {
+        name_slot(slot);
+    }
+    for slot in &table.slots[PROCESSES..PROCESSES + sim::THREADS] {
+        name_slot(slot);
+    }
+}
+
+fn name_slot(slot: &Slot) {
+    sim::exist(&slot.state, 1);
+    sim::exist(&slot.process, 1);
+    sim::exist(&slot.pid, 1);
+    for word in [&slot.control, &slot.gone, &slot.left, &slot.died] {
+        sim::exist(word, 1);
+    }
+}
+
+impl World {
+    pub(crate) fn is_current(&self) -> bool {
+        self.liveness.is_current()
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        7
+    }
+
+    /// The table of this process's references.
+    pub(crate) fn references(&self) -> RefMut<'_, HashMap<u32, Weak<dyn Any + Send + Sync>>> {
+        self.references.borrow_mut()
+    }
+
+    pub(crate) fn registry(&self) -> Registry {
+        self.liveness.registry
+    }
+
+    pub(crate) fn process(&self) -> ProcessId {
+        self.liveness.this_process()
+    }
+
+    /// The id of the running thread.
+    pub(crate) fn me(&self) -> Id {
+        self.liveness.me_fast().expect("a thread of the model")
+    }
+
+    /// The id of a thread.
+    pub(crate) fn id_of(&self, thread: usize) -> Id {
+        sim::as_thread(thread, || self.me())
+    }
+
+    /// The words of the object that a model has made as its `index`th; only they are used after the preparation.
+    pub(crate) fn object(&self, index: u32) -> &'static [crate::sys::atomic::AtomicU64] {
+        let object = self.memory.object(index).expect("an object");
+        &object.payload
+    }
+
+    /// What the kernel does when a thread dies: marks its word, wakes one who sleeps on that.
+    pub(crate) fn kernel_marks(&self, id: Id) {
+        let slot = self.registry().slot(id.slot());
+        slot.state.fetch_or(u64::from(OWNER_DIED), Ordering::SeqCst);
+        futex::wake(slot.robust_word(), 1);
+    }
+
+    /// A keeper's look for news that came without a wake, when all others have come as far as they can.
+    pub(crate) fn look_for_old_news(&self) {
+        crate::sys::thread::yield_now();
+        self.liveness.sleepers.ring_for_old_news();
+    }
+
+    /// A keeper's alarm that every sleeper of this process has heard: the short form of the keeper, for models of other
+    /// protocols.
+    pub(crate) fn alarm(&self) {
+        self.liveness.sleepers.raise();
+        while self.liveness.sleepers.ring() {
+            crate::sys::thread::yield_now();
+        }
+    }
+}
+
+/// The objects' payloads are used after the preparation.
+pub(crate) fn name_objects(world: &World, count: u32) {
+    for index in 0..count {
+        let words = world.object(index);
+        sim::exist(words.as_ptr(), words.len());
+    }
+}
+
+/// Whatever is in memory is used after the preparation, but for those words of payloads that `is_word` leaves out.
+pub(crate) fn name_memory(is_word: impl Fn(u32, usize) -> bool) {
+    segments::for_each_block(|id, head, payload, words| {
+        sim::exist(head, 10);
+        for word in (0..words).filter(|&word| is_word(id, word)) {
+            sim::exist(payload.wrapping_add(word), 1);
+        }
+    });
+}
