@@ -31,6 +31,8 @@ struct Sim {
     over: bool,
     slices: bool,
     long_waits: bool,
+    /// How many threads the process has that joins next.
+    room: usize,
     /// Memory, and whether this execution uses it.
     regions: Vec<(Box<[u64]>, bool)>,
     /// Words made in this execution.
@@ -326,6 +328,15 @@ pub(crate) fn set_slices() {
 
 pub(crate) fn has_slices() -> bool {
     SIM.with_borrow(|sim| sim.slices)
+}
+
+/// The process that joins next has so many threads.
+pub(crate) fn set_room(threads: usize) {
+    SIM.with_borrow_mut(|sim| sim.room = threads);
+}
+
+pub(crate) fn room() -> usize {
+    SIM.with_borrow(|sim| sim.room)
 }
 
 /// Sleeps of a second and more end by time too.

@@ -3,11 +3,14 @@
 package!("world");
 
 use crate::error::Result;
+use crate::handle;
 use crate::liveness::registry::Registry;
 use crate::liveness::slot::{Id, PROCESSES, ProcessId, RegistryTable, Slot};
 use crate::liveness::{Liveness, Pauses};
+use crate::memory::objects::{OBJECTS, PAYLOAD};
 use crate::memory::segments::{self, Segments};
 use crate::memory::{Memory, MemoryTable};
+use crate::raw::records::CHUNK_BYTES;
 use crate::sim;
 use crate::sys::atomic::Ordering;
 use crate::sys::futex;
@@ -24,6 +27,7 @@ pub(crate) struct World {
     pub(crate) liveness: &'static Liveness,
     pub(crate) memory: Memory,
     pub(crate) untidy: AtomicBool,
+    table: &'static RegistryTable,
     references: RefCell<HashMap<u32, Weak<dyn Any + Send + Sync>>>,
 }
 
@@ -34,6 +38,9 @@ unsafe impl Sync for World {}
 
 /// The first slot for threads.
 pub(crate) const FIRST_THREAD: usize = PROCESSES;
+
+/// So many words of a small block are used.
+const BLOCK_WORDS: usize = 17;
 
 /// How much memory there is.
 const LIMIT: u64 = 1 << 40;
@@ -66,6 +73,7 @@ fn join(
     memory: &'static MemoryTable,
     threads: &[usize],
 ) -> &'static World {
+    sim::set_room(threads.len());
     let liveness = Liveness::new(registry, Pauses::new(false, 1)).expect("memory");
     let liveness: &'static Liveness = sim::keep(liveness);
     let process = liveness.take_process(Some(&List), None).expect("a slot");
@@ -74,6 +82,7 @@ fn join(
         liveness,
         memory: Memory::new(liveness, Segments, memory, LIMIT),
         untidy: AtomicBool::new(false),
+        table: registry,
         references: RefCell::default(),
     });
     world.memory.begin_process(process);
@@ -138,6 +147,18 @@ impl World {
         self.liveness.this_process()
     }
 
+    /// Where the next search for a thread's slot starts.
+    pub(crate) fn set_cursor(&self, slot: u32) {
+        self.table.thread_cursor.store(slot, Ordering::Relaxed);
+    }
+
+    /// Makes the keeper take a turn.
+    pub(crate) fn wake_keeper(&self) {
+        let control = &self.registry().slot(self.process().slot()).control;
+        control.fetch_add(1, Ordering::SeqCst);
+        futex::wake(control, 1);
+    }
+
     /// The id of the running thread.
     pub(crate) fn me(&self) -> Id {
         self.liveness.me_fast().expect("a thread of the model")
@@ -177,20 +198,64 @@ impl World {
     }
 }
 
-/// The objects' payloads are used after the preparation.
-pub(crate) fn name_objects(world: &World, count: u32) {
-    for index in 0..count {
-        let words = world.object(index);
-        sim::exist(words.as_ptr(), words.len());
-    }
+/// The process of this world is the running thread's while `f` runs.
+pub(crate) fn within<R>(world: &'static World, f: impl FnOnce() -> R) -> R {
+    let before = OWN.replace(Some(world));
+    let result = f();
+    OWN.set(before);
+    result
 }
 
-/// Whatever is in memory is used after the preparation, but for those words of payloads that `is_word` leaves out.
-pub(crate) fn name_memory(is_word: impl Fn(u32, usize) -> bool) {
+/// The payload of the only object of a model, which is used after the preparation.
+pub(crate) fn only_object(world: &World) -> &'static [crate::sys::atomic::AtomicU64] {
+    let words = world.object(0);
+    sim::exist(words.as_ptr(), words.len());
+    words
+}
+
+/// The same object as another process sees it: its handle travels there.
+pub(crate) fn seen_by<H>(handle: &H, world: &'static World) -> &'static H
+where
+    H: serde::Serialize + serde::de::DeserializeOwned + 'static,
+{
+    let packed = handle::pack(|| Ok(postcard::to_stdvec(handle).expect("a handle")));
+    let (mut bytes, parcel) = packed.expect("a handle");
+    handle::seal(&mut bytes, &parcel);
+    within(world, || {
+        let (body, claimed) = handle::open(world, &bytes).expect("a sealed handle");
+        let there = handle::unpack(claimed, || postcard::from_bytes::<H>(body));
+        sim::keep(there.expect("a handle"))
+    })
+}
+
+/// Words of an object.
+const WORDS: usize = size_of::<crate::memory::Object>() / 8;
+
+/// The memory of `world` is used after the preparation: the arena, all objects, the first words of presence tables and of the
+/// blocks of queues and calls, and those words of chunks that `is_word` names.
+pub(crate) fn name_memory(world: &World, is_word: impl Fn(usize) -> bool) {
+    let table = world.memory.table;
+    sim::exist(&table.arena, 10);
+    sim::exist(&table.free, table.free.len());
+    sim::exist(&table.object_blocks, 1);
+    for record in &table.processes[..world.registry().processes()] {
+        sim::exist(record, 2);
+    }
+    let objects = table.object_blocks[0].load(Ordering::Relaxed);
     segments::for_each_block(|id, head, payload, words| {
         sim::exist(head, 10);
-        for word in (0..words).filter(|&word| is_word(id, word)) {
-            sim::exist(payload.wrapping_add(word), 1);
+        let is_chunk = words >= CHUNK_BYTES / 8;
+        for word in 0..words {
+            let is_used = match () {
+                () if id == objects => {
+                    word < WORDS * OBJECTS as usize && word % WORDS < PAYLOAD + 3
+                }
+                () if is_chunk => is_word(word),
+                () => word < BLOCK_WORDS,
+            };
+            if is_used {
+                sim::exist(payload.wrapping_add(word), 1);
+            }
         }
     });
 }

@@ -1,13 +1,11 @@
 //! The alarm: with the real keeper, whoever sleeps for something that a death decides looks after that death.
 
-use super::{check, check_deaths};
+use super::{check, check_deaths, keep};
+use crate::liveness::Wait;
 use crate::sim;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::clock::Deadline;
-use super::keep;
-use crate::liveness::Id;
-use crate::liveness::Wait;
-use crate::world::{self, World};
+use crate::world::{self, World, first};
 
 /// Sleeps until `over`, which only deaths decide.
 fn sleep_until(world: &World, word: &'static AtomicU32, over: impl Fn() -> bool) {
@@ -20,7 +18,7 @@ fn sleep_until(world: &World, word: &'static AtomicU32, over: impl Fn() -> bool)
 fn end(worlds: &[&'static World]) {
     sim::set_over();
     for world in worlds {
-        world.bump(world.registry().slot(world.process().slot()));
+        world.wake_keeper();
     }
 }
 
@@ -28,15 +26,11 @@ fn word() -> &'static AtomicU32 {
     sim::keep(AtomicU32::new(0))
 }
 
-fn id_of(world: &'static World, thread: usize) -> Id {
-    sim::as_thread(thread, || world.me())
-}
-
 /// A thread of another process dies, with its keeper or after it, while one sleeps until it is dead.
 fn thread_dies(keeper_first: bool) {
     let worlds = world::make(&[&[0], &[2]]);
     let (world, other, word) = (worlds[0], worlds[1], word());
-    let thread = id_of(other, 2);
+    let thread = other.id_of(2);
     let keeper = sim::spawn(1, keep(world));
     let kernel = sim::spawn(3, move || {
         let (one, two) = if keeper_first { (first(1), thread) } else { (thread, first(1)) };
@@ -66,7 +60,7 @@ pub fn a_dead_owner_is_seen() {
 pub(super) fn process_dies() {
     let worlds = world::make(&[&[0], &[2]]);
     let (world, other, word) = (worlds[0], worlds[1], word());
-    let thread = id_of(other, 2);
+    let thread = other.id_of(2);
     let keeper = sim::spawn(1, keep(world));
     let kernel = sim::spawn(3, move || {
         other.kernel_marks(first(1));

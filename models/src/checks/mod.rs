@@ -5,7 +5,16 @@ use crate::sim;
 use crate::world::World;
 use std::time::Instant;
 
+pub mod alarm;
+pub mod event;
+pub mod event_count;
 pub mod lock;
+pub mod queue;
+pub mod recover;
+pub mod registry;
+pub mod rlock;
+pub mod semaphore;
+pub mod stopped;
 
 /// Checks `model` in all executions with at most so many preemptions, and says how many there were.
 fn check(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 'static) {

@@ -1,29 +1,35 @@
 //! Taking slots and telling the dead: no id is given twice, and what is gone writes no more.
 
 use super::{check, check_deaths};
-use crate::sim;
 use crate::liveness::Id;
-use crate::world::{self, World};
+use crate::sim;
+use crate::sys::robust::List;
+use crate::world::{self, World, first};
 use loom::cell::UnsafeCell;
 use std::rc::Rc;
+
+/// Takes a slot as a new thread of the world's process does.
+fn take(world: &World) -> Id {
+    world.registry().take_thread(Some(&List), world.process(), 1).expect("a free slot")
+}
 
 /// Two take slots while an earlier owner's slot may be taken again.
 pub(super) fn two_take() {
     let worlds = world::make(&[&[0], &[2]]);
     let world = worlds[0];
-    let old = sim::as_thread(2, || worlds[1].me());
+    let old = worlds[1].id_of(2);
     world.kernel_marks(old);
     let ids = sim::keep(core::cell::RefCell::new(vec![old]));
-    let take = move |world: &World| {
-        let id = world.take_thread().expect("a free slot");
+    let take_one = move |world: &World| {
+        let id = take(world);
         assert!(world.registry().is_dead(old), "{old:?} came back");
         assert!(!world.registry().is_dead(id), "{id:?} is dead at once");
         ids.borrow_mut().push(id);
     };
     // So that the search begins at the dead one's slot.
-    sim::create(&world.header.thread_cursor, 1);
-    let other = sim::spawn(1, move || take(world));
-    take(world);
+    world.set_cursor(1);
+    let other = sim::spawn(1, move || take_one(world));
+    take_one(world);
     sim::join(other);
     let ids: Vec<Id> = ids.borrow().clone();
     assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
@@ -37,7 +43,7 @@ pub fn no_id_is_given_twice() {
 pub(super) fn gone_writes_no_more() {
     let worlds = world::make(&[&[0], &[1]]);
     let (world, other) = (worlds[0], worlds[1]);
-    let thread = sim::as_thread(1, || other.me());
+    let thread = other.id_of(1);
     let data = sim::keep(UnsafeCell::new(0));
     let keeper = sim::spawn(2, move || other.kernel_marks(first(1)));
     let dying = sim::spawn(1, move || {
@@ -67,7 +73,7 @@ pub(super) fn taker_dies(steps: u32) -> bool {
     let victim = sim::spawn(2, move || {
         let before = slots(other);
         tell.set(sim::dying_at(steps, || {
-            other.take_thread().expect("a free slot");
+            take(other);
         }));
         if tell.get() {
             // The kernel marks what was pending or linked: the slot whose state the victim had changed.
@@ -80,10 +86,10 @@ pub(super) fn taker_dies(steps: u32) -> bool {
             }
         }
     });
-    let id = world.take_thread().expect("a free slot");
+    let id = take(world);
     assert!(!world.registry().is_dead(id));
     sim::join(victim);
-    let next = world.take_thread().expect("a free slot");
+    let next = take(world);
     assert!(next != id && !world.registry().is_dead(id) && !world.registry().is_dead(next));
     died.get()
 }

@@ -2,16 +2,15 @@
 //! nothing then, the others get through all the same: to a lock by the slices of their sleep, to news by their keeper's look.
 //! If it holds a lock it is killed, as a user would do who wants the others to go on.
 
-use super::{check, check_deaths, check_some_deaths, lock};
-use crate::channel::Ring;
+use super::event::{event, wait};
+use super::queue::{self, get, put};
+use super::semaphore::semaphore;
+use super::{check, check_deaths, check_some_deaths, keep, lock};
+use crate::channel::queue::Queue;
 use crate::sim;
-use crate::sync::event::Event;
-use crate::sync::semaphore::Permits;
-use super::keep;
 use crate::world::{self, World};
-use std::rc::Rc;
 
-/// Sleeps for a lock have slices, and restraint has an end.
+/// Sleeps for a lock have slices, and fairness has an end.
 fn let_time_pass() {
     sim::set_slices();
     sim::set_tick(2_000_000);
@@ -23,7 +22,7 @@ fn with_keeper(world: &'static World, others: impl FnOnce()) {
     let keeper = sim::spawn(3, keep(world));
     others();
     sim::set_over();
-    world.bump(world.registry().slot(world.process().slot()));
+    world.wake_keeper();
     sim::join(keeper);
 }
 
@@ -76,18 +75,19 @@ pub fn a_stopped_waiter_for_a_lock_stops_nobody() {
 /// Between setting the event and waking those who wait.
 pub(super) fn a_setter(steps: u32) -> bool {
     let worlds = world::make(&[&[0, 1], &[2]]);
-    let (world, other, cell) = (worlds[0], worlds[1], Event::new_cell());
+    let world = worlds[0];
+    let events = event(&worlds);
+    let (event, theirs) = (events[0], events[1]);
     let stopped = sim::keep(core::cell::Cell::new(false));
     with_keeper(world, || {
         let setter = sim::spawn(2, move || {
-            stopped.set(sim::stopping_at(steps, || Event::of(other, cell).set()));
-            let event = Event::of(other, cell);
-            if !event.is_set() {
+            stopped.set(sim::stopping_at(steps, || theirs.set()));
+            if !theirs.is_set() {
                 // Someone else does it.
-                event.set();
+                theirs.set();
             }
         });
-        Event::of(world, cell).wait();
+        wait(event);
         sim::join(setter);
     });
     stopped.get()
@@ -102,37 +102,37 @@ pub fn a_stopped_setter_stops_nobody() {
 pub(super) fn a_user_of_a_queue(steps: u32) -> bool {
     let worlds = world::make(&[&[0, 1], &[2]]);
     let (world, other) = (worlds[0], worlds[1]);
-    let rings = Rc::new(Ring::make(&[world, world, other], 0));
+    let queues = queue::small(&[world, world, other], 0);
     let_time_pass();
     let stopped = sim::keep(core::cell::Cell::new(false));
-    let pass_on = |ring: &Ring| {
-        ring.get();
-        ring.put();
+    let pass_on = |queue: &Queue<u64>| {
+        get(queue);
+        put(queue);
     };
-    let (ours, theirs) = (rings.clone(), rings.clone());
+    let (ours, theirs, locks) = (queues.of(1), queues.of(2), queues.clone());
     let victim = sim::spawn(2, move || {
         let id = other.me();
-        stopped.set(sim::stopping_at(steps, || pass_on(&theirs[2])));
-        if stopped.get() && theirs[2].is_held_by(id) {
+        stopped.set(sim::stopping_at(steps, || pass_on(theirs)));
+        if stopped.get() && locks.is_held_by(id) {
             other.kernel_marks(id);
             world.alarm();
         }
     });
     let done = sim::keep(core::cell::Cell::new(false));
     let user = sim::spawn(1, move || {
-        pass_on(&ours[1]);
+        pass_on(ours);
         done.set(true);
     });
-    rings[0].put();
+    put(queues.of(0));
     sim::join(victim);
-    let (put, got) = rings[0].counts();
-    if put == got {
+    let (before, got) = queues.counts();
+    if before == got {
         // It was stopped with the message in its hands.
-        rings[0].put();
+        put(queues.of(0));
     }
     while !done.get() {
         // Between two looks stores become visible, which loom would put off for ever.
-        rings[0].peek();
+        queues.peek();
         world.look_for_old_news();
     }
     sim::join(user);
@@ -146,21 +146,20 @@ pub fn a_stopped_user_of_a_queue_stops_nobody() {
 /// One of two who wait for the only permit is stopped asleep, and woken for it.
 pub(super) fn a_waiter_for_a_permit() {
     let worlds = world::make(&[&[0, 1], &[2]]);
-    let permits = Rc::new(Permits::make(&worlds, 1));
+    let permits = semaphore(&worlds, 1);
     let_time_pass();
-    permits[0].take_one();
-    let (ours, theirs) = (permits.clone(), permits.clone());
+    let (ours, theirs) = (permits[0], permits[1]);
+    let permit = ours.acquire().expect("a permit");
     let victim = sim::spawn(2, move || {
-        assert!(sim::stopping_asleep(|| theirs[1].take_one()), "there was no permit");
+        assert!(sim::stopping_asleep(|| _ = theirs.acquire()), "there was no permit");
     });
     sim::join(victim);
     let waiter = sim::spawn(1, move || {
-        ours[0].take_one();
-        ours[0].give_back();
+        drop(ours.acquire().expect("a permit"));
     });
     // The other may be asleep, behind the first.
     crate::sys::thread::yield_now();
-    permits[0].give_back();
+    drop(permit);
     sim::join(waiter);
 }
 

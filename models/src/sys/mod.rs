@@ -77,7 +77,7 @@ pub(crate) mod per_process {
     pub(crate) fn wiped_on_fork(len: usize) -> std::io::Result<*mut u8> {
         let start = sim::memory(len / 8);
         sim::exist(start, HEAD);
-        for entry in 0..sim::THREADS - 1 {
+        for entry in 0..sim::room() {
             sim::exist(start.wrapping_add(LINES[0] + LINES[1] * entry), ENTRY);
         }
         Ok(start.cast())
