@@ -13,6 +13,7 @@ use loom::sync::atomic::AtomicU64 as Word;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
 
 /// Slots for threads in a model.
 pub(crate) const THREADS: usize = 5;
@@ -41,7 +42,8 @@ struct Sim {
     existing: Vec<*mut u64>,
     /// Words of the memory that the preparation has written.
     written: Vec<*mut u64>,
-    kept: Vec<Box<dyn Any>>,
+    /// Dropped when the next execution begins, and not with the thread of the test.
+    kept: Vec<ManuallyDrop<Box<dyn Any>>>,
     locals: HashMap<(usize, usize), Box<dyn Any>>,
 }
 
@@ -75,7 +77,9 @@ pub(crate) fn begin() {
         .with_borrow_mut(|sim| (core::mem::take(&mut sim.locals), core::mem::take(&mut sim.kept)));
     drop(locals);
     // The last first: handles before their world.
-    while kept.pop().is_some() {}
+    while let Some(value) = kept.pop() {
+        drop(ManuallyDrop::into_inner(value));
+    }
     SIM.with_borrow_mut(|sim| {
         sim.left = Default::default();
         sim.dead = Default::default();
@@ -189,7 +193,7 @@ pub(crate) fn plain(place: *mut u64, write: bool) -> Option<*mut u64> {
 pub(crate) fn keep<T: 'static>(value: T) -> &'static T {
     let value = Box::new(value);
     let address = core::ptr::from_ref(&*value);
-    SIM.with_borrow_mut(|sim| sim.kept.push(value));
+    SIM.with_borrow_mut(|sim| sim.kept.push(ManuallyDrop::new(value)));
     // SAFETY: in a box that lives until the next execution begins; nothing of this one is used after that.
     unsafe { &*address }
 }

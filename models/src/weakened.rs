@@ -241,4 +241,31 @@ pub const WEAKENED: &[Weakened] = &[
         "self.tail.tail.store(next.0, Ordering::Release)",
         "self.tail.tail.store(next.0, Ordering::Relaxed)",
     ),
+    weak_within(
+        "liveness/view.rs",
+        "watchers_are_not_told",
+        "filter(|&slot| slot != own) {\n            self.bump(self.registry.slot(slot));",
+        "self.bump(self.registry.slot(slot))",
+        "()",
+    ),
+    weak(
+        "liveness/registry.rs",
+        "reuse_hides_a_death",
+        "slot.died.fetch_max(old.generation(), Ordering::SeqCst)",
+        "0",
+    ),
+    weak(
+        "liveness/thread.rs",
+        "a_joining_thread_does_not_stay",
+        "self.registry.stay(self.this_process())",
+        "()",
+    ),
+    weak("liveness/thread.rs", "a_leaver_does_not_check", "self.registry.stay(process)", "()"),
+    weak_within(
+        "raw/records/take.rs",
+        "closing_is_no_news",
+        "Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, 0))",
+        "Some((&self.tail.closed, 0))",
+        "None",
+    ),
 ];

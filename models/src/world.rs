@@ -12,7 +12,7 @@ use crate::memory::segments::{self, Segments};
 use crate::memory::{Memory, MemoryTable};
 use crate::raw::records::CHUNK_BYTES;
 use crate::sim;
-use crate::sys::atomic::Ordering;
+use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::futex;
 use crate::sys::robust::{List, OWNER_DIED};
 pub(crate) use kind::Kind;
@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) memory: Memory,
     pub(crate) untidy: AtomicBool,
     table: &'static RegistryTable,
+    /// The first of its threads.
+    thread: usize,
     references: RefCell<HashMap<u32, Weak<dyn Any + Send + Sync>>>,
 }
 
@@ -48,6 +50,11 @@ const LIMIT: u64 = 1 << 40;
 /// The world of the running thread's process.
 static OWN: sim::Local<core::cell::Cell<Option<&'static World>>> =
     sim::Local::new(|| core::cell::Cell::new(None));
+
+std::thread_local! {
+    static OBJECT: core::cell::Cell<Option<&'static [AtomicU64]>> =
+        const { core::cell::Cell::new(None) };
+}
 
 pub(crate) fn world() -> Result<&'static World> {
     Ok(OWN.get().expect("the model gives each thread a process"))
@@ -73,7 +80,8 @@ fn join(
     memory: &'static MemoryTable,
     threads: &[usize],
 ) -> &'static World {
-    sim::set_room(threads.len());
+    // One more may join.
+    sim::set_room(threads.len() + 1);
     let liveness = Liveness::new(registry, Pauses::new(false, 1)).expect("memory");
     let liveness: &'static Liveness = sim::keep(liveness);
     let process = liveness.take_process(Some(&List), None).expect("a slot");
@@ -83,6 +91,7 @@ fn join(
         memory: Memory::new(liveness, Segments, memory, LIMIT),
         untidy: AtomicBool::new(false),
         table: registry,
+        thread: threads.first().copied().unwrap_or(0),
         references: RefCell::default(),
     });
     world.memory.begin_process(process);
@@ -152,6 +161,22 @@ impl World {
         self.table.thread_cursor.store(slot, Ordering::Relaxed);
     }
 
+    /// A process that joins after the preparation takes this slot.
+    pub(crate) fn name_process(&self, slot: usize) {
+        name_slot(&self.table.slots[slot]);
+    }
+
+    /// A thread with this number joins this process after the preparation.
+    pub(crate) fn name_thread(&'static self, thread: usize) {
+        sim::as_thread(thread, || OWN.set(Some(self)));
+    }
+
+    /// A view of the same registry for a process that joins after the preparation.
+    pub(crate) fn another_view(&self) -> &'static Liveness {
+        sim::set_room(0);
+        sim::keep(Liveness::new(self.table, Pauses::new(false, 1)).expect("memory"))
+    }
+
     /// Makes the keeper take a turn.
     pub(crate) fn wake_keeper(&self) {
         let control = &self.registry().slot(self.process().slot()).control;
@@ -169,10 +194,13 @@ impl World {
         sim::as_thread(thread, || self.me())
     }
 
-    /// The words of the object that a model has made as its `index`th; only they are used after the preparation.
-    pub(crate) fn object(&self, index: u32) -> &'static [crate::sys::atomic::AtomicU64] {
-        let object = self.memory.object(index).expect("an object");
-        &object.payload
+    /// The payload of the object that the model has made first.
+    pub(crate) fn object(&self) -> &'static [AtomicU64] {
+        if !sim::is_started() {
+            let object = self.memory.object(0).expect("an object");
+            OBJECT.set(Some(&object.payload));
+        }
+        OBJECT.get().expect("looked at during the preparation")
     }
 
     /// What the kernel does when a thread dies: marks its word, wakes one who sleeps on that.
@@ -198,17 +226,14 @@ impl World {
     }
 }
 
-/// The process of this world is the running thread's while `f` runs.
+/// Runs `f` as the first thread of a process.
 pub(crate) fn within<R>(world: &'static World, f: impl FnOnce() -> R) -> R {
-    let before = OWN.replace(Some(world));
-    let result = f();
-    OWN.set(before);
-    result
+    sim::as_thread(world.thread, f)
 }
 
 /// The payload of the only object of a model, which is used after the preparation.
-pub(crate) fn only_object(world: &World) -> &'static [crate::sys::atomic::AtomicU64] {
-    let words = world.object(0);
+pub(crate) fn only_object(world: &World) -> &'static [AtomicU64] {
+    let words = world.object();
     sim::exist(words.as_ptr(), words.len());
     words
 }

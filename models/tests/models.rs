@@ -14,9 +14,21 @@ macro_rules! models {
 
 models! {
     alarm:
+        a_process_that_has_just_joined_is_watched
+        a_death_is_seen_through_reuse
+        a_thread_that_joins_a_leaving_process_counts
         a_dead_owner_is_seen
         a_process_that_is_gone_is_seen
         a_keeper_that_dies_with_the_news_is_replaced;
+    arena:
+        a_sweep_leaves_what_a_getter_takes
+        a_sweep_leaves_what_a_putter_gives
+        a_getter_that_dies_leaves_the_block_to_the_queue_or_to_nobody;
+    chunks:
+        a_getter_follows_a_putter
+        what_was_taken_meanwhile_is_not_freed
+        a_putter_that_dies_at_the_change_loses_nothing_else
+        a_getter_that_dies_at_the_change_loses_one_message;
     event:
         nobody_misses_a_set_that_is_cleared_at_once
         a_pulse_reaches_a_sleeper
@@ -60,5 +72,8 @@ models! {
         a_stopped_waiter_for_a_lock_stops_nobody
         a_stopped_setter_stops_nobody
         a_stopped_user_of_a_queue_stops_nobody
-        a_stopped_waiter_for_a_permit_stops_nobody;
+        a_stopped_waiter_for_a_permit_stops_nobody
+        a_stopped_closer_stops_nobody;
+    weakened:
+        every_weakened_variant_is_caught;
 }

@@ -5,6 +5,7 @@ use crate::liveness::Wait;
 use crate::sim;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::clock::Deadline;
+use crate::sys::robust::List;
 use crate::world::{self, World, first};
 
 /// Sleeps until `over`, which only deaths decide.
@@ -12,6 +13,79 @@ fn sleep_until(world: &World, word: &'static AtomicU32, over: impl Fn() -> bool)
     while !over() {
         world.liveness.sleep(word, 0, Deadline::NEVER, Wait::News([None; 2]), || !over());
     }
+}
+
+/// Another process joins, and dies once it has told the keepers that are to watch it.
+pub(super) fn joins_and_dies() {
+    let worlds = world::make(&[&[0]]);
+    let (world, word) = (worlds[0], word());
+    world.name_process(1);
+    let view = world.another_view();
+    let keeper = sim::spawn(1, keep(world));
+    let joining = sim::spawn(2, move || {
+        let process = view.take_process(Some(&List), None).expect("a slot");
+        view.set_process(process);
+        view.tell_watchers(process.slot());
+        world.kernel_marks(process);
+    });
+    sleep_until(world, word, || world.registry().is_dead(first(1)) && has_joined(world));
+    end(&[world]);
+    sim::join(joining);
+    sim::join(keeper);
+}
+
+fn has_joined(world: &World) -> bool {
+    world.registry().processes() == 2
+}
+
+pub fn a_process_that_has_just_joined_is_watched() {
+    check("alarm, a process joins and dies", 2, joins_and_dies);
+}
+
+/// A process dies, and another takes its slot before anybody has seen that.
+pub(super) fn another_takes_the_slot() {
+    let worlds = world::make(&[&[0], &[]]);
+    let (world, word) = (worlds[0], word());
+    let keeper = sim::spawn(1, keep(world));
+    let other = sim::spawn(2, move || {
+        world.kernel_marks(first(1));
+        let process = world.registry().take_process(Some(&List), 1).expect("a slot");
+        assert_eq!(process.slot(), 1);
+    });
+    sleep_until(world, word, || world.registry().is_gone(first(1)));
+    end(&[world]);
+    sim::join(other);
+    sim::join(keeper);
+}
+
+pub fn a_death_is_seen_through_reuse() {
+    check("alarm, another takes the slot", 2, another_takes_the_slot);
+}
+
+/// A thread joins while the main thread of its process leaves in order. Then all of them die: that is a death.
+pub(super) fn a_thread_joins_while_another_leaves() {
+    let worlds = world::make(&[&[0], &[2]]);
+    let (world, other, word) = (worlds[0], worlds[1], word());
+    let thread = sim::keep(core::cell::Cell::new(None));
+    other.name_thread(3);
+    let keeper = sim::spawn(1, keep(world));
+    let joining = sim::spawn(3, move || thread.set(other.liveness.me().ok()));
+    let leaving = sim::spawn(2, move || {
+        let main = other.me();
+        other.liveness.leave_in_order();
+        sim::join(joining);
+        for id in [Some(main), thread.get(), Some(first(1))] {
+            other.kernel_marks(id.expect("a slot"));
+        }
+    });
+    sleep_until(world, word, || world.registry().is_gone(first(1)));
+    end(&[world]);
+    sim::join(leaving);
+    sim::join(keeper);
+}
+
+pub fn a_thread_that_joins_a_leaving_process_counts() {
+    check("alarm, a thread joins a leaving process", 1, a_thread_joins_while_another_leaves);
 }
 
 /// The keepers may end.

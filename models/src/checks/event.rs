@@ -42,7 +42,7 @@ pub fn nobody_misses_a_set_that_is_cleared_at_once() {
 pub(super) fn pulse_reaches_a_sleeper() {
     let worlds = world::make(&[&[0, 1]]);
     let event = event(&worlds)[0];
-    let word = &worlds[0].object(0)[0];
+    let word = &worlds[0].object()[0];
     let waiter = sim::spawn(1, move || {
         wait(event);
     });

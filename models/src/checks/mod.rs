@@ -6,6 +6,8 @@ use crate::world::World;
 use std::time::Instant;
 
 pub mod alarm;
+pub mod arena;
+pub mod chunks;
 pub mod event;
 pub mod event_count;
 pub mod lock;
@@ -15,6 +17,7 @@ pub mod registry;
 pub mod rlock;
 pub mod semaphore;
 pub mod stopped;
+pub mod weakened;
 
 /// Checks `model` in all executions with at most so many preemptions, and says how many there were.
 fn check(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 'static) {

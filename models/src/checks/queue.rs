@@ -36,7 +36,7 @@ pub(super) fn queue(worlds: &[&'static World], most_items: usize) -> Queues {
             get(handle);
         });
     }
-    let head = worlds[0].object(0);
+    let head = worlds[0].object();
     let block = head[BLOCK].load(Ordering::Relaxed) as u32;
     let block = worlds[0].memory.block(block).expect("the queue's block");
     let word = |at: usize| block.word(at * 8).expect("a word of the tail line");
@@ -53,6 +53,19 @@ impl Queues {
         let word = chunk.and_then(|chunk| chunk.word(next * 8)).expect("a word of a chunk");
         sim::exist(word, 4);
         self
+    }
+
+    /// All messages so far were of the preparation.
+    pub(super) fn here(mut self) -> Queues {
+        self.before = (self.tail[0].load(Ordering::Relaxed) >> 32) as u32;
+        self
+    }
+
+    /// In which chunk the next message is got, and in which the next is put.
+    pub(super) fn chunk_numbers(&self) -> (u32, u32) {
+        let number =
+            |word: &AtomicU64| (word.load(Ordering::Acquire) as u32).wrapping_sub(1) / 8192;
+        (number(&self.head[0]), number(self.tail[0]))
     }
 
     /// The handle of a thread.

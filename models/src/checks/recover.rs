@@ -51,7 +51,7 @@ fn lock(worlds: &[&'static World]) -> Vec<&'static Lock> {
 /// Whether the lock of the model is poisoned, as its holder sees it: so long as that is recovering.
 pub(super) fn is_poisoned() -> bool {
     let world = world::world().expect("a world");
-    world.object(0)[0].peek() & 1 << 30 != 0
+    world.object()[0].peek() & 1 << 30 != 0
 }
 
 /// Locks as a user does who can repair what the lock guards; whether it had to.

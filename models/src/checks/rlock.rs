@@ -16,7 +16,7 @@ fn lock(worlds: &[&'static World]) -> (Vec<&'static RLock>, &'static Halves) {
 
 /// A word of the lock's object: the lock itself, its fairness, the depth.
 fn word(index: usize) -> &'static AtomicU64 {
-    &world::world().expect("a world").object(0)[index]
+    &world::world().expect("a world").object()[index]
 }
 
 fn raw_depth() -> u64 {

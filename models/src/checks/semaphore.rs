@@ -17,7 +17,7 @@ pub(super) fn semaphore(worlds: &[&'static World], permits: u32) -> Vec<&'static
 /// How many permits exist, and how many are available.
 fn counts(world: &World, semaphore: &Semaphore) -> (u32, u32) {
     let available = semaphore.available();
-    (world.object(0)[2].load(Ordering::SeqCst) as u32, available)
+    (world.object()[2].load(Ordering::SeqCst) as u32, available)
 }
 
 /// What the one permit guards.

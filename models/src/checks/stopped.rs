@@ -166,3 +166,33 @@ pub(super) fn a_waiter_for_a_permit() {
 pub fn a_stopped_waiter_for_a_permit_stops_nobody() {
     check("stopped, a waiter for a permit", 3, a_waiter_for_a_permit);
 }
+
+/// Between closing a queue and telling those who wait for a message.
+pub(super) fn a_closer(steps: u32) -> bool {
+    let worlds = world::make(&[&[0, 1], &[2]]);
+    let (world, other) = (worlds[0], worlds[1]);
+    let queues = queue::small(&[world, world, other], 0);
+    let stopped = sim::keep(core::cell::Cell::new(false));
+    let (ours, theirs, locks) = (queues.of(0), queues.of(2), queues.clone());
+    with_keeper(world, || {
+        let closer = sim::spawn(2, move || {
+            let id = other.me();
+            stopped.set(sim::stopping_at(steps, || theirs.close().expect("a lock for a moment")));
+            if stopped.get() && locks.is_held_by(id) {
+                other.kernel_marks(id);
+                world.alarm();
+            }
+            if !theirs.is_closed() {
+                // Someone else does it.
+                theirs.close().expect("a lock for a moment");
+            }
+        });
+        assert!(ours.get_bytes().is_err_and(|error| error.is_closed()), "there is no message");
+        sim::join(closer);
+    });
+    stopped.get()
+}
+
+pub fn a_stopped_closer_stops_nobody() {
+    check_some_deaths("stopped, a closer", 1, 400, a_closer);
+}
