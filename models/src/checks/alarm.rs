@@ -1,6 +1,6 @@
 //! The alarm: with the real keeper, whoever sleeps for something that a death decides looks after that death.
 
-use super::{check, check_deaths, keep};
+use super::{check, check_deaths, keep, keep_of};
 use crate::liveness::Wait;
 use crate::sim;
 use crate::sys::atomic::AtomicU32;
@@ -21,7 +21,7 @@ pub(super) fn joins_and_dies() {
     let (world, word) = (worlds[0], word());
     world.name_process(1);
     let view = world.another_view();
-    let keeper = sim::spawn(1, keep(world));
+    let keeper = sim::spawn(1, keep_of(world, 2));
     let joining = sim::spawn(2, move || {
         let process = view.take_process(Some(&List), None).expect("a slot");
         view.set_process(process);

@@ -103,7 +103,11 @@ fn check_some_deaths(
 /// The work of the keeper of `world`, for a thread of its own, until the model is over. It has looked at all slots, as it has
 /// before its process uses anything shared.
 fn keep(world: &'static World) -> impl FnOnce() {
-    let processes = world.registry().processes();
+    keep_of(world, world.registry().processes())
+}
+
+/// The same where there may be so many processes.
+fn keep_of(world: &'static World, processes: usize) -> impl FnOnce() {
     let mut keeper = Keeper::new(
         world.liveness,
         world.process(),
