@@ -1,4 +1,38 @@
+//! Models of the protocols, checked with loom: all interleavings of two or three threads up to a number of preemptions, and
+//! what weak memory allows in each.
+//!
+//! The code under test is the package's own files, whole: error, forms, handle, message, sync, liveness, raw, memory (but
+//! `segments`), `channel/queue`, and the kinds of objects. `build.rs` says where they are. For files with weakened variants it makes a
+//! copy with all of them (`weakened.rs`).
+//!
+//! The seams: `sys` is this crate's, with loom's atomics, a table of sleepers for a futex, a clock that stands still, and cells that
+//! loom looks after for the bytes of payloads; so are `memory::segments` (a head and a payload for each block), `world` (processes with
+//! threads) and `testing`. `thread_local!` is hidden by one that knows the threads of a model.
+//!
+//! - A model begins with a *preparation* at full speed ([`sim`]): it makes locks and queues as users do.
+//! - A *death* is a thread that returns at a step given from outside, at each of its atomic accesses and system calls in
+//!   turn; then its words are marked as the kernel does it. Nothing of it runs afterwards.
+//! - A *stop* is the same, but nobody marks its words, and if it is asleep it goes on taking wakes.
+//! - A *weakened* variant is a text replaced by another; `checks::weakened` shows for each that the models catch it.
+//!
+//! ```sh
+//! cargo test --release -p multiproc-models -- --nocapture
+//! ```
+//!
+//! # What the models do not see
+//!
+//! - `SeqCst` stores and read-modify-writes count as full barriers here, as on x86-64; loom knows no total order of `SeqCst`
+//!   accesses.
+//! - A copy of a payload is one step: nobody dies in the middle of one. Large records and handles in messages are left to the kill
+//!   harness, as are new memory and segments.
+//! - The clock moves only where something sleeps until a moment or a model lets it tick.
+//! - That a store is visible to others in the end is not known to loom: the models of stopped processes say when.
+//! - An adopter that dropped WAITERS would not be caught: the alarm wakes the same sleepers, only later.
+//! - With a bound on preemptions loom does not find every execution within that bound; the weakened variants show how far the
+//!   bounds that are used reach.
+
 #![allow(dead_code, reason = "the models use more or less of the seams as the package changes")]
+
 /// The models' own kind of thread-local variables, also for the package's files: this stands before them and hides the standard one.
 macro_rules! thread_local {
     ($($(#[$attribute:meta])* static $name:ident: $type:ty = const $init:block;)*) => {
