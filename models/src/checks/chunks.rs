@@ -35,7 +35,7 @@ fn near_the_end(worlds: &[&'static World], left: usize, more: usize) -> Rc<Queue
         (0..more).map(|_| world.memory.alloc(CHUNK_BYTES, world.me()).expect("memory")).collect();
     blocks.into_iter().for_each(|block| world.memory.free(block));
     // Positions that have first words of records, or the mark of the next chunk.
-    world::name_memory(world, |word| word >= CHUNK_BYTES / 8 - 3 || word < 6);
+    world::name_memory(world, |word| !(6..CHUNK_BYTES / 8 - 3).contains(&word));
     Rc::new(queues.here())
 }
 
