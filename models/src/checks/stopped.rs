@@ -173,7 +173,8 @@ pub(super) fn a_closer(steps: u32) -> bool {
     let (world, other) = (worlds[0], worlds[1]);
     let queues = queue::small(&[world, world, other], 0);
     let stopped = sim::keep(core::cell::Cell::new(false));
-    let (ours, theirs, locks) = (queues.of(0), queues.of(2), queues.clone());
+    let (ours, others, theirs) = (queues.of(0), queues.of(1), queues.of(2));
+    let locks = queues.clone();
     with_keeper(world, || {
         let closer = sim::spawn(2, move || {
             let id = other.me();
@@ -184,7 +185,7 @@ pub(super) fn a_closer(steps: u32) -> bool {
             }
             if !theirs.is_closed() {
                 // Someone else does it.
-                theirs.close().expect("a lock for a moment");
+                sim::as_thread(1, || others.close().expect("a lock for a moment"));
             }
         });
         assert!(ours.get_bytes().is_err_and(|error| error.is_closed()), "there is no message");
