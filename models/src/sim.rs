@@ -1,15 +1,19 @@
 //! What a model needs beside loom: which thread runs, who dies when, which weakened variant is on, and memory that is zero at
 //! first.
 //!
+//! A model begins with a *preparation*: up to [`start`] (or the first [`spawn`]) its memory holds plain numbers. What is prepared
+//! runs the package's code at full speed, is no step at which anyone dies, and is seen by every thread. Then those words become
+//! loom's that the model has named by [`exist`]; whoever uses another one from then on fails the model.
+//!
 //! Loom runs all threads of a model one at a time on the thread of the test, and switches only in its own calls. So this state
 //! needs no lock, and code between two such calls is one step.
 
+use crate::weakened::WEAKENED;
 use loom::sync::atomic::AtomicU64 as Word;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-
-include!(concat!(env!("OUT_DIR"), "/mutants.rs"));
+use std::mem::ManuallyDrop;
 
 /// Slots for threads in a model.
 pub(crate) const THREADS: usize = 5;
@@ -28,30 +32,54 @@ struct Sim {
     over: bool,
     slices: bool,
     long_waits: bool,
+    /// How many threads the process has that joins next.
+    room: usize,
     /// Memory, and whether this execution uses it.
     regions: Vec<(Box<[u64]>, bool)>,
-    /// Words made in this execution, and where their addresses stand.
+    /// Words made in this execution.
     words: Vec<*mut Word>,
-    created: Vec<*mut *mut Word>,
-    kept: Vec<Box<dyn Any>>,
+    /// Words of the memory that the model has named: where their addresses stand, after the preparation.
+    existing: Vec<*mut u64>,
+    /// Words of the memory that the preparation has written.
+    written: Vec<*mut u64>,
+    /// Dropped when the next execution begins, and not with the thread of the test.
+    kept: Vec<ManuallyDrop<Box<dyn Any>>>,
     locals: HashMap<(usize, usize), Box<dyn Any>>,
 }
 
-thread_local! {
+std::thread_local! {
     static SIM: RefCell<Sim> = RefCell::default();
     static CURRENT: Cell<usize> = const { Cell::new(0) };
-    static MUTANT: Cell<Option<&'static str>> = const { Cell::new(None) };
+    static PHASE: Cell<Phase> = const { Cell::new(Phase::Over) };
+    static WEAK: Cell<Option<&'static str>> = const { Cell::new(None) };
     static CLOCK: Cell<u64> = const { Cell::new(0) };
     static TICK: Cell<u64> = const { Cell::new(0) };
     static TURNS: Cell<u64> = const { Cell::new(0) };
 }
 
+/// How far an execution is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It has come to its end: whatever is still dropped does nothing.
+    Over,
+    Preparation,
+    Threads,
+}
+
 /// Begins an execution: nothing is left of the last one.
 pub(crate) fn begin() {
+    PHASE.set(Phase::Over);
     CURRENT.set(0);
     CLOCK.set(0);
     TICK.set(0);
     TURNS.set(TURNS.get() + 1);
+    let (locals, mut kept) = SIM
+        .with_borrow_mut(|sim| (core::mem::take(&mut sim.locals), core::mem::take(&mut sim.kept)));
+    drop(locals);
+    // The last first: handles before their world.
+    while let Some(value) = kept.pop() {
+        drop(ManuallyDrop::into_inner(value));
+    }
     SIM.with_borrow_mut(|sim| {
         sim.left = Default::default();
         sim.dead = Default::default();
@@ -60,23 +88,48 @@ pub(crate) fn begin() {
         sim.over = false;
         sim.slices = false;
         sim.long_waits = false;
-        sim.locals.clear();
-        sim.kept.clear();
-        for place in sim.created.drain(..) {
-            // SAFETY: a word of one of `regions`, which are never freed.
-            unsafe { *place = core::ptr::null_mut() };
-        }
         for word in sim.words.drain(..) {
             // SAFETY: made by `Box::into_raw` in `word`, once; the execution that used it is over.
             drop(unsafe { Box::from_raw(word) });
+        }
+        for place in sim.existing.drain(..).chain(sim.written.drain(..)) {
+            // SAFETY: a word of one of `regions`, which are never freed.
+            unsafe { *place = 0 };
         }
         for region in &mut sim.regions {
             region.1 = false;
         }
     });
     crate::sys::futex::begin();
-    crate::world::arena::begin();
-    crate::channel::payload::begin();
+    crate::sys::bytes::begin();
+    crate::memory::segments::begin();
+    PHASE.set(Phase::Preparation);
+}
+
+/// Ends the preparation, if that was not done yet.
+pub(crate) fn start() {
+    if PHASE.get() != Phase::Preparation {
+        return;
+    }
+    PHASE.set(Phase::Threads);
+    let (mut existing, written) = SIM.with_borrow_mut(|sim| {
+        (core::mem::take(&mut sim.existing), core::mem::take(&mut sim.written))
+    });
+    existing.sort_unstable();
+    existing.dedup();
+    for place in written {
+        if existing.binary_search(&place).is_err() {
+            // SAFETY: a word of one of the regions, which are never freed; nobody else uses it.
+            unsafe { *place = 0 };
+        }
+    }
+    for &place in &existing {
+        // SAFETY: as above.
+        let value = unsafe { *place };
+        // SAFETY: as above.
+        unsafe { *place = word(value) as u64 };
+    }
+    SIM.with_borrow_mut(|sim| sim.existing = existing);
 }
 
 /// A new atomic that lives as long as this execution.
@@ -86,7 +139,7 @@ pub(crate) fn word(value: u64) -> *mut Word {
     word
 }
 
-/// Zeroed memory of `words` words; atomics in it do not exist before [`create`].
+/// Zeroed memory of `words` words, on a line.
 pub(crate) fn memory(words: usize) -> *mut u64 {
     SIM.with_borrow_mut(|sim| {
         // One line more, to start on a line.
@@ -103,28 +156,44 @@ pub(crate) fn memory(words: usize) -> *mut u64 {
     })
 }
 
-/// Makes the atomic at this place, a word of [`memory`].
-pub(crate) fn create<T>(place: *const T, value: u64) {
-    const { assert!(size_of::<T>() == size_of::<*mut Word>()) };
-    let place = place.cast_mut().cast::<*mut Word>();
-    let word = word(value);
-    // SAFETY: an atomic of `sys::atomic` in memory of `memory`; it is an address in a cell.
-    unsafe { *place = word };
+/// The word that is, or begins, at this place of [`memory`] is used after the preparation, with so many behind it.
+pub(crate) fn exist<T>(place: *const T, words: usize) {
+    assert!(PHASE.get() == Phase::Preparation, "words are named in the preparation");
+    let place = place.cast_mut().cast::<u64>();
     SIM.with_borrow_mut(|sim| {
-        let in_region = sim
-            .regions
-            .iter()
-            .any(|(region, _)| region.as_ptr_range().contains(&place.cast_const().cast()));
-        assert!(in_region, "a word outside of the model's memory");
-        sim.created.push(place);
+        sim.existing.extend((0..words).map(|word| place.wrapping_add(word)));
     });
+}
+
+/// Whether the preparation is over.
+pub(crate) fn is_started() -> bool {
+    PHASE.get() == Phase::Threads
+}
+
+/// The plain number that stands for an atomic at this place during the preparation, unless it is a word by itself.
+pub(crate) fn plain(place: *mut u64, write: bool) -> Option<*mut u64> {
+    if PHASE.get() != Phase::Preparation {
+        return None;
+    }
+    SIM.with_borrow_mut(|sim| {
+        let is_in = |(region, used): &(Box<[u64]>, bool)| {
+            *used && region.as_ptr_range().contains(&place.cast_const())
+        };
+        if !sim.regions.iter().any(is_in) {
+            return None;
+        }
+        if write {
+            sim.written.push(place);
+        }
+        Some(place)
+    })
 }
 
 /// A value that lives as long as this execution.
 pub(crate) fn keep<T: 'static>(value: T) -> &'static T {
     let value = Box::new(value);
     let address = core::ptr::from_ref(&*value);
-    SIM.with_borrow_mut(|sim| sim.kept.push(value));
+    SIM.with_borrow_mut(|sim| sim.kept.push(ManuallyDrop::new(value)));
     // SAFETY: in a box that lives until the next execution begins; nothing of this one is used after that.
     unsafe { &*address }
 }
@@ -132,7 +201,7 @@ pub(crate) fn keep<T: 'static>(value: T) -> &'static T {
 /// One step of the running thread: `f` unless it is dead, and its death if that is now.
 pub(crate) fn step<R: Default>(f: impl FnOnce() -> R) -> R {
     let me = CURRENT.get();
-    if std::thread::panicking() {
+    if std::thread::panicking() || PHASE.get() == Phase::Over {
         return R::default();
     }
     let dies = SIM.with_borrow_mut(|sim| {
@@ -156,6 +225,7 @@ pub(crate) fn step<R: Default>(f: impl FnOnce() -> R) -> R {
 
 /// Runs `f` in a new thread of the model with this number.
 pub(crate) fn spawn(number: usize, f: impl FnOnce() + 'static) -> loom::thread::JoinHandle<()> {
+    start();
     let me = CURRENT.get();
     let handle = loom::thread::spawn(move || {
         CURRENT.set(number);
@@ -224,7 +294,9 @@ pub(crate) fn as_thread<R>(number: usize, f: impl FnOnce() -> R) -> R {
 
 /// Whether what the running thread does still happens.
 pub(crate) fn is_alive() -> bool {
-    !std::thread::panicking() && !SIM.with_borrow(|sim| sim.dead[CURRENT.get()])
+    !std::thread::panicking()
+        && PHASE.get() != Phase::Over
+        && !SIM.with_borrow(|sim| sim.dead[CURRENT.get()])
 }
 
 /// Runs `f` as a destructor that a panic of the running thread calls.
@@ -262,6 +334,15 @@ pub(crate) fn has_slices() -> bool {
     SIM.with_borrow(|sim| sim.slices)
 }
 
+/// The process that joins next has so many threads.
+pub(crate) fn set_room(threads: usize) {
+    SIM.with_borrow_mut(|sim| sim.room = threads);
+}
+
+pub(crate) fn room() -> usize {
+    SIM.with_borrow(|sim| sim.room)
+}
+
 /// Sleeps of a second and more end by time too.
 pub(crate) fn set_long_waits() {
     SIM.with_borrow_mut(|sim| sim.long_waits = true);
@@ -291,16 +372,16 @@ pub(crate) fn set_tick(nanoseconds: u64) {
 }
 
 /// Whether this weakened variant is on.
-pub(crate) fn mutant(name: &str) -> bool {
-    MUTANT.get() == Some(name)
+pub(crate) fn is_weakened(name: &str) -> bool {
+    WEAK.get() == Some(name)
 }
 
 /// Runs `f` with a weakened variant.
-pub(crate) fn with_mutant<R>(name: &'static str, f: impl FnOnce() -> R) -> R {
-    assert!(MUTANTS.contains(&name), "no weakened variant {name} in build.rs");
-    MUTANT.set(Some(name));
+pub(crate) fn weakened<R>(name: &'static str, f: impl FnOnce() -> R) -> R {
+    assert!(WEAKENED.iter().any(|it| it.name == name), "no variant {name} in weakened.rs");
+    WEAK.set(Some(name));
     let result = f();
-    MUTANT.set(None);
+    WEAK.set(None);
     result
 }
 
@@ -344,12 +425,8 @@ impl<T: 'static> Local<Cell<T>> {
     pub(crate) fn set(&'static self, value: T) {
         self.with(|cell| cell.set(value));
     }
-}
 
-/// `thread_local!` for the copies.
-macro_rules! model_local {
-    ($(static $name:ident: $type:ty = const $init:block;)*) => {
-        $(static $name: crate::sim::Local<$type> = crate::sim::Local::new(|| $init);)*
-    };
+    pub(crate) fn replace(&'static self, value: T) -> T {
+        self.with(|cell| cell.replace(value))
+    }
 }
-pub(crate) use model_local;

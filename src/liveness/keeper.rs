@@ -388,7 +388,8 @@ impl Keeper {
         }
     }
 
-    fn sleep(&self, control: u32) {
+    /// Sleeps until the next turn, unless the control word has changed.
+    pub(crate) fn sleep(&self, control: u32) {
         let registry = self.liveness.registry;
         let until = Deadline::after(self.pause().max(Duration::from_nanos(1)));
         let control = (&registry.slot(self.process.slot()).control, control);

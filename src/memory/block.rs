@@ -24,6 +24,7 @@ use crate::liveness::Id;
 use crate::memory::id::ObjectId;
 use crate::memory::segments::Segments;
 use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE, Ordering};
+use crate::sys::bytes;
 use crate::sys::shared::Shared;
 
 pub(crate) const PAGE: u64 = 4096;
@@ -235,7 +236,7 @@ impl Block {
         // - `bytes` is private memory and does not overlap;
         // - the caller's protocol gives it these bytes alone; a peer that breaks it garbles only data, which is checked
         //   when it is read.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+        unsafe { bytes::copy_in(bytes, to) };
         Ok(())
     }
 
@@ -246,16 +247,10 @@ impl Block {
             Error::new(ErrorKind::OutOfMemory, format!("no memory for a message of {len} bytes"))
         })?;
         let from = self.payload.wrapping_add(offset);
-        let end = to.len();
-        let spare = to.spare_capacity_mut().as_mut_ptr().cast::<u8>();
         // SAFETY:
         // - the range was checked; the source is mapped for ever;
-        // - `to` has room for `len` more bytes, and private memory does not overlap shared memory;
-        // - bytes have no invalid values; the caller's protocol keeps writers away, and if a peer writes all the same,
-        //   only the copied bytes differ.
-        unsafe { core::ptr::copy_nonoverlapping(from, spare, len) };
-        // SAFETY: these bytes were just written, within the capacity.
-        unsafe { to.set_len(end + len) };
+        // - the caller's protocol keeps writers away, and if a peer writes all the same, only the copied bytes differ.
+        unsafe { bytes::append(from, len, to) };
         Ok(())
     }
 

@@ -20,12 +20,12 @@ use crate::memory::store::{Held, Memory, OBJECT_BLOCKS};
 use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE, Ordering};
 use crate::sys::shared::Shared;
 
-/// Objects of a block.
-pub(crate) const OBJECTS: u32 = 1023;
+/// Objects of a block. Under a model checker, where every word counts, a few.
+pub(crate) const OBJECTS: u32 = if NATIVE { 1023 } else { 4 };
 /// Bytes of payload of a block of objects.
 pub(crate) const OBJECT_BLOCK: u64 = (64 << 10) - HEAD;
-/// 64-bit words of an object's payload.
-pub(crate) const PAYLOAD: usize = 6;
+/// 64-bit words of an object's payload. Under a model checker smaller words take as much.
+pub(crate) const PAYLOAD: usize = if NATIVE { 6 } else { 10 };
 
 /// An object; see the module.
 #[repr(C, align(64))]
@@ -46,7 +46,7 @@ unsafe impl Shared for Object {}
 
 const _: () = {
     assert!(!NATIVE || size_of::<Object>() == 64);
-    assert!(OBJECTS as u64 * 64 == OBJECT_BLOCK);
+    assert!(!NATIVE || OBJECTS as u64 * 64 == OBJECT_BLOCK);
 };
 
 impl Object {

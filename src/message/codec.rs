@@ -10,7 +10,7 @@ use super::form::{Message, private};
 use super::refusal::{no_memory, undecodable};
 use super::{decoder, encoder, plain};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The bytes of a message that needs no encoding, as [`encode`] would copy them.
 pub(crate) fn raw<T, M: Message<T>>(item: &M) -> Option<&[u8]> {

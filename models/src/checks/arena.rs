@@ -1,12 +1,11 @@
 //! Handing a block over: from a putter to the queue, from the queue to a getter, under the eyes of a sweep.
 
 use super::{check, check_deaths};
+use crate::liveness::Id;
+use crate::memory::{Block, Object, ObjectId};
 use crate::sim;
 use crate::sys::atomic::Ordering;
-use crate::world::arena::{Block, Held};
-use crate::world::cells::{self, Cell, CellId, UsedCells};
-use crate::world::registry::Id;
-use crate::world::{self, World};
+use crate::world::{self, Kind, World};
 use loom::cell::UnsafeCell;
 
 /// The queue's head before the message, the message's position, and the head after it.
@@ -16,28 +15,27 @@ const PAST: u64 = 10;
 
 struct Shared {
     block: Block,
-    cell: &'static Cell,
+    owner: ObjectId,
+    object: &'static Object,
     /// Stands for the bytes of the block.
     data: UnsafeCell<u32>,
 }
 
-fn shared(holder: Id) -> &'static Shared {
-    let cell = Cell::new();
-    sim::create(&cell.payload[0], BEFORE);
-    for thread in 0..3 {
-        sim::as_thread(thread, || cells::ONLY.set(Some(cell)));
-    }
-    sim::keep(Shared {
-        block: Block::held_by(holder, 64, |_| false),
-        cell,
-        data: UnsafeCell::new(0),
-    })
+/// A block that `holder` holds, and an object that may become its owner. The object is none that is walked.
+fn shared(world: &'static World, holder: Id) -> &'static Shared {
+    let (owner, object) = world.memory.alloc_object(Kind::Lock as u32, 1).expect("memory");
+    object.payload[0].store(BEFORE, Ordering::Relaxed);
+    let block = world.memory.alloc(64, holder).expect("memory");
+    world::name_memory(world, |_| false);
+    sim::keep(Shared { block, owner, object, data: UnsafeCell::new(0) })
 }
 
 impl Shared {
-    /// Looks at the block as a sweep does; if it is free somebody else gets it and writes.
+    /// Sweeps; if the block is free somebody else gets it and writes.
     fn sweep(&self, world: &World) -> bool {
-        let free = !Held { world, me: None }.is_block_used(&self.block, &UsedCells);
+        let held = world.memory.hold().expect("the arena");
+        held.sweep();
+        let free = self.block.head.listed.load(Ordering::Relaxed) != 0;
         if free && sim::is_alive() {
             // SAFETY: loom finds out whether anybody else is at the bytes.
             self.data.with_mut(|data| unsafe { *data = 99 });
@@ -45,11 +43,16 @@ impl Shared {
         free
     }
 
+    /// Gives the block to the object, until its position is past the message.
+    fn give(&self) {
+        self.block.give_until(self.owner, 0, POSITION);
+    }
+
     /// A getter's steps with a large record.
     fn get(&self, me: Id) {
         self.block.set_holder(Some(me));
         // The head: the record is taken.
-        self.cell.payload[0].store(PAST, Ordering::Release);
+        self.object.payload[0].store(PAST, Ordering::Release);
         self.copy();
     }
 
@@ -64,34 +67,32 @@ impl Shared {
 pub(super) fn a_getter_takes_it() {
     let worlds = world::make(&[&[0, 1]]);
     let world = worlds[0];
-    let me = world.me().expect("an id");
-    let shared = shared(me);
-    shared.block.give_to(CellId::ONLY, POSITION);
+    let me = world.me();
+    let shared = shared(world, me);
+    shared.give();
     let sweeper =
         sim::spawn(1, move || assert!(!shared.sweep(world), "free in a living getter's hands"));
     shared.get(me);
     sim::join(sweeper);
 }
 
-#[test]
-fn a_sweep_leaves_what_a_getter_takes() {
+pub fn a_sweep_leaves_what_a_getter_takes() {
     check("arena, a getter takes a block", 4, a_getter_takes_it);
 }
 
 pub(super) fn a_putter_gives_it() {
     let worlds = world::make(&[&[0, 1]]);
     let world = worlds[0];
-    let me = world.me().expect("an id");
-    let shared = shared(me);
+    let me = world.me();
+    let shared = shared(world, me);
     let sweeper =
         sim::spawn(1, move || assert!(!shared.sweep(world), "free on its way to the queue"));
-    shared.block.give_to(CellId::ONLY, POSITION);
+    shared.give();
     shared.copy();
     sim::join(sweeper);
 }
 
-#[test]
-fn a_sweep_leaves_what_a_putter_gives() {
+pub fn a_sweep_leaves_what_a_putter_gives() {
     check("arena, a putter gives a block", 4, a_putter_gives_it);
 }
 
@@ -99,9 +100,9 @@ fn a_sweep_leaves_what_a_putter_gives() {
 pub(super) fn the_getter_dies(steps: u32) -> bool {
     let worlds = world::make(&[&[0, 1], &[2]]);
     let (world, other) = (worlds[0], worlds[1]);
-    let victim_id = sim::as_thread(2, || other.me().expect("its id"));
-    let shared = shared(victim_id);
-    shared.block.give_to(CellId::ONLY, POSITION);
+    let victim_id = other.id_of(2);
+    let shared = shared(world, victim_id);
+    shared.give();
     let died = sim::keep(core::cell::Cell::new(false));
     let victim = sim::spawn(2, move || {
         died.set(sim::dying_at(steps, || shared.get(victim_id)));
@@ -112,13 +113,12 @@ pub(super) fn the_getter_dies(steps: u32) -> bool {
     // If this finds it free, nobody may be at the bytes any more.
     shared.sweep(world);
     sim::join(victim);
-    let taken = shared.cell.payload[0].load(Ordering::SeqCst) == PAST;
+    let taken = shared.object.payload[0].load(Ordering::SeqCst) == PAST;
     let free = shared.sweep(world);
     assert_eq!(free, taken && died.get(), "taken: {taken}, died: {}", died.get());
     died.get()
 }
 
-#[test]
-fn a_getter_that_dies_leaves_the_block_to_the_queue_or_to_nobody() {
+pub fn a_getter_that_dies_leaves_the_block_to_the_queue_or_to_nobody() {
     check_deaths("arena, a getter dies", 3, the_getter_dies);
 }

@@ -1,21 +1,23 @@
 //! The models. Each says in its name what holds; `weakened` shows that each can fail.
 
+use crate::liveness::keeper::Keeper;
 use crate::sim;
+use crate::world::World;
 use std::time::Instant;
 
-mod alarm;
-mod arena;
-mod chunks;
-mod event;
-mod lock;
-mod news;
-mod queue;
-mod recover;
-mod registry;
-mod rlock;
-mod semaphore;
-mod stopped;
-mod weakened;
+pub mod alarm;
+pub mod arena;
+pub mod chunks;
+pub mod event;
+pub mod event_count;
+pub mod lock;
+pub mod queue;
+pub mod recover;
+pub mod registry;
+pub mod rlock;
+pub mod semaphore;
+pub mod stopped;
+pub mod weakened;
 
 /// Checks `model` in all executions with at most so many preemptions, and says how many there were.
 fn check(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
@@ -96,4 +98,29 @@ fn check_some_deaths(
         sim::executions() - before,
         start.elapsed()
     );
+}
+
+/// The work of the keeper of `world`, for a thread of its own, until the model is over. It has looked at all slots, as it has
+/// before its process uses anything shared.
+fn keep(world: &'static World) -> impl FnOnce() {
+    keep_of(world, world.registry().processes())
+}
+
+/// The same where there may be so many processes.
+fn keep_of(world: &'static World, processes: usize) -> impl FnOnce() {
+    let mut keeper = Keeper::new(
+        world.liveness,
+        world.process(),
+        Vec::with_capacity(processes),
+        Vec::with_capacity(processes),
+    );
+    move || {
+        loop {
+            let control = keeper.turn();
+            if sim::is_over() {
+                return;
+            }
+            keeper.sleep(control);
+        }
+    }
 }

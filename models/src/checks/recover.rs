@@ -1,8 +1,8 @@
-//! The mark: what a dead holder left half written is seen by nobody but who recovers, one at a time, until it is whole again.
+//! The poison: what a dead holder left half written is seen by nobody but who recovers, one at a time, until it is whole again.
 
 use super::{check, check_deaths};
 use crate::sim;
-use crate::sync::lock::Lock;
+use crate::sync::Lock;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::futex;
@@ -41,6 +41,19 @@ impl Halves {
     }
 }
 
+/// A lock, as each of `worlds` sees it, and what it guards.
+fn lock(worlds: &[&'static World]) -> Vec<&'static Lock> {
+    let lock = sim::keep(Lock::new().expect("a lock"));
+    world::only_object(worlds[0]);
+    worlds.iter().map(|world| world::seen_by(lock, world)).collect()
+}
+
+/// Whether the lock of the model is poisoned, as its holder sees it: so long as that is recovering.
+pub(super) fn is_poisoned() -> bool {
+    let world = world::world().expect("a world");
+    world.object()[0].peek() & 1 << 30 != 0
+}
+
 /// Locks as a user does who can repair what the lock guards; whether it had to.
 fn use_or_recover(lock: &Lock, halves: &Halves) -> bool {
     match lock.lock() {
@@ -52,8 +65,8 @@ fn use_or_recover(lock: &Lock, halves: &Halves) -> bool {
         Err(error) => assert!(error.is_owner_died(), "{error}"),
     }
     let guard = lock.recover().expect("not by this thread");
-    let recovered = guard.has_recovered();
-    assert!(recovered || halves.are_whole(), "no mark on something half written");
+    let recovered = is_poisoned();
+    assert!(recovered || halves.are_whole(), "no poison on something half written");
     halves.write();
     drop(guard);
     recovered
@@ -61,7 +74,7 @@ fn use_or_recover(lock: &Lock, halves: &Halves) -> bool {
 
 /// Nobody is left, and all is well.
 fn assert_is_well(lock: &Lock, halves: &Halves) {
-    let guard = lock.try_lock().expect("free, and without a mark");
+    let guard = lock.try_lock().expect("free, and not poisoned");
     assert!(halves.are_whole());
     drop(guard);
 }
@@ -71,35 +84,35 @@ fn someone_dies(
     worlds: &[&'static World],
     steps: u32,
     deaths: u32,
-    lock: Lock,
+    locks: &[&'static Lock],
     victim: fn(&Lock, &Halves),
     halves: &'static Halves,
 ) -> bool {
     let (world, other) = (worlds[0], worlds[1]);
     let repairs = Rc::new(core::cell::Cell::new(0));
     let died = sim::keep(core::cell::Cell::new(false));
-    let theirs = lock.seen_by(other);
+    let (lock, theirs) = (locks[0], locks[1]);
     let victim = sim::spawn(2, move || {
-        let id = other.me().expect("its id");
-        died.set(sim::dying_at(steps, || victim(&theirs, halves)));
+        let id = other.me();
+        died.set(sim::dying_at(steps, || victim(theirs, halves)));
         if died.get() {
             other.kernel_marks(id);
             world.alarm();
         }
     });
-    let (ours, count) = (lock.clone(), repairs.clone());
+    let count = repairs.clone();
     let survivor = sim::spawn(1, move || {
-        count.set(count.get() + u32::from(use_or_recover(&ours, halves)));
+        count.set(count.get() + u32::from(use_or_recover(lock, halves)));
     });
-    repairs.set(repairs.get() + u32::from(use_or_recover(&lock, halves)));
+    repairs.set(repairs.get() + u32::from(use_or_recover(lock, halves)));
     sim::join(survivor);
     sim::join(victim);
     if died.get() && lock.lock().is_err_and(|error| error.is_owner_died()) {
         // It died after the others were through.
-        repairs.set(repairs.get() + u32::from(use_or_recover(&lock, halves)));
+        repairs.set(repairs.get() + u32::from(use_or_recover(lock, halves)));
     }
     assert!(repairs.get() <= deaths, "recovered more often than left");
-    assert_is_well(&lock, halves);
+    assert_is_well(lock, halves);
     died.get()
 }
 
@@ -107,87 +120,83 @@ fn someone_dies(
 pub(super) fn lets_go_and_dies() {
     let worlds = world::make(&[&[0, 1], &[2]]);
     let (world, other) = (worlds[0], worlds[1]);
-    let lock = Lock::new().expect("a lock");
-    let theirs = lock.seen_by(other);
+    let locks = lock(&worlds);
+    let (lock, theirs) = (locks[0], locks[1]);
     let holder = sim::spawn(2, move || {
         drop(theirs.lock().expect("nobody died with it"));
-        other.kernel_marks(other.me().expect("its id"));
+        other.kernel_marks(other.me());
         world.alarm();
     });
     drop(lock.lock().expect("nobody died with it"));
     sim::join(holder);
 }
 
-#[test]
-fn who_let_go_did_not_die_with_the_lock() {
+pub fn who_let_go_did_not_die_with_the_lock() {
     check("recover, the holder lets go and dies", 3, lets_go_and_dies);
 }
 
 pub(super) fn holder_dies(steps: u32) -> bool {
     let worlds = world::make(&[&[0, 1], &[2]]);
-    let lock = Lock::new().expect("a lock");
+    let locks = lock(&worlds);
     let victim = |lock: &Lock, halves: &Halves| {
         let guard = lock.lock().expect("nobody died before");
         assert!(halves.are_whole());
         halves.write();
         drop(guard);
     };
-    someone_dies(&worlds, steps, 1, lock, victim, Halves::new())
+    someone_dies(&worlds, steps, 1, &locks, victim, Halves::new())
 }
 
-#[test]
-fn what_a_dead_holder_left_is_recovered_once() {
+pub fn what_a_dead_holder_left_is_recovered_once() {
     check_deaths("recover, the holder dies", 2, holder_dies);
 }
 
 /// A lock whose holder, thread 3 of the last of `worlds`, died between the halves.
-fn left_half_written(worlds: &[&'static World]) -> (Lock, &'static Halves) {
-    let (lock, halves) = (Lock::new().expect("a lock"), Halves::new());
+fn left_half_written(worlds: &[&'static World]) -> (Vec<&'static Lock>, &'static Halves) {
+    let (locks, halves) = (lock(worlds), Halves::new());
     let last = *worlds.last().expect("a world");
-    let theirs = lock.seen_by(last);
+    let theirs = *locks.last().expect("a lock");
     let id = sim::as_thread(3, || {
         core::mem::forget(theirs.lock().expect("it is new"));
         halves.begin();
-        last.me().expect("its id")
+        last.me()
     });
     last.kernel_marks(id);
-    (lock, halves)
+    (locks, halves)
 }
 
 /// The one that recovers dies too.
 pub(super) fn recoverer_dies(steps: u32) -> bool {
     let worlds = world::make(&[&[0, 1], &[2], &[3]]);
-    let (lock, halves) = left_half_written(&worlds);
+    let (locks, halves) = left_half_written(&worlds);
     let victim = |lock: &Lock, halves: &Halves| _ = use_or_recover(lock, halves);
-    someone_dies(&worlds, steps, 2, lock, victim, halves)
+    someone_dies(&worlds, steps, 2, &locks, victim, halves)
 }
 
-#[test]
-fn the_mark_outlives_a_recoverer_that_dies() {
+pub fn the_poison_outlives_a_recoverer_that_dies() {
     check_deaths("recover, the recoverer dies", 2, recoverer_dies);
 }
 
-/// The one that recovers panics in the middle: the mark stays, and those who wait are woken.
+/// The one that recovers panics in the middle: the poison stays, and those who wait are woken.
 pub(super) fn recoverer_panics() {
     let worlds = world::make(&[&[0, 1, 2], &[3]]);
-    let (lock, halves) = left_half_written(&worlds);
-    let (one, two) = (lock.clone(), lock.clone());
+    let (locks, halves) = left_half_written(&worlds);
+    let lock = locks[0];
     let panicking = sim::spawn(1, move || {
-        let guard = one.recover().expect("not by this thread");
-        if guard.has_recovered() {
+        let guard = lock.recover().expect("not by this thread");
+        if is_poisoned() {
             halves.begin();
         }
         sim::unwinding(|| drop(guard));
     });
-    let other = sim::spawn(2, move || _ = use_or_recover(&two, halves));
-    use_or_recover(&lock, halves);
+    let other = sim::spawn(2, move || _ = use_or_recover(lock, halves));
+    use_or_recover(lock, halves);
     sim::join(panicking);
     sim::join(other);
-    assert_is_well(&lock, halves);
+    assert_is_well(lock, halves);
 }
 
-#[test]
-fn a_panic_keeps_the_mark() {
+pub fn a_panic_keeps_the_poison() {
     check("recover, the recoverer panics", 2, recoverer_panics);
 }
 
@@ -211,35 +220,33 @@ impl Flag {
     }
 }
 
-/// While one recovers, locking answers that the owner died, at once; another that would recover waits and finds no mark.
+/// While one recovers, locking answers that the owner died, at once; another that would recover waits and finds no poison.
 pub(super) fn answers_while_recovered() {
     let worlds = world::make(&[&[0, 1, 2], &[3]]);
-    let (lock, halves) = (left_half_written(&worlds).0, Halves::new());
+    let (lock, halves) = (left_half_written(&worlds).0[0], Halves::new());
     let (inside, answered) = (Flag::new(), Flag::new());
-    let (one, two) = (lock.clone(), lock.clone());
     let recoverer = sim::spawn(1, move || {
-        let guard = one.recover().expect("not by this thread");
-        assert!(guard.has_recovered(), "nobody else recovers before this one");
+        let _guard = lock.recover().expect("not by this thread");
+        assert!(is_poisoned(), "nobody else recovers before this one");
         inside.set();
         answered.wait();
         halves.write();
     });
     let second = sim::spawn(2, move || {
         inside.wait();
-        let guard = two.recover().expect("not by this thread");
-        assert!(!guard.has_recovered(), "recovered twice");
+        let _guard = lock.recover().expect("not by this thread");
+        assert!(!is_poisoned(), "recovered twice");
         assert!(halves.are_whole());
     });
     inside.wait();
     assert!(lock.lock().is_err_and(|error| error.is_owner_died()), "locked under a recoverer");
-    assert!(lock.try_lock().is_err_and(|error| error.is_owner_died()), "not free but marked");
+    assert!(lock.try_lock().is_err_and(|error| error.is_owner_died()), "not free but poisoned");
     answered.set();
     sim::join(recoverer);
     sim::join(second);
-    assert_is_well(&lock, halves);
+    assert_is_well(lock, halves);
 }
 
-#[test]
-fn a_lock_answers_that_its_owner_died_until_it_is_recovered() {
+pub fn a_lock_answers_that_its_owner_died_until_it_is_recovered() {
     check("recover, answers meanwhile", 3, answers_while_recovered);
 }

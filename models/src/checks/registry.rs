@@ -1,36 +1,41 @@
 //! Taking slots and telling the dead: no id is given twice, and what is gone writes no more.
 
 use super::{check, check_deaths};
+use crate::liveness::Id;
 use crate::sim;
-use crate::world::registry::{Id, first};
-use crate::world::{self, World};
+use crate::sys::robust::List;
+use crate::world::{self, World, first};
 use loom::cell::UnsafeCell;
 use std::rc::Rc;
+
+/// Takes a slot as a new thread of the world's process does.
+fn take(world: &World) -> Id {
+    world.registry().take_thread(Some(&List), world.process(), 1).expect("a free slot")
+}
 
 /// Two take slots while an earlier owner's slot may be taken again.
 pub(super) fn two_take() {
     let worlds = world::make(&[&[0], &[2]]);
     let world = worlds[0];
-    let old = sim::as_thread(2, || worlds[1].me().expect("its id"));
+    let old = worlds[1].id_of(2);
     world.kernel_marks(old);
     let ids = sim::keep(core::cell::RefCell::new(vec![old]));
-    let take = move |world: &World| {
-        let id = world.take_thread().expect("a free slot");
-        assert!(world.registry.is_dead(old), "{old:?} came back");
-        assert!(!world.registry.is_dead(id), "{id:?} is dead at once");
+    let take_one = move |world: &World| {
+        let id = take(world);
+        assert!(world.registry().is_dead(old), "{old:?} came back");
+        assert!(!world.registry().is_dead(id), "{id:?} is dead at once");
         ids.borrow_mut().push(id);
     };
     // So that the search begins at the dead one's slot.
-    sim::create(&world.header.thread_cursor, 1);
-    let other = sim::spawn(1, move || take(world));
-    take(world);
+    world.set_cursor(1);
+    let other = sim::spawn(1, move || take_one(world));
+    take_one(world);
     sim::join(other);
     let ids: Vec<Id> = ids.borrow().clone();
     assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
 }
 
-#[test]
-fn no_id_is_given_twice() {
+pub fn no_id_is_given_twice() {
     check("registry, two take", 3, two_take);
 }
 
@@ -38,7 +43,7 @@ fn no_id_is_given_twice() {
 pub(super) fn gone_writes_no_more() {
     let worlds = world::make(&[&[0], &[1]]);
     let (world, other) = (worlds[0], worlds[1]);
-    let thread = sim::as_thread(1, || other.me().expect("its id"));
+    let thread = other.id_of(1);
     let data = sim::keep(UnsafeCell::new(0));
     let keeper = sim::spawn(2, move || other.kernel_marks(first(1)));
     let dying = sim::spawn(1, move || {
@@ -46,17 +51,16 @@ pub(super) fn gone_writes_no_more() {
         data.with_mut(|data| unsafe { *data += 1 });
         other.kernel_marks(thread);
     });
-    if world.registry.is_gone(first(1)) {
+    if world.registry().is_gone(first(1)) {
         // SAFETY: as above.
         data.with_mut(|data| unsafe { *data += 1 });
     }
     sim::join(keeper);
     sim::join(dying);
-    assert!(world.registry.is_gone(first(1)));
+    assert!(world.registry().is_gone(first(1)));
 }
 
-#[test]
-fn what_is_gone_writes_no_more() {
+pub fn what_is_gone_writes_no_more() {
     check("registry, gone", 3, gone_writes_no_more);
 }
 
@@ -69,37 +73,36 @@ pub(super) fn taker_dies(steps: u32) -> bool {
     let victim = sim::spawn(2, move || {
         let before = slots(other);
         tell.set(sim::dying_at(steps, || {
-            other.take_thread().expect("a free slot");
+            take(other);
         }));
         if tell.get() {
             // The kernel marks what was pending or linked: the slot whose state the victim had changed.
             for (index, state) in slots(other).into_iter().enumerate() {
                 let slot = world::FIRST_THREAD + index;
-                let taken = other.registry.state(slot);
+                let taken = other.registry().state(slot);
                 if state != before[index] && taken.word() & 0xff == 3 {
-                    other.registry.mark(slot, taken);
+                    other.registry().mark(slot, taken);
                 }
             }
         }
     });
-    let id = world.take_thread().expect("a free slot");
-    assert!(!world.registry.is_dead(id));
+    let id = take(world);
+    assert!(!world.registry().is_dead(id));
     sim::join(victim);
-    let next = world.take_thread().expect("a free slot");
-    assert!(next != id && !world.registry.is_dead(id) && !world.registry.is_dead(next));
+    let next = take(world);
+    assert!(next != id && !world.registry().is_dead(id) && !world.registry().is_dead(next));
     died.get()
 }
 
 fn slots(world: &World) -> Vec<u64> {
     (0..3)
         .map(|index| {
-            let state = world.registry.state(world::FIRST_THREAD + index);
+            let state = world.registry().state(world::FIRST_THREAD + index);
             u64::from(state.generation()) << 32 | u64::from(state.word())
         })
         .collect()
 }
 
-#[test]
-fn a_taker_that_dies_leaves_the_slot() {
+pub fn a_taker_that_dies_leaves_the_slot() {
     check_deaths("registry, a taker dies", 2, taker_dies);
 }

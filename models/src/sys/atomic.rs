@@ -9,12 +9,22 @@ use core::marker::PhantomData;
 pub(crate) use core::sync::atomic::Ordering;
 use loom::sync::atomic as model;
 
+/// An atomic is larger than its value here.
+pub(crate) const NATIVE: bool = false;
+
 pub(crate) fn spin_loop() {
     sim::step(loom::thread::yield_now);
 }
 
 pub(crate) fn fence(order: Ordering) {
-    sim::step(|| model::fence(order));
+    if sim::is_started() {
+        sim::step(|| model::fence(order));
+    }
+}
+
+/// Loom does not know that a locked instruction is a barrier.
+pub(crate) fn fence_after_read_modify_write() {
+    fence(Ordering::SeqCst);
 }
 
 /// What stands for the order of a store or read-modify-write; a `SeqCst` one is followed by the barrier that it is on
@@ -64,15 +74,30 @@ macro_rules! atomic {
 
             #[track_caller]
             pub(crate) fn load(&self, order: Ordering) -> $int {
+                if let Some(place) = self.plain(false) {
+                    // SAFETY: as `plain` says.
+                    return unsafe { *place } as $int;
+                }
                 let order = if order == Ordering::SeqCst { Ordering::Acquire } else { order };
                 sim::step(|| self.get().load(order))
             }
 
             #[track_caller]
             pub(crate) fn store(&self, value: $int, order: Ordering) {
+                if let Some(place) = self.plain(true) {
+                    // SAFETY: as `plain` says.
+                    unsafe { *place = value as u64 };
+                    return;
+                }
                 sim::step(|| {
-                    let weaker = if order == Ordering::SeqCst { Ordering::Release } else { order };
-                    self.get().store(value, weaker);
+                    if crate::sys::futex::is_slept_on(self.0.get().cast_const().cast()) {
+                        // The kernel's look at the word and this store have an order.
+                        self.get().swap(value, barrier(order));
+                    } else {
+                        let weaker =
+                            if order == Ordering::SeqCst { Ordering::Release } else { order };
+                        self.get().store(value, weaker);
+                    }
                     barrier_after(order);
                 });
             }
@@ -85,6 +110,15 @@ macro_rules! atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$int, $int> {
+                if let Some(place) = self.plain(true) {
+                    // SAFETY: as `plain` says.
+                    let now = unsafe { *place } as $int;
+                    if now == old {
+                        // SAFETY: as `plain` says.
+                        unsafe { *place = new as u64 };
+                    }
+                    return if now == old { Ok(now) } else { Err(now) };
+                }
                 sim::step(|| {
                     let failed = if failure == Ordering::SeqCst { Ordering::Acquire } else { failure };
                     let result = self.get().compare_exchange(old, new, barrier(success), failed);
@@ -111,7 +145,19 @@ macro_rules! atomic {
                 self.fetch_or(0, Ordering::Relaxed)
             }
 
-            atomic!(rmw $int: swap fetch_add fetch_sub fetch_or fetch_and fetch_max);
+            atomic!(rmw $int:
+                swap(|_, new| new)
+                fetch_add(<$int>::wrapping_add)
+                fetch_sub(<$int>::wrapping_sub)
+                fetch_or(|old, bits| old | bits)
+                fetch_and(|old, bits| old & bits)
+                fetch_max(<$int>::max)
+            );
+
+            /// Where the number is that stands for this word during the preparation, when only one thread runs.
+            fn plain(&self, write: bool) -> Option<*mut u64> {
+                sim::plain(self.0.get().cast(), write)
+            }
 
             #[track_caller]
             pub(crate) fn fetch_update(
@@ -144,10 +190,18 @@ macro_rules! atomic {
             }
         }
     };
-    (rmw $int:ty: $($rmw:ident)+) => {
+    (rmw $int:ty: $($rmw:ident($change:expr))+) => {
         $(
             #[track_caller]
             pub(crate) fn $rmw(&self, value: $int, order: Ordering) -> $int {
+                if let Some(place) = self.plain(true) {
+                    // SAFETY: as `plain` says.
+                    let old = unsafe { *place } as $int;
+                    let change: fn($int, $int) -> $int = $change;
+                    // SAFETY: as `plain` says.
+                    unsafe { *place = change(old, value) as u64 };
+                    return old;
+                }
                 sim::step(|| {
                     let old = self.get().$rmw(value, barrier(order));
                     barrier_after(order);

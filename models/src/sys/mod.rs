@@ -1,8 +1,10 @@
 //! The lowest layer of the models; each module has the interface of the package's.
 
 pub(crate) mod atomic;
+pub(crate) mod bytes;
 pub(crate) mod clock;
 pub(crate) mod futex;
+package!("sys");
 
 /// The words that the kernel marks.
 pub(crate) mod robust {
@@ -15,7 +17,7 @@ pub(crate) mod robust {
 
     impl List {
         pub(crate) fn of_this_thread() -> Option<List> {
-            None
+            Some(List)
         }
 
         pub(crate) fn link(&self, _: *mut u8, take: impl FnOnce() -> bool) -> bool {
@@ -26,15 +28,13 @@ pub(crate) mod robust {
 
 /// Threads as the system sees them.
 pub(crate) mod thread {
+    use crate::error::Error;
+
     pub(crate) fn id() -> u32 {
         crate::sim::current() as u32 + 1
     }
 
     pub(crate) fn is_gone(_: u32, _: u32) -> bool {
-        false
-    }
-
-    pub(crate) fn process_is_over(_: u32) -> bool {
         false
     }
 
@@ -48,21 +48,47 @@ pub(crate) mod thread {
         yield_now();
     }
 
+    /// A model says which of its threads panics.
+    pub(crate) fn is_panicking() -> bool {
+        crate::sim::is_unwinding()
+    }
+
+    pub(crate) fn cannot_start(what: &str, error: std::io::Error) -> Error {
+        Error::os(what.to_owned(), error)
+    }
+
     pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
         f()
     }
 }
 
+/// Processes as the system sees them: a model has none that is not known by its words.
+pub(crate) mod pidfd {
+    pub(crate) fn is_over(_: u32) -> bool {
+        false
+    }
+}
+
 /// Memory that fork wipes; nobody forks here.
-pub(crate) mod memory {
+pub(crate) mod per_process {
     use crate::sim;
+
+    /// Words at the start of the table of a process's threads, and of each entry; lines in between.
+    const HEAD: usize = 3;
+    const ENTRY: usize = 10;
+    const LINES: [usize; 2] = [8, 16];
 
     pub(crate) fn wiped_on_fork(len: usize) -> std::io::Result<*mut u8> {
         let start = sim::memory(len / 8);
-        // The head and the records of so many threads, each of at most a line of words.
-        for word in 0..8 + 8 * (sim::THREADS - 1) {
-            sim::create(start.wrapping_add(word), 0);
+        sim::exist(start, HEAD);
+        for entry in 0..sim::room() {
+            sim::exist(start.wrapping_add(LINES[0] + LINES[1] * entry), ENTRY);
         }
         Ok(start.cast())
     }
+}
+
+/// Threads of a model do not overflow their stacks.
+pub(crate) mod overflow {
+    pub(crate) fn report_in_this_thread() {}
 }

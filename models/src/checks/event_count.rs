@@ -1,30 +1,30 @@
-//! News by itself: the word below is the truth, and those who find nothing there sleep.
+//! The event count by itself: the word below is the truth, and those who find nothing there sleep.
 
 use super::check;
+use crate::raw::event_count::EventCount;
 use crate::sim;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::futex;
-use crate::world::news::News;
 
 struct Items {
     count: AtomicU32,
-    news: AtomicU32,
+    event_count: AtomicU32,
 }
 
 fn items() -> &'static Items {
-    sim::keep(Items { count: AtomicU32::new(0), news: AtomicU32::new(0) })
+    sim::keep(Items { count: AtomicU32::new(0), event_count: AtomicU32::new(0) })
 }
 
 impl Items {
-    fn news(&self) -> &News {
-        // SAFETY: News is this one word.
-        unsafe { &*core::ptr::from_ref(&self.news).cast::<News>() }
+    fn event_count(&self) -> &EventCount {
+        // SAFETY: EventCount is this one word.
+        unsafe { &*core::ptr::from_ref(&self.event_count).cast::<EventCount>() }
     }
 
     fn put(&self) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.news().tell();
+        self.event_count().notify_one();
     }
 
     fn take_one(&self) -> bool {
@@ -34,9 +34,9 @@ impl Items {
 
     fn get(&self) {
         while !self.take_one() {
-            let armed = self.news().arm();
+            let prepared = self.event_count().prepare_wait();
             if self.count.load(Ordering::Relaxed) == 0 {
-                futex::wait(self.news().word(), armed, Deadline::NEVER);
+                futex::wait(self.event_count().word(), prepared, Deadline::NEVER);
             }
         }
     }
@@ -64,7 +64,7 @@ pub(super) fn three_items() {
     sim::join(one);
 }
 
-/// One gets two items while another arms the word and goes its way, having found what it wanted elsewhere.
+/// One gets two items while another prepares to wait and goes its way, having found what it wanted elsewhere.
 pub(super) fn two_items_and_a_passer_by() {
     let items = items();
     let putter = sim::spawn(1, move || {
@@ -72,7 +72,7 @@ pub(super) fn two_items_and_a_passer_by() {
         items.put();
     });
     let passer_by = sim::spawn(2, move || {
-        items.news().arm();
+        items.event_count().prepare_wait();
     });
     items.get();
     items.get();
@@ -80,9 +80,8 @@ pub(super) fn two_items_and_a_passer_by() {
     sim::join(passer_by);
 }
 
-#[test]
-fn nobody_sleeps_while_there_is_one() {
-    check("news, one item", 5, one_and_one);
-    check("news, two items and a passer-by", 4, two_items_and_a_passer_by);
-    check("news, three items for two", 2, three_items);
+pub fn nobody_sleeps_while_there_is_one() {
+    check("event count, one item", 5, one_and_one);
+    check("event count, two items and a passer-by", 4, two_items_and_a_passer_by);
+    check("event count, three items for two", 2, three_items);
 }

@@ -1,0 +1,76 @@
+//! The bytes of payloads, each copy in a cell of its own that loom looks after, by the place where it starts. A copy is one step.
+
+use crate::sim;
+use loom::cell::UnsafeCell;
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+type Copied = UnsafeCell<Vec<u8>>;
+
+std::thread_local! {
+    static PLACES: RefCell<HashMap<usize, &'static Copied>> = RefCell::default();
+    /// The same during the preparation.
+    static PLAIN: RefCell<HashMap<usize, Vec<u8>>> = RefCell::default();
+}
+
+pub(crate) fn begin() {
+    PLACES.with_borrow_mut(HashMap::clear);
+    PLAIN.with_borrow_mut(HashMap::clear);
+}
+
+fn at(place: *const u8) -> &'static Copied {
+    let known = PLACES.with_borrow(|places| places.get(&(place as usize)).copied());
+    known.unwrap_or_else(|| {
+        let before = PLAIN.with_borrow_mut(|plain| plain.remove(&(place as usize)));
+        let copied = sim::keep(UnsafeCell::new(before.unwrap_or_default()));
+        PLACES.with_borrow_mut(|places| places.insert(place as usize, copied));
+        copied
+    })
+}
+
+/// Stands for a copy into shared memory.
+///
+/// # Safety
+///
+/// None is needed; it is called where the package copies.
+pub(crate) unsafe fn copy_in(bytes: &[u8], to: *mut u8) {
+    if bytes.is_empty() {
+        return;
+    }
+    if !sim::is_started() {
+        PLAIN.with_borrow_mut(|plain| plain.insert(to as usize, bytes.to_vec()));
+        return;
+    }
+    // The writer can die before, which is as good as in the middle: nobody reads it then.
+    sim::step(|| ());
+    // SAFETY: loom finds out whether anybody else is at it.
+    at(to).with_mut(|copied| unsafe { *copied = bytes.to_vec() });
+}
+
+/// Stands for a copy out of shared memory.
+///
+/// # Safety
+///
+/// None is needed; it is called where the package copies.
+pub(crate) unsafe fn append(from: *const u8, len: usize, out: &mut Vec<u8>) {
+    if len == 0 {
+        return;
+    }
+    let end = out.len();
+    if sim::is_started() {
+        // SAFETY: loom finds out whether anybody writes meanwhile.
+        at(from).with(|copied| out.extend(unsafe { &*copied }.iter().take(len)));
+    } else {
+        PLAIN.with_borrow(|plain| {
+            out.extend(plain.get(&(from as usize)).into_iter().flatten().take(len));
+        });
+    }
+    out.resize(end + len, 0);
+}
+
+/// Somebody whose memory this is writes there.
+pub(crate) fn scribble(place: *mut u8) {
+    sim::step(|| ());
+    // SAFETY: loom finds out whether anybody else is at it.
+    at(place).with_mut(|copied| unsafe { *copied = vec![99; 8] });
+}
