@@ -94,7 +94,7 @@ impl Family {
     }
 
     /// The times of so many starts with their joins.
-    fn starts<T: std::str::FromStr>(&self, count: u64) -> Vec<T> {
+    fn starts(&self, count: u64) -> Vec<u64> {
         let mut talk = self.talk.borrow_mut();
         writeln!(talk.0, "{count}").expect("the family is there");
         let mut line = String::new();

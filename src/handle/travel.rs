@@ -17,6 +17,7 @@ use crate::message;
 use crate::sys::atomic::Ordering;
 use crate::world::{Kind, World};
 use core::cell::{Cell, RefCell};
+use core::mem::ManuallyDrop;
 use std::sync::Arc;
 
 /// A handle on its way: the reference and what it may do.
@@ -36,8 +37,12 @@ thread_local! {
     static PACKING: Cell<Option<usize>> = const { Cell::new(None) };
     /// How many handles `PACKED` holds; asked for every value, while the list is touched only for handles.
     static COUNT: Cell<usize> = const { Cell::new(0) };
-    static PACKED: RefCell<Vec<Carried>> = const { RefCell::new(Vec::new()) };
-    static UNPACKING: RefCell<Option<Claimed>> = const { RefCell::new(None) };
+    // Without a destructor both: they can be used until the thread ends, in its last destructors and in what the program has called
+    // at its end. Nothing is left in them outside `pack` and `unpack`.
+    static PACKED: ManuallyDrop<RefCell<Vec<Carried>>> =
+        const { ManuallyDrop::new(RefCell::new(Vec::new())) };
+    static UNPACKING: ManuallyDrop<RefCell<Option<Claimed>>> =
+        const { ManuallyDrop::new(RefCell::new(None)) };
 }
 
 /// Runs an encoder that may meet handles; gives its result and the handles. It may be called by an encoder, too.
@@ -54,7 +59,11 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
                 return Parcel::default();
             }
             COUNT.set(self.start);
-            let handles = PACKED.try_with(|packed| packed.borrow_mut().split_off(self.start));
+            let handles = PACKED.try_with(|packed| match self.start {
+                // With its capacity: nobody frees that when the thread ends.
+                0 => packed.take(),
+                start => packed.borrow_mut().split_off(start),
+            });
             Parcel { handles: handles.unwrap_or_default() }
         }
     }
@@ -78,7 +87,6 @@ pub(crate) fn count_packed() -> usize {
 /// Notes a handle of the value being packed: its place in the list.
 fn pack_one(reference: &Arc<ObjectRef>, roles: u32) -> Option<u32> {
     let start = PACKING.get()?;
-    // In another thread-local's destructor there may be no list any more.
     PACKED.try_with(|packed| packed.borrow_mut().push((reference.clone(), roles))).ok()?;
     COUNT.set(COUNT.get() + 1);
     u32::try_from(COUNT.get() - start - 1).ok()
@@ -95,7 +103,6 @@ pub(crate) fn unpack<R>(claimed: Claimed, f: impl FnOnce() -> R) -> R {
         }
     }
     let mut claimed = Some(claimed);
-    // In another thread-local's destructor there may be no place for them any more: then no handle is found.
     let outer = UNPACKING.try_with(|cell| cell.replace(claimed.take()));
     let _unpacking = Unpacking(outer.ok().flatten());
     f()
