@@ -45,7 +45,7 @@ impl ObjectRef {
     pub(crate) fn find(world: &'static World, id: ObjectId) -> Result<Arc<ObjectRef>> {
         let object = world.memory.object(id.index)?;
         if object.generation.load(Ordering::Acquire) != id.generation {
-            return Err(Error::new(
+            return Err(Error::of(
                 ErrorKind::Corrupted,
                 "a handle refers to a shared object that is gone",
             ));

@@ -151,7 +151,7 @@ pub(crate) fn seal(bytes: &mut Vec<u8>, parcel: &Parcel) {
 pub(crate) fn list_of(
     sealed: &[u8],
 ) -> Result<(usize, impl Iterator<Item = (ObjectId, u32)> + '_)> {
-    let cut = || Error::new(ErrorKind::Corrupted, "a message with shared objects is cut off");
+    let cut = || Error::of(ErrorKind::Corrupted, "a message with shared objects is cut off");
     let (rest, len) = sealed.split_last_chunk().ok_or_else(cut)?;
     let len = u32::from_le_bytes(*len) as usize;
     let body = rest.len().checked_sub(len).filter(|_| len.is_multiple_of(ENTRY)).ok_or_else(cut)?;
@@ -234,7 +234,7 @@ pub(crate) fn serialize<S: serde::Serializer>(
     use serde::Serialize as _;
     let place = if reference.world.is_current() { pack_one(reference, roles) } else { None };
     let Some(place) = place else {
-        return Err(message::refuse_to_serialize(Error::new(
+        return Err(message::refuse_to_serialize(Error::of(
             ErrorKind::Foreign,
             "a shared object can travel only in the arguments and results of a process, or through a queue of its own process tree",
         )));
@@ -255,13 +255,13 @@ pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
         Some(claimed.as_mut()?.handles.get_mut(place as usize).and_then(Option::take))
     });
     let Some(carried) = carried.ok().flatten() else {
-        return Err(message::refuse_to_deserialize(Error::new(
+        return Err(message::refuse_to_deserialize(Error::of(
             ErrorKind::Foreign,
             "a shared object can be read only from a message of its own process tree",
         )));
     };
     let Some((reference, roles)) = carried else {
-        return Err(message::refuse_to_deserialize(Error::new(
+        return Err(message::refuse_to_deserialize(Error::of(
             ErrorKind::Corrupted,
             "a shared object was taken twice from one message",
         )));
@@ -270,7 +270,7 @@ pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
     if found != kind as u32 || world != reference.world.id() {
         let text = format!("opened as {kind:?}, holds {}", Kind::name_of(found));
         give_back(&reference, roles);
-        return Err(message::refuse_to_deserialize(Error::new(ErrorKind::Mismatch, text)));
+        return Err(message::refuse_to_deserialize(Error::of(ErrorKind::Mismatch, text)));
     }
     Ok((reference, roles))
 }

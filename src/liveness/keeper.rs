@@ -120,10 +120,7 @@ pub(crate) fn start(
         )
     })?;
     told.recv().unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorKind::Other,
-            "the keeper thread ended before it registered the process",
-        ))
+        Err(Error::of(ErrorKind::Other, "the keeper thread ended before it registered the process"))
     })
 }
 

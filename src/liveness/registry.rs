@@ -322,7 +322,7 @@ fn linked(list: Option<&List>, slot: &'static Slot, take: impl FnOnce() -> bool)
 
 #[cold]
 fn full(what: &str, most: usize) -> Error {
-    Error::new(
+    Error::of(
         ErrorKind::Limit,
         format!(
             "all {most} places for {what} of this process tree are taken or worn out: end some of them first, or, after \

@@ -111,7 +111,7 @@ pub(crate) struct Ring {
 }
 
 fn damaged(what: String) -> Error {
-    Error::new(ErrorKind::Corrupted, what)
+    Error::of(ErrorKind::Corrupted, what)
 }
 
 fn other_form(found: u32, _: Form, _: &str) -> Error {

@@ -144,7 +144,7 @@ impl World {
     pub(crate) fn extent(&self, id: u32) -> Result<Block> {
         let block = BLOCKS.with_borrow(|blocks| blocks.get((id as usize).wrapping_sub(1)).copied());
         let block =
-            block.ok_or_else(|| Error::new(ErrorKind::Corrupted, format!("no block {id}")))?;
+            block.ok_or_else(|| Error::of(ErrorKind::Corrupted, format!("no block {id}")))?;
         Ok(Block { life: block.head.life.load(Ordering::Relaxed), ..block })
     }
 
