@@ -36,7 +36,7 @@
 //! - one thread under steps: `ptrace.rs`, `threads.rs`; names for addresses: `symbols.rs`;
 //! - what is said over the `board.rs`: `order.rs`, `forms.rs`; with what it is done: `props.rs`;
 //! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`,
-//!   `queue_verbs.rs`, `make_verbs.rs`;
+//!   `queue_verbs.rs`, `end_verbs.rs`, `make_verbs.rs`;
 //! - the words that scripts are written in: `director.rs` (actors), `commands.rs` (orders), `fates.rs`
 //!   (the victim), `ledger.rs` (messages), `trouble.rs` (why a point failed);
 //! - the scripts: `*_scripts.rs`; the lists of them: `family.rs`, `scenarios.rs`;
@@ -57,6 +57,8 @@ mod harness {
     pub(crate) mod case;
     pub(crate) mod commands;
     pub(crate) mod director;
+    pub(crate) mod end_scripts;
+    pub(crate) mod end_verbs;
     pub(crate) mod family;
     pub(crate) mod fates;
     pub(crate) mod forms;

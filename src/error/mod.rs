@@ -76,7 +76,7 @@ impl Error {
     /// ```
     pub fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
         let source = error.into();
-        Error::new(ErrorKind::Other, source.to_string()).with_source(source)
+        Error::of(ErrorKind::Other, source.to_string()).with_source(source)
     }
 
     /// The category of the error.
@@ -105,7 +105,7 @@ impl Error {
     /// An error with a message: lower case, no full stop; what was expected, what was found, what
     /// to do.
     #[cold]
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+    pub(crate) fn of(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error(Repr::Full(Box::new(Inner {
             kind,
             message: message.into(),

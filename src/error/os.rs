@@ -115,7 +115,7 @@ impl Error {
         let mut message = what.into();
         message.push_str(": ");
         message.push_str(&text_of(&cause));
-        Error::new(kind_of(&cause), message).with_source(cause)
+        Error::of(kind_of(&cause), message).with_source(cause)
     }
 }
 
@@ -125,7 +125,7 @@ impl From<io::Error> for Error {
     fn from(cause: io::Error) -> Error {
         match cause.downcast::<Error>() {
             Ok(error) => error,
-            Err(cause) => Error::new(kind_of(&cause), text_of(&cause)).with_source(cause),
+            Err(cause) => Error::of(kind_of(&cause), text_of(&cause)).with_source(cause),
         }
     }
 }

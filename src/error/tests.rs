@@ -39,7 +39,7 @@ fn each_kind_has_its_predicate_and_a_text_in_the_house_style() {
         assert_eq!(error.kind(), *kind);
         for (other, predicate) in PREDICATES.iter().enumerate() {
             assert_eq!(predicate(&error), at == other, "{kind:?}");
-            assert_eq!(predicate(&Error::new(*kind, "x")), at == other, "{kind:?}");
+            assert_eq!(predicate(&Error::of(*kind, "x")), at == other, "{kind:?}");
         }
         let text = error.to_string();
         assert_eq!(text, kind.to_string());
@@ -54,7 +54,7 @@ fn display_and_debug_of_simple_and_told_errors() {
     let error = Error::simple(ErrorKind::Timeout);
     assert_eq!(error.to_string(), "timed out");
     assert_eq!(format!("{error:?}"), "timed out [Timeout]");
-    let error = Error::new(ErrorKind::InvalidInput, "0 parties").with_source("no reason");
+    let error = Error::of(ErrorKind::InvalidInput, "0 parties").with_source("no reason");
     assert_eq!(error.to_string(), "0 parties");
     assert_eq!(format!("{error:?}"), "0 parties [InvalidInput]\n  caused by: no reason");
     let error = Error::simple(ErrorKind::Spawn).with_source(Error::simple(ErrorKind::Limit));
@@ -160,8 +160,8 @@ fn a_simple_error_arrives_simple() {
 
 #[test]
 fn causes_arrive_as_text() {
-    let cause = Error::new(ErrorKind::Io, "middle").with_source("deepest");
-    let error = roundtrip(&Error::new(ErrorKind::Spawn, "outer").with_source(cause));
+    let cause = Error::of(ErrorKind::Io, "middle").with_source("deepest");
+    let error = roundtrip(&Error::of(ErrorKind::Spawn, "outer").with_source(cause));
     assert!(error.is_spawn());
     assert_eq!(error.to_string(), "outer");
     let middle = error.source().unwrap();

@@ -52,7 +52,7 @@ impl ObjectRef {
         let object = world.memory.object(id.index)?;
         // Whatever brought the handle here, a message or a start, orders the object's words before it.
         if object.generation.load(Ordering::Acquire) != id.generation {
-            return Err(Error::new(
+            return Err(Error::of(
                 ErrorKind::Corrupted,
                 "a handle refers to a shared object that is gone",
             ));

@@ -23,6 +23,7 @@ use crate::message;
 use crate::sys::atomic::Ordering;
 use crate::world::{Kind, World};
 use core::cell::{Cell, RefCell};
+use core::mem::ManuallyDrop;
 use std::sync::Arc;
 
 /// A handle in flight: the reference and what it may do.
@@ -42,8 +43,12 @@ thread_local! {
     static PACKING: Cell<Option<usize>> = const { Cell::new(None) };
     /// How many handles `PACKED` holds; asked for every value, while the list is touched only for handles.
     static COUNT: Cell<usize> = const { Cell::new(0) };
-    static PACKED: RefCell<Vec<InFlight>> = const { RefCell::new(Vec::new()) };
-    static UNPACKING: RefCell<Option<Claimed>> = const { RefCell::new(None) };
+    // Without a destructor both: they can be used until the thread ends, in its last destructors and in what the program has called
+    // at its end. Nothing is left in them outside `pack` and `unpack`.
+    static PACKED: ManuallyDrop<RefCell<Vec<InFlight>>> =
+        const { ManuallyDrop::new(RefCell::new(Vec::new())) };
+    static UNPACKING: ManuallyDrop<RefCell<Option<Claimed>>> =
+        const { ManuallyDrop::new(RefCell::new(None)) };
 }
 
 /// Runs an encoder that may meet handles; gives its result and the handles. It may be called by an encoder, too.
@@ -60,7 +65,11 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
                 return Parcel::default();
             }
             COUNT.set(self.start);
-            let handles = PACKED.try_with(|packed| packed.borrow_mut().split_off(self.start));
+            let handles = PACKED.try_with(|packed| match self.start {
+                // With its capacity: nobody frees that when the thread ends.
+                0 => packed.take(),
+                start => packed.borrow_mut().split_off(start),
+            });
             Parcel { handles: handles.unwrap_or_default() }
         }
     }
@@ -84,7 +93,6 @@ pub(crate) fn count_packed() -> usize {
 /// Notes a handle of the value being packed: its place in the list.
 fn pack_one(reference: &Arc<ObjectRef>, roles: u32) -> Option<u32> {
     let start = PACKING.get()?;
-    // In another thread-local's destructor there may be no list any more.
     PACKED.try_with(|packed| packed.borrow_mut().push((reference.clone(), roles))).ok()?;
     COUNT.set(COUNT.get() + 1);
     u32::try_from(COUNT.get() - start - 1).ok()
@@ -101,7 +109,6 @@ pub(crate) fn unpack<R>(claimed: Claimed, f: impl FnOnce() -> R) -> R {
         }
     }
     let mut claimed = Some(claimed);
-    // In another thread-local's destructor there may be no list for them any more: then no handle is found.
     let outer = UNPACKING.try_with(|cell| cell.replace(claimed.take()));
     let _unpacking = Unpacking(outer.ok().flatten());
     f()
@@ -150,7 +157,7 @@ pub(crate) fn seal(bytes: &mut Vec<u8>, parcel: &Parcel) {
 pub(crate) fn list_of(
     sealed: &[u8],
 ) -> Result<(usize, impl Iterator<Item = (ObjectId, u32)> + '_)> {
-    let cut = || Error::new(ErrorKind::Corrupted, "a message with shared objects is cut off");
+    let cut = || Error::of(ErrorKind::Corrupted, "a message with shared objects is cut off");
     let (rest, len) = sealed.split_last_chunk().ok_or_else(cut)?;
     let len = u32::from_le_bytes(*len) as usize;
     let body = rest.len().checked_sub(len).filter(|_| len.is_multiple_of(ENTRY)).ok_or_else(cut)?;
@@ -233,7 +240,7 @@ pub(crate) fn serialize<S: serde::Serializer>(
     use serde::Serialize as _;
     let position = if reference.world.is_current() { pack_one(reference, roles) } else { None };
     let Some(position) = position else {
-        return Err(message::refuse_to_serialize(Error::new(
+        return Err(message::refuse_to_serialize(Error::of(
             ErrorKind::Foreign,
             "a shared object can travel only in the arguments and results of a process, or through a queue of its own process tree",
         )));
@@ -254,13 +261,13 @@ pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
         Some(claimed.as_mut()?.handles.get_mut(position as usize).and_then(Option::take))
     });
     let Some(found) = found.ok().flatten() else {
-        return Err(message::refuse_to_deserialize(Error::new(
+        return Err(message::refuse_to_deserialize(Error::of(
             ErrorKind::Foreign,
             "a shared object can be read only from a message of its own process tree",
         )));
     };
     let Some((reference, roles)) = found else {
-        return Err(message::refuse_to_deserialize(Error::new(
+        return Err(message::refuse_to_deserialize(Error::of(
             ErrorKind::Corrupted,
             "a shared object was taken twice from one message",
         )));
@@ -269,7 +276,7 @@ pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
     if kind_found != kind as u32 || world != reference.world.id() {
         let text = format!("opened as {kind:?}, holds {}", Kind::name_of(kind_found));
         give_back(&reference, roles);
-        return Err(message::refuse_to_deserialize(Error::new(ErrorKind::Mismatch, text)));
+        return Err(message::refuse_to_deserialize(Error::of(ErrorKind::Mismatch, text)));
     }
     Ok((reference, roles))
 }

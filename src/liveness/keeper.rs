@@ -13,6 +13,8 @@
 //!    the dead process are marked, else 50 us later; again 50, 150 and 450 us after that, and at pauses that double from 5 to
 //!    40 ms, until every sleeper has acknowledged.
 //! 3. After its first ring it bumps the control words of all other keepers. Told before the ring, they would only get in its way.
+//!    Only the first keeper that sees the death does so, by the slot's word `told`: among a thousand processes a thousand keepers
+//!    would else tell a thousand.
 //! 4. It follows the dying: it raises the alarm again when the last thread of one is marked, and 1 ms after any other. The system
 //!    is asked about threads that are not marked after 1 ms.
 //! 5. Once a second it rings for changes that came without a wake (whoever made them is stopped).
@@ -60,6 +62,8 @@ const MARKED_LATER: u64 = 1_000_000;
 const VANISHED: u64 = 1_000_000;
 /// How often to check a process that is dying, or a child that has not started.
 const DYING_POLL: Duration = Duration::from_micros(100);
+/// Up to so many keepers poll that often; more of them share the polls.
+const FEW: usize = 16;
 const SLOW_DEATH: u64 = 20_000_000;
 const SLOW_POLL: Duration = Duration::from_millis(5);
 const EMBRYO_POLL: Duration = Duration::from_millis(20);
@@ -110,10 +114,7 @@ pub(crate) fn start(
         )
     })?;
     told.recv().unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorKind::Other,
-            "the keeper thread ended before it registered the process",
-        ))
+        Err(Error::of(ErrorKind::Other, "the keeper thread ended before it registered the process"))
     })
 }
 
@@ -218,7 +219,6 @@ impl Keeper {
             // It may be gone already, with all its threads; if it is not, this is done again when it is.
             self.clean_up_soon();
             self.raise(if self.dying.is_empty() { 0 } else { clock::now() + MARKED_SOON });
-            self.untold = true;
         } else if alarms != self.alarms {
             self.raise(0);
         }
@@ -264,6 +264,8 @@ impl Keeper {
             }
             return false;
         }
+        // Relaxed: whoever is first tells; if it is killed before, its own death is told.
+        self.untold |= registry.slot(index).told.fetch_max(now.died, Ordering::Relaxed) < now.died;
         let ids = [before, now].map(|seen| ProcessId::in_slot(index, seen.state));
         let dying =
             ids.into_iter().flatten().find(|&id| registry.is_dead(id) && !registry.is_gone(id));
@@ -433,7 +435,9 @@ impl Keeper {
         if let Some(youngest) = self.dying.iter().map(|dying| dying.since).max() {
             // One that takes long takes very long: a thread that the kernel cannot end at the moment.
             let is_slow = clock::now().saturating_sub(youngest) > SLOW_DEATH;
-            pause = pause.min(if is_slow { SLOW_POLL } else { DYING_POLL });
+            // All keepers do this: among many each polls less often, or the dying would get no processor.
+            let share = (self.liveness.registry.processes() / FEW).max(1) as u32;
+            pause = pause.min(if is_slow { SLOW_POLL } else { DYING_POLL } * share);
         }
         if self.after_death_at != 0 {
             let left = self.after_death_at.saturating_sub(clock::now());

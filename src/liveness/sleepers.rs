@@ -127,7 +127,7 @@ impl Sleepers {
                 return Ok(sleeper);
             }
         }
-        Err(Error::new(
+        Err(Error::of(
             ErrorKind::Limit,
             format!("more than {THREADS} threads of one process use shared objects"),
         ))

@@ -12,7 +12,8 @@
 //! 44  4  gone       the last generation seen dead with all its threads (cache) anybody
 //! 48  4  left       the generation that left in order                         owner
 //! 52  4  died       the last earlier life that did not leave in order         whoever takes the slot next
-//! 56  8  unused
+//! 56  4  told       the last death of which a keeper tells the others (cache)    that keeper
+//! 60  4  unused
 //! ```
 //!
 //! A slot's `state` is one 64-bit word that this crate always changes as a whole. The kernel changes the low half alone, when
@@ -70,7 +71,9 @@ pub(crate) struct Slot {
     pub(crate) left: AtomicU32,
     /// The last earlier life of this slot that ended in another way. Noted by whoever takes the slot next, before it takes it.
     pub(crate) died: AtomicU32,
-    reserved: [AtomicU32; 2],
+    /// The last death of which some keeper tells all others, so that not each of them tells all again.
+    pub(crate) told: AtomicU32,
+    reserved: AtomicU32,
 }
 
 /// The registry in shared memory: its line and all slots.

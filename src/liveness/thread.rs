@@ -51,7 +51,7 @@ impl Liveness {
     #[cold]
     fn me_slow(&'static self) -> Result<Id> {
         if !self.is_current() {
-            return Err(Error::new(
+            return Err(Error::of(
                 ErrorKind::Foreign,
                 "the object was inherited over a fork, and belongs to the process that forked: start processes with \
                  Process::spawn and pass the object in its arguments",

@@ -84,7 +84,7 @@ impl Liveness {
         if self.registry.take_reserved(list, child, pid) {
             Ok(child)
         } else {
-            Err(Error::new(
+            Err(Error::of(
                 ErrorKind::Closed,
                 "the parent process gave this child up before it started",
             ))

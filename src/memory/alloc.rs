@@ -34,7 +34,7 @@ impl Memory {
 
     #[cold]
     fn too_large(&self, len: usize) -> Error {
-        Error::new(
+        Error::of(
             ErrorKind::TooLarge,
             format!(
                 "{len} bytes are more than this machine or control group has memory for ({} bytes)",
@@ -54,7 +54,7 @@ impl Memory {
             held.sweep();
             let used = used();
             if used.saturating_add(len as u64) > ceiling {
-                return Err(Error::new(
+                return Err(Error::of(
                     ErrorKind::OutOfMemory,
                     format!(
                         "shared memory holds {used} bytes and {len} more would pass the ceiling of {ceiling} (a quarter of the memory of this machine or control group): get messages faster, or bound the queue"
@@ -71,7 +71,7 @@ impl Memory {
         if len as u64 <= ceiling {
             return Ok(());
         }
-        Err(Error::new(
+        Err(Error::of(
             ErrorKind::TooLarge,
             format!(
                 "a message of {len} bytes is larger than the {ceiling} bytes that messages may take (a quarter of the memory of this machine or control group): send it in parts"

@@ -244,7 +244,7 @@ impl Block {
     pub(crate) fn read_into(&self, offset: usize, len: usize, to: &mut Vec<u8>) -> Result<()> {
         self.check(offset, len)?;
         to.try_reserve(len).map_err(|_| {
-            Error::new(ErrorKind::OutOfMemory, format!("no memory for a message of {len} bytes"))
+            Error::of(ErrorKind::OutOfMemory, format!("no memory for a message of {len} bytes"))
         })?;
         let from = self.payload.wrapping_add(offset);
         // SAFETY:
@@ -331,7 +331,7 @@ fn address(id: u32) -> (usize, u64) {
 
 #[cold]
 fn out_of_block(block: &Block, offset: usize, len: usize) -> Error {
-    Error::new(
+    Error::of(
         ErrorKind::Corrupted,
         format!(
             "shared memory is corrupted: {len} bytes at {offset} do not fit a block of {} bytes",
@@ -342,7 +342,7 @@ fn out_of_block(block: &Block, offset: usize, len: usize) -> Error {
 
 #[cold]
 pub(crate) fn no_block(id: u32) -> Error {
-    Error::new(
+    Error::of(
         ErrorKind::Corrupted,
         format!("shared memory is corrupted: there is no block {id:#x}"),
     )

@@ -139,7 +139,7 @@ impl Held<'_> {
         if self.memory.object_blocks() < OBJECT_BLOCKS {
             return Ok(());
         }
-        Err(Error::new(
+        Err(Error::of(
             ErrorKind::Limit,
             format!(
                 "all {} shared objects of this process tree are in use: drop some first",
@@ -205,7 +205,7 @@ impl Held<'_> {
 
 #[cold]
 pub(crate) fn no_object(index: u32) -> Error {
-    Error::new(
+    Error::of(
         ErrorKind::Corrupted,
         format!("shared memory is corrupted: there is no object {index}"),
     )

@@ -100,7 +100,7 @@ impl Segments {
         let count = self.count();
         let Some((table, entry)) = table.and_then(|table| Some((table, table.entries.get(count)?)))
         else {
-            return Err(Error::new(
+            return Err(Error::of(
                 ErrorKind::Limit,
                 format!("shared memory has all its {SEGMENTS} segments: free something first"),
             ));
@@ -145,7 +145,7 @@ impl Segments {
             || !offset.is_multiple_of(4096)
             || offset.checked_add(len).is_none_or(|end| end > size)
         {
-            return Err(Error::new(
+            return Err(Error::of(
                 ErrorKind::Corrupted,
                 format!(
                     "shared memory is corrupted: a segment of {len} bytes at {offset} in a file of {size}"
@@ -207,7 +207,7 @@ impl Segments {
 
 #[cold]
 fn corrupted(index: usize, offset: u64, len: u64) -> Error {
-    Error::new(
+    Error::of(
         ErrorKind::Corrupted,
         format!(
             "shared memory is corrupted: a reference to {len} bytes at {offset} of segment {index}, which has no such place"

@@ -86,7 +86,7 @@ pub(crate) fn verify<T: DeserializeOwned>(bytes: &[u8]) -> Result<()> {
          serde_json::Value send its text",
         type_name::<T>()
     );
-    Err(Error::new(ErrorKind::Encode, message).with_source(error))
+    Err(Error::of(ErrorKind::Encode, message).with_source(error))
 }
 
 /// Longer messages are not read back by [`verify_once`]: it would take as much memory again.

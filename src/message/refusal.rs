@@ -87,7 +87,7 @@ impl Refusal {
             Reason::Format(cause) => cause.to_string(),
         };
         let message = format!("{} cannot be turned into a message: {why}", type_name::<T>());
-        Error::new(ErrorKind::Encode, message)
+        Error::of(ErrorKind::Encode, message)
     }
 
     /// What [`decode`](super::decode) returns for a `T` and a message of `len` bytes.
@@ -158,11 +158,11 @@ impl From<postcard::Error> for Refusal {
 #[cold]
 pub(super) fn undecodable<T>(len: usize, why: impl fmt::Display) -> Error {
     let message = format!("a message of {len} bytes is no {}: {why}", type_name::<T>());
-    Error::new(ErrorKind::Decode, message)
+    Error::of(ErrorKind::Decode, message)
 }
 
 #[cold]
 pub(super) fn no_memory(len: usize) -> Error {
     let message = format!("no memory for a message of {len} bytes in this process");
-    Error::new(ErrorKind::OutOfMemory, message)
+    Error::of(ErrorKind::OutOfMemory, message)
 }

@@ -264,7 +264,7 @@ impl Serialize for Secret {
             fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
                 Err(match self.0 {
                     None => ser::Error::custom("this state is secret"),
-                    Some(error) => refuse_to_serialize(Error::new(error.kind(), error.to_string())),
+                    Some(error) => refuse_to_serialize(Error::of(error.kind(), error.to_string())),
                 })
             }
         }
@@ -291,7 +291,7 @@ fn a_refusing_value_keeps_its_reason_and_leaves_nothing() {
 #[test]
 fn a_handle_that_refuses_keeps_its_kind() {
     let mut out = Vec::new();
-    let lock = Secret(Some(Error::new(ErrorKind::Foreign, "lock: of another world")));
+    let lock = Secret(Some(Error::of(ErrorKind::Foreign, "lock: of another world")));
     let error = encode::<Secret, _>(&lock, &mut out).unwrap_err();
     assert!(error.is_foreign(), "{error:?}");
     assert_eq!(error.to_string(), "lock: of another world");
@@ -307,7 +307,7 @@ fn a_handle_that_refuses_keeps_its_kind() {
     impl<'de> Deserialize<'de> for Handle {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Handle, D::Error> {
             u8::deserialize(deserializer)?;
-            Err(refuse_to_deserialize(Error::new(ErrorKind::Closed, "the lock is gone")))
+            Err(refuse_to_deserialize(Error::of(ErrorKind::Closed, "the lock is gone")))
         }
     }
     let error = decode::<Option<Handle>>(&[1, 5]).unwrap_err();

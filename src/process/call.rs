@@ -124,7 +124,7 @@ pub(super) struct Call {
 }
 
 fn corrupted(message: String) -> Error {
-    Error::new(ErrorKind::Corrupted, message)
+    Error::of(ErrorKind::Corrupted, message)
 }
 
 impl Call {
@@ -136,7 +136,7 @@ impl Call {
         args: &[u8],
     ) -> Result<Call> {
         let request = postcard::to_stdvec(request).map_err(|error| {
-            Error::new(ErrorKind::Encode, "cannot write down the call").with_source(error)
+            Error::of(ErrorKind::Encode, "cannot write down the call").with_source(error)
         })?;
         let len = BODY + (request.len() + args.len()).max(LEAST_BODY);
         register(Kind::Call as u32, Walker { walk, may_carry: |_| true, takers: PRESENT });
@@ -297,7 +297,7 @@ impl Call {
         let Some(bytes) = whole.or_else(|| {
             // Without its causes, and the end of a long message.
             let message: String = error.to_string().chars().take(LEAST_BODY / 5).collect();
-            postcard::to_stdvec(&Error::new(error.kind(), message)).ok().filter(fits)
+            postcard::to_stdvec(&Error::of(error.kind(), message)).ok().filter(fits)
         }) else {
             return false;
         };

@@ -212,7 +212,7 @@ impl Child {
         };
         let name = self.name();
         match status.code() {
-            Some(RAISED_RIGHTS) => Error::new(
+            Some(RAISED_RIGHTS) => Error::of(
                 ErrorKind::Unsupported,
                 format!(
                     "process {name:?} was started with raised rights, by a security module or because its file changed \
@@ -266,7 +266,7 @@ pub(super) const UNKNOWN: &str = "its exit status is not known here: it is no ch
 
 /// The error of an operation on an object that was used up.
 pub(super) fn taken(child: &Child) -> Error {
-    Error::new(
+    Error::of(
         ErrorKind::InvalidInput,
         format!("the result of process {:?} was taken already: join a process once", child.name),
     )

@@ -92,7 +92,7 @@ impl Entry {
     pub(super) fn name(&'static self) -> Result<(u64, u64)> {
         let image = image::main();
         let outside = |what: &str| {
-            Error::new(
+            Error::of(
                 ErrorKind::Unsupported,
                 format!(
                     "{what} is in a shared library and not in the main executable: a child runs the main executable \
@@ -121,7 +121,7 @@ impl Entry {
             let text = format!(
                 "the call names a function at offset {offset:#x} of the program, {what}: the call is damaged"
             );
-            Err(Error::new(ErrorKind::Corrupted, text))
+            Err(Error::of(ErrorKind::Corrupted, text))
         };
         let Ok(offset) = usize::try_from(offset) else {
             return wrong("which is no address");

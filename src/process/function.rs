@@ -124,7 +124,7 @@ impl<T: private::Never> Outcome<private::Nothing> for T {
 
     fn take_up(_: &[u8], _: private::Token) -> Result<T> {
         let text = "a function that never returns left a result: the call is damaged";
-        Err(Error::new(ErrorKind::Corrupted, text))
+        Err(Error::of(ErrorKind::Corrupted, text))
     }
 }
 
@@ -222,7 +222,7 @@ fn put<T: DeserializeOwned, M: Message<T>>(item: &M, at: usize, out: &mut Vec<u8
 
 /// Takes one argument off the front.
 fn take<T: DeserializeOwned>(bytes: &mut &[u8], at: usize) -> Result<T> {
-    let short = || Error::new(ErrorKind::Corrupted, format!("argument {at} is cut off"));
+    let short = || Error::of(ErrorKind::Corrupted, format!("argument {at} is cut off"));
     let (len, rest) = bytes.split_first_chunk().ok_or_else(short)?;
     let len = usize::try_from(u64::from_le_bytes(*len)).map_err(|_| short())?;
     let (item, rest) = rest.split_at_checked(len).ok_or_else(short)?;
@@ -232,7 +232,7 @@ fn take<T: DeserializeOwned>(bytes: &mut &[u8], at: usize) -> Result<T> {
 
 /// The same error, saying which argument it is about.
 fn about(at: usize, error: Error) -> Error {
-    Error::new(error.kind(), format!("argument {at}: {error}")).with_source(error)
+    Error::of(error.kind(), format!("argument {at}: {error}")).with_source(error)
 }
 
 macro_rules! functions {
@@ -266,7 +266,7 @@ macro_rules! functions {
                     return Ok(parameters);
                 }
                 let text = format!("{} bytes are left behind the last argument", bytes.len());
-                Err(Error::new(ErrorKind::Corrupted, text))
+                Err(Error::of(ErrorKind::Corrupted, text))
             }
         }
     )*};

@@ -192,7 +192,7 @@ fn take_over(number: RawFd) -> Result<OwnedFd> {
 /// Joins the world and copies the call out of it.
 fn join(world: OwnedFd, ticket: &Ticket) -> Result<Child> {
     let process = ProcessId::from_bits(ticket.process).ok_or_else(|| {
-        Error::new(ErrorKind::Corrupted, format!("{:#x} is no process", ticket.process))
+        Error::of(ErrorKind::Corrupted, format!("{:#x} is no process", ticket.process))
     })?;
     let world = world::adopt(world, process)?;
     let (call, request, args) = Call::open(world, ticket.call, process)?;
@@ -204,7 +204,7 @@ fn find(ticket: &Ticket, request: &Request) -> Result<&'static Entry> {
     let found = image::identity()?;
     if ticket.image != found {
         let path = std::env::current_exe().unwrap_or_default();
-        return Err(Error::new(
+        return Err(Error::of(
             ErrorKind::Mismatch,
             format!(
                 "process {:?} runs another program, or another build, than its parent ({}, identity {found:#018x} instead \
@@ -221,7 +221,7 @@ fn find(ticket: &Ticket, request: &Request) -> Result<&'static Entry> {
 /// Leaves an error, or says it on stderr if that is impossible; the exit code.
 fn refuse(call: &Call, error: &Error) -> i32 {
     let left = postcard::to_stdvec(error)
-        .map_err(|cause| Error::new(ErrorKind::Encode, cause.to_string()))
+        .map_err(|cause| Error::of(ErrorKind::Encode, cause.to_string()))
         .and_then(|bytes| call.finish(State::Refused, &bytes, &Parcel::default()));
     if left.is_err() {
         say(error);

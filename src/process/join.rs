@@ -124,7 +124,7 @@ impl<R> Process<R> {
         if self.child.is_ours() {
             return Ok(());
         }
-        Err(Error::new(
+        Err(Error::of(
             ErrorKind::Foreign,
             format!(
                 "process {:?} is the parent's: it was inherited over a fork",
@@ -239,7 +239,7 @@ impl<R> Process<R> {
         let Left { state, bytes, handles } = call.outcome()?;
         let damaged = |what: &str, error: postcard::Error| {
             let text = format!("process {:?} left {what} that cannot be read", self.name());
-            Error::new(ErrorKind::Corrupted, text).with_source(error)
+            Error::of(ErrorKind::Corrupted, text).with_source(error)
         };
         let failure = self.child.failure(ending);
         match state {

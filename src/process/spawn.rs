@@ -88,7 +88,7 @@ impl ProcessBuilder {
     fn environment(&self, ticket: &Ticket) -> Result<Vec<CString>> {
         for (key, _) in &self.env {
             if key.is_empty() || key.as_encoded_bytes().contains(&b'=') {
-                return Err(Error::new(
+                return Err(Error::of(
                     ErrorKind::InvalidInput,
                     format!(
                         "an environment variable cannot be named {key:?}: expected a name without `=`"
@@ -228,7 +228,7 @@ impl Start {
 
     fn unsupported(&self, why: &str) -> Error {
         let text = format!("cannot start process {:?}: {why}", self.name);
-        Error::new(ErrorKind::Unsupported, text)
+        Error::of(ErrorKind::Unsupported, text)
     }
 
     /// Why the child could not be started; limits are named with their value.
@@ -248,7 +248,7 @@ impl Start {
                 "cannot start process {name:?}: the system allows no more processes (RLIMIT_NPROC is {processes}; the \
                  control group may allow fewer): wait for some to end, or raise the limit with ulimit -u"
             );
-            return Error::new(ErrorKind::Limit, text).with_source(error);
+            return Error::of(ErrorKind::Limit, text).with_source(error);
         }
         let (path, hint) = match &self.builder.executable {
             Some(path) => (path.as_path(), ""),
@@ -263,7 +263,7 @@ impl Start {
 
 fn c_string(text: OsString, what: &str) -> Result<CString> {
     CString::new(text.into_vec()).map_err(|error| {
-        Error::new(ErrorKind::InvalidInput, format!("{what} holds a zero byte")).with_source(error)
+        Error::of(ErrorKind::InvalidInput, format!("{what} holds a zero byte")).with_source(error)
     })
 }
 
@@ -275,7 +275,7 @@ fn check_directory(name: &str, path: &Path) -> Result<()> {
         Err(error) => error,
     };
     let text = format!("cannot start process {name:?}: cannot work in {}: {error}", path.display());
-    Err(Error::new(ErrorKind::Spawn, text).with_source(error))
+    Err(Error::of(ErrorKind::Spawn, text).with_source(error))
 }
 
 /// A slot reserved for a child; given back unless the child starts.

@@ -362,7 +362,7 @@ pub(crate) trait Permits {
                 self.words().available.store(0, Ordering::Relaxed);
                 self.words().lock.unlock();
             }),
-            Outcome::TimedOut => Err(Error::new(
+            Outcome::TimedOut => Err(Error::of(
                 ErrorKind::Timeout,
                 "another process is in the middle of taking or giving back a permit, and does not go on: if it is stopped, continue or kill it",
             )),
@@ -527,5 +527,5 @@ fn too_many(permits: u32, total: u32, most: u32) -> Error {
             "released too often: {total} permits and {permits} more would be above the {most} that the semaphore started with"
         )
     };
-    Error::new(ErrorKind::Limit, message)
+    Error::of(ErrorKind::Limit, message)
 }

@@ -161,7 +161,7 @@ impl RLock {
             return Ok(holding);
         }
         let Some(depth) = object.depth.load(Ordering::Relaxed).checked_add(1) else {
-            return Err(Error::new(
+            return Err(Error::of(
                 ErrorKind::Limit,
                 format!("this thread holds the lock {} times already: drop some guards", u32::MAX),
             ));

@@ -64,7 +64,7 @@ impl SharedFile {
 
     #[cold]
     fn lost(&self, how: &str) -> Error {
-        Error::new(
+        Error::of(
             ErrorKind::Mismatch,
             format!(
                 "descriptor {} of shared memory {how}: some code of this program closed it (a double close, closefrom): \

@@ -92,7 +92,7 @@ pub(crate) fn cannot_start(what: &str, error: io::Error) -> Error {
         "cannot start {what}: {error}; a limit on processes and threads is reached: let some end, or raise the limit of the \
          user (ulimit -u) or of the control group (pids.max)"
     );
-    Error::new(ErrorKind::Limit, text).with_source(error)
+    Error::of(ErrorKind::Limit, text).with_source(error)
 }
 
 /// Runs `f` with every signal blocked: a thread started inside inherits the mask and never runs a user's handler.

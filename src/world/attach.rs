@@ -164,13 +164,13 @@ fn create(namespace: u64) -> Result<SharedFile> {
 fn check_file(file: &SharedFile) -> Result<()> {
     let size = file.size()?;
     if size < LEN as u64 {
-        return Err(Error::new(
+        return Err(Error::of(
             ErrorKind::Corrupted,
             format!("shared memory is cut off: {size} bytes, at least {LEN} expected"),
         ));
     }
     if !file.is_sealed() {
-        return Err(Error::new(
+        return Err(Error::of(
             ErrorKind::Mismatch,
             "not shared memory of this crate: the file is not sealed against shrinking",
         ));

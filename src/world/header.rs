@@ -94,14 +94,14 @@ impl Header {
 
     /// Whether this is a world that this program understands; the error says what it is instead.
     pub(crate) fn check(&self, pid_namespace: u64) -> Result<()> {
-        let mismatch = |text: String| Err(Error::new(ErrorKind::Mismatch, text));
+        let mismatch = |text: String| Err(Error::of(ErrorKind::Mismatch, text));
         // ORDERING(attach): Acquire, pairs with the Release in `write`.
         let magic = self.magic.load(Ordering::Acquire);
         if magic == MAGIC.swap_bytes() {
             return mismatch("shared memory was made on a machine of the other byte order".into());
         }
         if magic != MAGIC {
-            return Err(Error::new(
+            return Err(Error::of(
                 ErrorKind::Corrupted,
                 format!(
                     "not shared memory of this crate: it starts with {magic:#018x} instead of {MAGIC:#018x}"

@@ -10,6 +10,7 @@ use multiproc::Error;
 use multiproc::testing::{self, Broken};
 
 use super::board::{AFTER, BEFORE, RESULTS, Seat, Shared, WITHIN};
+use super::end_verbs::{self, Ends};
 use super::make_verbs::{self, Made};
 use super::order::{Code, Order};
 use super::props::Props;
@@ -45,6 +46,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
     last = last.wrapping_add(1);
     let mut hands = Hands::new();
     let mut made = make_verbs::room();
+    let mut ends = Ends::default();
     loop {
         last = seat.await_order(last);
         let order = seat.told();
@@ -53,7 +55,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
             Order::Quit => return seat.report(last),
             Order::Soak { role, kind } => roles::play(&board, index, role, kind, &props),
             _ => {
-                let code = match perform(seat, order, &props, &mut hands, &mut made) {
+                let code = match perform(seat, order, &props, &mut hands, &mut made, &mut ends) {
                     Ok(()) => Code::Fine,
                     Err(error) => coded(seat, &error),
                 };
@@ -137,6 +139,7 @@ fn perform<'a>(
     props: &'a Props,
     hands: &mut Hands<'a>,
     made: &mut Vec<Made>,
+    ends: &mut Ends,
 ) -> multiproc::Result<()> {
     let mark = Mark(seat);
     seat.stage.store(BEFORE, Relaxed);
@@ -150,6 +153,9 @@ fn perform<'a>(
             semaphore_verbs::release(seat, mark, props, which, permits)
         }
         Order::Whole { verb, kind, what } => make_verbs::perform(mark, verb, kind, what, made),
+        Order::Ends { verb, seat: number } => {
+            end_verbs::perform(seat, mark, verb, number, props, ends)
+        }
         Order::Queue { verb, kind, id } => queue_verbs::perform(seat, mark, verb, kind, id, props),
     }
 }

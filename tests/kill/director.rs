@@ -9,11 +9,12 @@ use std::fs::File;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use multiproc::Process;
 use multiproc::testing::Broken;
+use multiproc::{Consumer, Process};
 
 use super::actor::act;
 use super::board::{BEFORE, SEATS, Seat, Shared};
+use super::end_verbs::Item;
 use super::fates::Fate;
 use super::ledger::Ledger;
 use super::order::Order;
@@ -71,6 +72,8 @@ pub(crate) struct Director {
     /// Shared memory that there was when the first victim had made its objects.
     pub(super) memory: Option<u64>,
     pub(crate) ledger: Ledger,
+    /// The director's own end of a queue that is there for one point.
+    pub(crate) single: Option<Consumer<Item>>,
 }
 
 impl Director {
@@ -99,6 +102,7 @@ impl Director {
             excused: 0,
             memory: None,
             ledger: Ledger::default(),
+            single: None,
         };
         match director.cast() {
             Ok(()) => Ok(director),
@@ -156,6 +160,11 @@ impl Director {
 
     pub(crate) fn tid(&self, seat: usize) -> i32 {
         self.seat(seat).tid.load(Relaxed)
+    }
+
+    /// The seat of the victim in use.
+    pub(crate) fn victim_seat(&self) -> usize {
+        self.victim.unwrap_or(VICTIMS.start)
     }
 
     /// The seat of a live victim, used to everything unless `cold`.

@@ -43,6 +43,7 @@ impl Director {
     /// Clears the ledger and the rest of what is known about the last point.
     pub(crate) fn begin_point(&mut self) {
         self.ledger = Ledger::default();
+        self.single = None;
         self.slept = false;
         self.strict = false;
     }

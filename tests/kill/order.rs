@@ -23,6 +23,8 @@ pub(crate) enum Order {
     Whole { verb: Verb, kind: u64, what: u64 },
     /// Do something with a queue; `id` is that of the first message put.
     Queue { verb: Verb, kind: Kind, id: u64 },
+    /// Do something with the ends of a queue that is there for one point; the actor's own seat.
+    Ends { verb: Verb, seat: usize },
     /// Play a role until the board says so.
     Soak { role: Role, kind: Kind },
 }
@@ -37,6 +39,11 @@ impl Order {
             }
             _ => Self::Sync { verb, which, form },
         }
+    }
+
+    /// The same with the ends that the actor of `seat` has.
+    pub(crate) fn ends(verb: Verb, seat: usize) -> Self {
+        Self::Ends { verb, seat }
     }
 
     /// The same with a queue, from which something is taken.
@@ -116,6 +123,18 @@ pub(crate) enum Verb {
     /// Result: all ids that are there.
     Drain,
     Len,
+    /// Of a queue that is there for one point. Take the ends that are handed to this actor.
+    FetchEnds,
+    CloseEnds,
+    /// Drop all ends.
+    DropEnds,
+    /// Put the consumer into its own queue.
+    PutIntoItself,
+    /// Get, or put, until that is no more possible. Result: that it was told of the end.
+    AwaitEndOfGets,
+    AwaitEndOfPuts,
+    /// Get a batch, and what comes next. Result: the numbers.
+    GetBatch,
 }
 
 /// How an order ended.

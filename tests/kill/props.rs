@@ -1,5 +1,7 @@
 //! What the actors act with: one object of each kind, made by the director and handed to every actor.
 
+use super::board::SEATS;
+use super::end_verbs::Ends;
 use multiproc::{BoundedSemaphore, Event, Lock, Queue, RLock, Semaphore};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,8 @@ pub(crate) struct Props {
     pub(crate) big_bounded: Queue<Vec<u8>>,
     pub(crate) busy: Queue<(u64, u64)>,
     pub(crate) pages: Queue<u64>,
+    /// For each seat, the ends that its actor is handed.
+    pub(crate) ends: Vec<Queue<Ends>>,
 }
 
 /// Permits of the semaphores at the start of every point.
@@ -55,6 +59,7 @@ impl Props {
             big_bounded: Queue::bounded(BOUND)?,
             busy: Queue::bounded(BUSY)?,
             pages: Queue::new()?,
+            ends: (0..SEATS).map(|_| Queue::new()).collect::<multiproc::Result<_>>()?,
         })
     }
 }

@@ -22,7 +22,7 @@ use super::props::Kind;
 use super::sync_verbs::REENTRANT;
 use super::trouble::{Outcome, Trouble};
 use super::witness_scripts::Death;
-use super::{family, lock_scripts, queue_scripts};
+use super::{end_scripts, family, lock_scripts, queue_scripts};
 
 /// One script.
 #[derive(Clone, Copy)]
@@ -87,11 +87,17 @@ impl Scenario {
         matches!(self.verb, Verb::Put | Verb::PutMany | Verb::Get | Verb::GetMany)
     }
 
+    fn is_of_ends(&self) -> bool {
+        use Verb::{CloseEnds, DropEnds, GetBatch, PutIntoItself};
+        matches!(self.verb, CloseEnds | DropEnds | PutIntoItself | GetBatch)
+    }
+
     /// Whether the victim may be inside a queue, a semaphore or the list of all objects, where
     /// others have to wait for it.
     pub(crate) fn may_be_inside(&self) -> bool {
         use Verb::{Acquire, AskSemaphore, Available, Forget, GiveBack, Make, Release};
         self.is_of_queue()
+            || self.is_of_ends()
             || matches!(
                 self.verb,
                 Acquire | GiveBack | Forget | Release | Available | AskSemaphore | Make
@@ -107,6 +113,8 @@ impl Scenario {
     pub(crate) fn order(&self, d: &Director) -> Order {
         if self.is_of_queue() {
             Order::put(self.verb, self.kind, d.ledger.own.first().copied().unwrap_or(0))
+        } else if self.is_of_ends() {
+            Order::ends(self.verb, d.victim_seat())
         } else {
             Order::on(self.verb, self.which, self.form)
         }
@@ -181,10 +189,53 @@ const GET_WAKES: Scenario = Scenario {
     ..GET
 };
 
+const CLOSE: Scenario = Scenario {
+    verb: Verb::CloseEnds,
+    arrange: end_scripts::close_arrange,
+    after: end_scripts::sleepers_after,
+    ..LOCK
+};
+const LAST_END: Scenario = Scenario {
+    verb: Verb::DropEnds,
+    arrange: end_scripts::last_end_arrange,
+    after: end_scripts::sleepers_after,
+    ..LOCK
+};
+
+/// Those of queues that are there for one point alone.
+const ENDS: &[Scenario] = &[
+    Scenario { name: "close_getters", ..CLOSE },
+    Scenario { name: "close_putters", which: end_scripts::PUTTERS, ..CLOSE },
+    Scenario { name: "last_producer", ..LAST_END },
+    Scenario { name: "last_consumer", which: end_scripts::PUTTERS, ..LAST_END },
+    Scenario {
+        name: "put_into_itself",
+        verb: Verb::PutIntoItself,
+        arrange: end_scripts::itself_arrange,
+        after: end_scripts::itself_after,
+        ..LOCK
+    },
+    Scenario {
+        name: "drop_large_queue",
+        verb: Verb::DropEnds,
+        arrange: end_scripts::large_arrange,
+        after: end_scripts::large_after,
+        ..LOCK
+    },
+    Scenario {
+        name: "get_many_unreadable",
+        verb: Verb::GetBatch,
+        arrange: end_scripts::batch_arrange,
+        after: end_scripts::batch_after,
+        ..LOCK
+    },
+];
+
 /// All scripts.
 pub(crate) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     let mut all = family::all();
     all.extend(QUEUE);
+    all.extend(ENDS);
     let mut names = HashSet::new();
     for scenario in &all {
         assert!(names.insert(scenario.name), "two scenarios are called {}", scenario.name);

@@ -71,7 +71,7 @@ impl Segments {
 
     pub(crate) fn append(&self, len: u64) -> Result<usize> {
         if sim::is_started() {
-            return Err(Error::new(ErrorKind::Limit, "a model has no more memory"));
+            return Err(Error::of(ErrorKind::Limit, "a model has no more memory"));
         }
         SEGMENTS.with_borrow_mut(|segments| {
             segments.push(Segment { len, blocks: BTreeMap::new() });
@@ -86,7 +86,7 @@ impl Segments {
     pub(crate) fn punch(&self, _: usize, _: u64, _: u64) {}
 
     pub(crate) fn at(&self, index: usize, offset: u64, len: u64) -> Result<*mut u8> {
-        let nothing = || Error::new(ErrorKind::Corrupted, format!("nothing at {index}:{offset}"));
+        let nothing = || Error::of(ErrorKind::Corrupted, format!("nothing at {index}:{offset}"));
         let start = offset / PAGE * PAGE;
         SEGMENTS.with_borrow_mut(|segments| {
             let segment = segments.get_mut(index).ok_or_else(nothing)?;

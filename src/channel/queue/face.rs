@@ -139,13 +139,13 @@ impl<T> QueueBuilder<T> {
         let most = i32::MAX as usize;
         let max_items = match self.max_items {
             Some(0) => {
-                return Err(Error::new(
+                return Err(Error::of(
                     ErrorKind::InvalidInput,
                     "a queue of at most 0 messages could never hold one: give at least 1, or use Queue::new for no limit",
                 ));
             }
             Some(max) if max > most => {
-                return Err(Error::new(
+                return Err(Error::of(
                     ErrorKind::InvalidInput,
                     format!(
                         "a queue of at most {max} messages is more than can be counted ({most}): use Queue::new for no limit"
@@ -155,7 +155,7 @@ impl<T> QueueBuilder<T> {
             max => max.unwrap_or(0) as u32,
         };
         if self.capacity_bytes == Some(0) {
-            return Err(Error::new(
+            return Err(Error::of(
                 ErrorKind::InvalidInput,
                 "a queue of at most 0 bytes could never hold a message: give at least 1, or leave capacity_bytes out for no limit",
             ));

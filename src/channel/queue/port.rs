@@ -192,7 +192,7 @@ impl<T> Port<T> {
         self.records.store.reference.world.memory.check_message(len)?;
         with_scratch(|scratch| {
             scratch.try_reserve_exact(len).map_err(|_| {
-                Error::new(
+                Error::of(
                     ErrorKind::TooLarge,
                     format!("no memory for a message of {len} bytes: send it in parts"),
                 )

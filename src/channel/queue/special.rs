@@ -74,7 +74,7 @@ impl Special for Incoming {
             let len = named.len as usize;
             // Before the record is gone: without memory it stays.
             out.try_reserve(len).map_err(|_| {
-                Error::new(
+                Error::of(
                     ErrorKind::OutOfMemory,
                     format!("no memory for a message of {len} bytes: it stays in the queue"),
                 )

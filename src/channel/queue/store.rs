@@ -247,5 +247,5 @@ pub(super) fn other_form(found: records::Form, type_name: &str) -> Error {
             format!("the next message was put as {type_name}, not as bytes: take it with get")
         }
     };
-    Error::new(ErrorKind::Mismatch, text)
+    Error::of(ErrorKind::Mismatch, text)
 }

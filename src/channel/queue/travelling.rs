@@ -51,7 +51,7 @@ pub(super) fn received<'de, T, D: serde::Deserializer<'de>>(
         store::from_reference(reference, roles).map_err(message::refuse_to_deserialize)?;
     let port = Port::<T>::new(records);
     let refuse =
-        |text: String| message::refuse_to_deserialize(Error::new(ErrorKind::Mismatch, text));
+        |text: String| message::refuse_to_deserialize(Error::of(ErrorKind::Mismatch, text));
     if roles != wanted {
         return Err(refuse(format!(
             "opened as the {what} of a queue, which is another end than was sent"

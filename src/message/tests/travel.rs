@@ -402,7 +402,7 @@ fn late_destructors_can_encode_and_decode() {
             let message = bytes::<(u32, String)>((2, "farewell".to_owned()));
             let back: (u32, String) = decode(&message).unwrap();
             assert_eq!(back.1, "farewell");
-            let error = Error::new(ErrorKind::Foreign, "lock: of another world");
+            let error = Error::of(ErrorKind::Foreign, "lock: of another world");
             let error = encode::<Secret, _>(&Secret(Some(error)), &mut Vec::new()).unwrap_err();
             assert!(error.is_foreign(), "{error:?}");
         }

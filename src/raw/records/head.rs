@@ -112,5 +112,5 @@ impl NamedBlock {
 
 #[cold]
 pub(crate) fn damaged(what: String) -> Error {
-    Error::new(ErrorKind::Corrupted, format!("the queue is corrupted: {what}"))
+    Error::of(ErrorKind::Corrupted, format!("the queue is corrupted: {what}"))
 }

@@ -81,7 +81,7 @@ impl<S: Store> Records<S> {
         if limit == 0 || len as u64 <= limit {
             return Ok(());
         }
-        Err(Error::new(
+        Err(Error::of(
             ErrorKind::TooLarge,
             format!(
                 "a message of {len} bytes does not fit a queue of {limit} bytes: raise capacity_bytes or send it in parts"

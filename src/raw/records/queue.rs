@@ -128,7 +128,7 @@ impl<S: Store> Records<S> {
         let patience = if now { Deadline::after(PATIENCE) } else { until };
         match lock.lock(me, self.store.liveness(), patience, Policy::Adopt) {
             Outcome::Locked | Outcome::Adopted(_) => Ok(()),
-            Outcome::TimedOut if now => Err(Error::new(
+            Outcome::TimedOut if now => Err(Error::of(
                 ErrorKind::Busy,
                 "a stopped process is in the middle of putting or getting: continue or kill it",
             )),

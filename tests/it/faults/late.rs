@@ -79,7 +79,8 @@ extern "C" fn at_exit() {
     let (input, output) = AT_EXIT.get().unwrap();
     let (number, text) = input.get_timeout(LONG).unwrap();
     output.put((number + 1, text)).unwrap();
-    say_farewell(output).unwrap();
+    let told = say_farewell(output);
+    output.put((8, format!("{told:?}"))).unwrap();
 }
 
 #[test]
@@ -99,6 +100,9 @@ fn put_and_get_work_at_the_end_of_the_program() {
         input.put((5, "at exit".to_owned())).unwrap();
         child.join().unwrap();
         let got = output.get_many(10).unwrap();
-        assert_eq!(got, [(6, "at exit".to_owned()), (2, "farewell".to_owned())]);
+        let expected = [(6, "at exit"), (2, "farewell")].map(|(n, text)| (n, text.to_owned()));
+        assert_eq!(got, expected);
+        assert_eq!(output.get_bytes().unwrap().len(), 10_000);
+        assert_eq!(output.get_timeout(LONG).unwrap(), (8, "Ok(())".to_owned()));
     }
 }
