@@ -11,5 +11,6 @@ pub(crate) mod travel;
 pub(crate) use face::{in_object, travels};
 pub(crate) use reference::{CONSUMER, Found, ObjectRef, PRESENT, PRODUCER};
 pub(crate) use travel::{
-    Claimed, Parcel, deserialize, list_of, open, pack, seal, serialize, unpack,
+    Claimed, Parcel, Passenger, deserialize, list_of, open, pack, seal, serialize, serialize_owned,
+    unpack,
 };

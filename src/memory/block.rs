@@ -300,6 +300,13 @@ impl Block {
         }
     }
 
+    /// Whether the block was given to this object for life, and nobody has it in hand.
+    pub(crate) fn is_of(&self, owner: ObjectId) -> bool {
+        self.head.owner.load(Ordering::Acquire) == owner.to_bits()
+            && self.head.holder.load(Ordering::Acquire) == 0
+            && self.lease() == Lease::ForLife
+    }
+
     /// Names or clears the holder.
     pub(crate) fn set_holder(&self, holder: Option<Id>) {
         self.head.holder.store(holder.map_or(0, Id::to_bits), Ordering::Release);

@@ -1,6 +1,7 @@
 //! System calls, and nothing else: the only home of `libc` and `nix`.
 //!
 //! - `atomic`: the seam through which models replace the atomics;
+//! - `barrier`: a memory barrier for all processes;
 //! - `clock`: monotonic deadlines;
 //! - `descriptor`: numbers of descriptors, inheritance, counters, waiting until one is readable;
 //! - `futex`: sleeping and waking on a shared word;
@@ -16,6 +17,7 @@
 //! - `thread`: thread ids, probes and signal masks.
 
 pub(crate) mod atomic;
+pub(crate) mod barrier;
 pub(crate) mod bytes;
 pub(crate) mod clock;
 pub(crate) mod descriptor;

@@ -13,6 +13,7 @@ mod fallback;
 mod fork;
 mod layers;
 mod lock;
+mod pipe;
 mod process;
 mod python;
 mod queue;

@@ -1,5 +1,6 @@
-use super::port::{Port, tag_of};
+use super::port::Port;
 use super::store;
+use crate::channel::tag::tag_of;
 use crate::error::Result;
 use crate::raw::records::{CHUNK_BYTES, INLINE};
 use crate::sys::atomic::Ordering;
