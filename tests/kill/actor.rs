@@ -14,7 +14,7 @@ use super::make_verbs::{self, Made};
 use super::order::{Code, Order};
 use super::props::Props;
 use super::sync_verbs::{self, Hands};
-use super::{queue_verbs, roles, semaphore_verbs};
+use super::{pipe_verbs, queue_verbs, roles, semaphore_verbs};
 
 /// The function of every process that the harness starts.
 pub(crate) fn act(board: String, seat: u32, props: Props) {
@@ -45,6 +45,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
     last = last.wrapping_add(1);
     let mut hands = Hands::new();
     let mut made = make_verbs::room();
+    let mut ends = pipe_verbs::Ends::default();
     loop {
         last = seat.await_order(last);
         let order = seat.told();
@@ -53,7 +54,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
             Order::Quit => return seat.report(last),
             Order::Soak { role, kind } => roles::play(&board, index, role, kind, &props),
             _ => {
-                let code = match perform(seat, order, &props, &mut hands, &mut made) {
+                let code = match perform(seat, order, &props, &mut hands, &mut made, &mut ends) {
                     Ok(()) => Code::Fine,
                     Err(error) => coded(seat, &error),
                 };
@@ -137,6 +138,7 @@ fn perform<'a>(
     props: &'a Props,
     hands: &mut Hands<'a>,
     made: &mut Vec<Made>,
+    ends: &mut pipe_verbs::Ends,
 ) -> multiproc::Result<()> {
     let mark = Mark(seat);
     seat.stage.store(BEFORE, Relaxed);
@@ -150,6 +152,7 @@ fn perform<'a>(
             semaphore_verbs::release(seat, mark, props, which, permits)
         }
         Order::Whole { verb, kind, what } => make_verbs::perform(mark, verb, kind, what, made),
+        Order::Pipe { verb, how } => pipe_verbs::perform(seat, mark, verb, how, props, ends),
         Order::Queue { verb, kind, id } => queue_verbs::perform(seat, mark, verb, kind, id, props),
     }
 }
@@ -158,6 +161,7 @@ fn perform<'a>(
 fn warm(props: &Props) -> multiproc::Result<()> {
     sync_verbs::warm(props)?;
     make_verbs::make_all()?;
+    pipe_verbs::warm()?;
     queue_verbs::warm(props)
 }
 

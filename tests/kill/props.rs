@@ -1,6 +1,6 @@
 //! What the actors act with: one object of each kind, made by the director and handed to every actor.
 
-use multiproc::{BoundedSemaphore, Event, Lock, Queue, RLock, Semaphore};
+use multiproc::{BoundedSemaphore, Event, Lock, Queue, RLock, Receiver, Semaphore, Sender};
 use serde::{Deserialize, Serialize};
 
 /// What the actors act with.
@@ -21,6 +21,9 @@ pub(crate) struct Props {
     pub(crate) big_bounded: Queue<Vec<u8>>,
     pub(crate) busy: Queue<(u64, u64)>,
     pub(crate) pages: Queue<u64>,
+    /// Ends of pipes on their way.
+    pub(crate) senders: Queue<Sender<Vec<u64>>>,
+    pub(crate) receivers: Queue<Receiver<Vec<u64>>>,
 }
 
 /// Permits of the semaphores at the start of every point.
@@ -55,6 +58,8 @@ impl Props {
             big_bounded: Queue::bounded(BOUND)?,
             busy: Queue::bounded(BUSY)?,
             pages: Queue::new()?,
+            senders: Queue::new()?,
+            receivers: Queue::new()?,
         })
     }
 }
