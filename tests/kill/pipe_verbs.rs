@@ -3,12 +3,17 @@
 //! An actor has one end of a pipe at most, and the other end is with another actor or in one of the two queues for ends. A
 //! message is the same number, once or many times.
 
-use multiproc::{Pipe, Receiver, Sender};
+use std::time::Duration;
+
+use multiproc::{Pipe, Queue, Receiver, Sender};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::actor::{Mark, answer};
 use super::board::Seat;
 use super::order::Verb;
 use super::props::{Props, TORN};
+use super::sync_verbs::end;
 
 /// In an order: the victim's end is the receiver; messages are too large for the ring.
 pub(crate) const RECEIVES: u64 = 1;
@@ -56,70 +61,68 @@ pub(super) fn perform(
     props: &Props,
     ends: &mut Ends,
 ) -> multiproc::Result<()> {
-    match (verb, how & RECEIVES) {
-        (Verb::MakePipe, _) => make(how, props, ends),
-        (Verb::UsePipe, _) => warm(),
-        (Verb::FillPipe, _) => fill(how, ends),
-        (Verb::SendOut, _) => send_out(how, ends),
-        (Verb::RecvAll, _) => recv_all(seat, ends),
-        (Verb::Send, _) => {
+    match verb {
+        Verb::MakePipe => make(how, props, ends),
+        Verb::UsePipe => warm(),
+        Verb::FillPipe => fill(how, ends),
+        Verb::SendOut => send_out(how, ends),
+        Verb::RecvAll => recv_all(seat, ends),
+        Verb::Send => {
             let Some(sender) = &mut ends.sender else { return Ok(()) };
             let message = message(how);
             mark.begin();
             let done = told(sender.send(&message).map(|()| SAID));
-            super::sync_verbs::end(seat, mark, done)
+            end(seat, mark, done)
         }
-        (Verb::Recv, _) => {
+        Verb::Recv => {
             let Some(receiver) = &mut ends.receiver else { return Ok(()) };
             mark.begin();
             let got = receiver.recv();
             let done = told(got.map(|message| read(&message)));
-            super::sync_verbs::end(seat, mark, done)
+            end(seat, mark, done)
         }
-        (Verb::Poll, _) => {
+        Verb::Poll => {
             let Some(receiver) = &mut ends.receiver else { return Ok(()) };
             mark.begin();
-            let done = receiver.poll(std::time::Duration::MAX);
-            super::sync_verbs::end(seat, mark, done.map(u64::from))
+            let done = receiver.poll(Duration::MAX);
+            end(seat, mark, done.map(u64::from))
         }
-        (Verb::DropEnd, 0) => {
-            let end = ends.sender.take();
-            mark.around(|| drop(end));
-            Ok(())
-        }
-        (Verb::DropEnd, _) => {
-            let end = ends.receiver.take();
-            mark.around(|| drop(end));
-            Ok(())
-        }
-        (Verb::SendEnd, 0) => {
-            let Some(end) = ends.sender.take() else { return Ok(()) };
-            mark.around(|| props.senders.put(end))
-        }
-        (Verb::SendEnd, _) => {
-            let Some(end) = ends.receiver.take() else { return Ok(()) };
-            mark.around(|| props.receivers.put(end))
-        }
-        (Verb::TakeEnd, side) => {
-            let (mut sender, mut receiver) = (None, None);
-            mark.begin();
-            let taken = if side == 0 {
-                props.senders.try_get().map(|end| sender = Some(end))
-            } else {
-                props.receivers.try_get().map(|end| receiver = Some(end))
-            };
-            mark.end();
-            ends.sender = sender.or(ends.sender.take());
-            ends.receiver = receiver.or(ends.receiver.take());
-            match taken {
-                Ok(()) => answer(seat, 1),
-                Err(error) if error.is_empty() => answer(seat, 0),
-                Err(error) => return Err(error),
-            }
-            Ok(())
-        }
-        _ => Ok(()),
+        _ if how & RECEIVES == 0 => move_end(seat, mark, verb, &props.senders, &mut ends.sender),
+        _ => move_end(seat, mark, verb, &props.receivers, &mut ends.receiver),
     }
+}
+
+/// Drops an end, sends it away, or takes one.
+#[inline(always)]
+fn move_end<E>(
+    seat: &Seat,
+    mark: Mark,
+    verb: Verb,
+    queue: &Queue<E>,
+    place: &mut Option<E>,
+) -> multiproc::Result<()>
+where
+    E: Serialize + DeserializeOwned + multiproc::Message<E>,
+{
+    match (verb, place.take()) {
+        (Verb::DropEnd, old) => {
+            mark.around(|| drop(old));
+        }
+        (Verb::SendEnd, Some(old)) => mark.around(|| queue.put(old))?,
+        (Verb::TakeEnd, _) => {
+            let told = match mark.around(|| queue.try_get()) {
+                Ok(new) => {
+                    *place = Some(new);
+                    1
+                }
+                Err(error) if error.is_empty() => 0,
+                Err(error) => return Err(error),
+            };
+            answer(seat, told);
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Makes a pipe, and puts the end that the victim is to have in its queue.
@@ -172,12 +175,12 @@ pub(super) fn warm() -> multiproc::Result<()> {
     let (mut sender, mut receiver) = Pipe::simplex::<Message>()?;
     for how in [0, LARGE] {
         sender.send(message(how))?;
-        if !receiver.poll(std::time::Duration::ZERO)? || read(&receiver.recv()?) != SAID {
+        if !receiver.poll(Duration::ZERO)? || read(&receiver.recv()?) != SAID {
             return Err(multiproc::Error::other("a pipe that was just made does not work"));
         }
     }
     // Ends travel as well, by queues that nobody else uses.
-    let (senders, receivers) = (multiproc::Queue::new()?, multiproc::Queue::new()?);
+    let (senders, receivers) = (Queue::new()?, Queue::new()?);
     senders.put(sender)?;
     receivers.put(receiver)?;
     let (mut sender, mut receiver) = (senders.get()?, receivers.get()?);

@@ -5,7 +5,7 @@ use super::outlet::KEPT;
 use super::records::{CARRIES, FORM, Form, NAMES_BLOCK, named};
 use super::span::damaged;
 use super::store::{Large, RECEIVER};
-use super::wait::{Pace, Wanted, tell};
+use super::wait::{Pace, Wanted, notify};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle;
 use crate::message;
@@ -261,7 +261,7 @@ impl Drop for Taking<'_> {
         if let Some(reader) = self.reader {
             reader.take(&self.end.store.ring(), self.record);
         }
-        tell(self.end.store.control, RECEIVER, self.end.light);
+        notify(self.end.store.control, RECEIVER, self.end.light);
     }
 }
 

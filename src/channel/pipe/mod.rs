@@ -40,7 +40,7 @@
 //!
 //! A record's `info` has the form (typed or plain bytes) and says whether the payload names a block in which the message
 //! stands: messages above 16 KiB, and all that carry handles. The latter are listed, too, so that whoever asks under the arena
-//! lock what messages refer to need not look at the ring, which moves meanwhile. The block of a message begins with a line:
+//! lock what messages refer to need not read the ring, which moves meanwhile. The block of a message begins with a line:
 //! the next such message, the count of its record, its length.
 //!
 //! # Sending

@@ -4,7 +4,7 @@ use super::ends::End;
 use super::records::{CARRIES, Form, INLINE, LARGE_IN_FLIGHT, NAMED, NAMES_BLOCK, name_block};
 use super::span::damaged;
 use super::store::{Large, SENDER, Store};
-use super::wait::{Pace, Wanted, note_processor, tell};
+use super::wait::{Pace, Wanted, note_processor, notify};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, Parcel};
 use crate::message::{self, Message};
@@ -107,7 +107,7 @@ impl Outlet {
                 note_processor(self.end.store.control, SENDER);
             }
         }
-        tell(self.end.store.control, SENDER, self.end.light);
+        notify(self.end.store.control, SENDER, self.end.light);
     }
 
     #[inline(never)]
@@ -148,7 +148,7 @@ impl Outlet {
             let ring = store.ring();
             store.carry(&large, parcel, count, || writer.commit(&ring, room, info))?;
         }
-        tell(self.end.store.control, SENDER, self.end.light);
+        notify(self.end.store.control, SENDER, self.end.light);
         parcel.depart();
         Ok(())
     }

@@ -107,7 +107,7 @@ fn is_together(control: &Control, role: u32) -> bool {
 
 /// Wakes the other side if it sleeps on this side's event count; after this side has changed the truth.
 #[inline]
-pub(super) fn tell(control: &'static Control, role: u32, light: bool) {
+pub(super) fn notify(control: &'static Control, role: u32, light: bool) {
     barrier::light(light);
     let ours = side(control, role);
     if ours.events.has_waiters() {
@@ -159,7 +159,7 @@ impl Pace {
         let theirs = if wanted.role == SENDER { RECEIVER } else { SENDER };
         let events = &side(wanted.store.control, theirs).events;
         let prepared = events.prepare_wait();
-        // ORDERING(barrier): with the light one in `tell`; see the module.
+        // ORDERING(barrier): with the light one in `notify`; see the module.
         let is_sure = barrier::heavy();
         if (wanted.is_there)() {
             return Ok(());
