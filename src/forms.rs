@@ -3,8 +3,8 @@
 use crate::error::{ErrorKind, Result};
 
 /// An attempt without waiting that found nothing is `kind`, not a timeout.
-pub(crate) fn tried<T>(result: Result<T>, kind: ErrorKind) -> Result<T> {
-    result.map_err(|error| if error.is_timeout() { error.with_kind(kind) } else { error })
+pub(crate) fn tried<T>(attempt: impl FnOnce() -> Result<T>, kind: ErrorKind) -> Result<T> {
+    attempt().map_err(|error| if error.is_timeout() { error.with_kind(kind) } else { error })
 }
 
 /// Makes the four forms of a call that waits: for ever, without waiting, for a time, until a moment.
@@ -23,12 +23,12 @@ macro_rules! forms {
     (
         $(#[$attribute:meta])*
         pub fn $plain:ident, $try:ident, $timeout:ident, $deadline:ident $([$($generic:tt)+])?
-        (&$this:ident $(, $argument:ident: $type:ty)*; $until:ident) -> $out:ty $body:block
+        (&$($this:ident)+ $(, $argument:ident: $type:ty)*; $until:ident) -> $out:ty $body:block
         try: $kind:ident, $is_kind:ident, $why:literal
     ) => {
         $(#[$attribute])*
         #[inline]
-        pub fn $plain $(<$($generic)+>)? (&$this $(, $argument: $type)*) -> $crate::error::Result<$out> {
+        pub fn $plain $(<$($generic)+>)? (&$($this)+ $(, $argument: $type)*) -> $crate::error::Result<$out> {
             let $until = $crate::sys::clock::Deadline::NEVER;
             $body
         }
@@ -41,11 +41,11 @@ macro_rules! forms {
         ///
         #[doc = concat!("[`", stringify!($is_kind), "`](crate::Error::", stringify!($is_kind), ") if ", $why, ";")]
         #[doc = concat!("else as [`", stringify!($plain), "`](Self::", stringify!($plain), ").")]
-        pub fn $try $(<$($generic)+>)? (&$this $(, $argument: $type)*) -> $crate::error::Result<$out> {
+        pub fn $try $(<$($generic)+>)? (&$($this)+ $(, $argument: $type)*) -> $crate::error::Result<$out> {
             let $until = $crate::sys::clock::Deadline::NOW;
             // In a closure, so that an early return of the body comes by here, too.
             let attempt = || -> $crate::error::Result<$out> { $body };
-            $crate::forms::tried(attempt(), $crate::error::ErrorKind::$kind)
+            $crate::forms::tried(attempt, $crate::error::ErrorKind::$kind)
         }
 
         #[doc = concat!("As [`", stringify!($plain), "`](Self::", stringify!($plain), "), waiting at most `timeout`.")]
@@ -55,7 +55,7 @@ macro_rules! forms {
         #[doc = concat!("[`is_timeout`](crate::Error::is_timeout) if ", $why, " when the time is over;")]
         #[doc = concat!("else as [`", stringify!($plain), "`](Self::", stringify!($plain), ").")]
         pub fn $timeout $(<$($generic)+>)? (
-            &$this $(, $argument: $type)*, timeout: ::std::time::Duration
+            &$($this)+ $(, $argument: $type)*, timeout: ::std::time::Duration
         ) -> $crate::error::Result<$out> {
             let $until = $crate::sys::clock::Deadline::after(timeout);
             $body
@@ -67,7 +67,7 @@ macro_rules! forms {
         ///
         #[doc = concat!("As [`", stringify!($timeout), "`](Self::", stringify!($timeout), ").")]
         pub fn $deadline $(<$($generic)+>)? (
-            &$this $(, $argument: $type)*, deadline: ::std::time::Instant
+            &$($this)+ $(, $argument: $type)*, deadline: ::std::time::Instant
         ) -> $crate::error::Result<$out> {
             let $until = $crate::sys::clock::Deadline::at(deadline);
             $body

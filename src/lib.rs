@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `Process(target=f, args=(..)).start()` | [`Process::spawn`]`(f, (..))` | starts a process that runs a function; [`join`](Process::join) brings its result or panic |
 //! | `Queue()` | [`Queue::new`] | messages between any number of processes |
+//! | `Pipe()` | [`Pipe::duplex`], [`Pipe::simplex`] | messages between two, the fastest way |
 //! | `Lock()` | [`Lock::new`] | one at a time |
 //! | `RLock()` | [`RLock::new`] | one at a time, who may lock again |
 //! | `Semaphore(n)` | [`Semaphore::new`] | `n` at a time; or signals that are counted |
@@ -114,7 +115,10 @@ pub mod testing;
 mod testing;
 mod world;
 
-pub use channel::{Consumer, IntoIter, Iter, Producer, Queue, QueueBuilder, TryIter};
+pub use channel::{
+    Connection, Consumer, Incoming, IntoIter, Iter, Pipe, Producer, Queue, QueueBuilder, Receiver,
+    Sender, TryIter,
+};
 pub use error::{ChildFailure, Error, ErrorKind, Result};
 pub use message::Message;
 pub use process::*;

@@ -36,7 +36,7 @@
 //! - one thread under steps: `ptrace.rs`, `threads.rs`; names for addresses: `symbols.rs`;
 //! - what is said over the `board.rs`: `order.rs`, `forms.rs`; with what it is done: `props.rs`;
 //! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`,
-//!   `queue_verbs.rs`, `end_verbs.rs`, `make_verbs.rs`;
+//!   `queue_verbs.rs`, `end_verbs.rs`, `pipe_verbs.rs`, `make_verbs.rs`;
 //! - the words that scripts are written in: `director.rs` (actors), `commands.rs` (orders), `fates.rs`
 //!   (the victim), `ledger.rs` (messages), `trouble.rs` (why a point failed);
 //! - the scripts: `*_scripts.rs`; the lists of them: `family.rs`, `scenarios.rs`;
@@ -68,6 +68,8 @@ mod harness {
     pub(crate) mod make_scripts;
     pub(crate) mod make_verbs;
     pub(crate) mod order;
+    pub(crate) mod pipe_scripts;
+    pub(crate) mod pipe_verbs;
     pub(crate) mod props;
     pub(crate) mod ptrace;
     pub(crate) mod queue_scripts;

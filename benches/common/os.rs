@@ -122,6 +122,23 @@ impl Line {
     }
 }
 
+/// The same line as a ball that two throw to each other.
+impl Line {
+    /// Throws it for the so manyth time.
+    pub(crate) fn throw(&self, count: u64) {
+        // Release, pairs with `catch`.
+        self.number.store(count, Ordering::Release);
+    }
+
+    /// Waits until it was thrown that often, looking all the time.
+    pub(crate) fn catch(&self, count: u64) {
+        // Acquire, pairs with `throw`.
+        while self.number.load(Ordering::Acquire) != count {
+            std::hint::spin_loop();
+        }
+    }
+}
+
 /// The same line as a bare semaphore: the word counts permits, the number those who sleep or are about to.
 impl Line {
     /// Adds a permit, and wakes one who sleeps.

@@ -91,6 +91,14 @@ pub(crate) fn asleep(turns: u64, run: impl Fn([Job; 2]) -> Result<Vec<Log>>) -> 
     Ok(Sample::of_each(times).note("the call itself", ringing / 1e3, "us", Fold::Median))
 }
 
+/// There and back again, both on one processor.
+pub(crate) fn together(turns: u64, run: impl Fn([Job; 2]) -> Result<Vec<Log>>) -> Result<Sample> {
+    let mut jobs = jobs(turns, 0);
+    jobs[1].processor = jobs[0].processor;
+    let logs = run(jobs)?;
+    Ok(Sample::new(turns, logs[0].to - logs[0].from))
+}
+
 /// There and back again.
 pub(crate) fn awake(turns: u64, run: impl Fn([Job; 2]) -> Result<Vec<Log>>) -> Result<Sample> {
     let logs = run(jobs(turns, 0))?;

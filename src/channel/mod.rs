@@ -1,7 +1,12 @@
 //! Channels between processes.
 //!
-//! - `queue`: messages between any number of processes.
+//! - `queue`: messages between any number of processes;
+//! - `pipe`: messages between one sender and one receiver;
+//! - `tag`: how both tell their message type.
 
+mod pipe;
 mod queue;
+mod tag;
 
+pub use pipe::{Connection, Incoming, Pipe, Receiver, Sender};
 pub use queue::{Consumer, IntoIter, Iter, Producer, Queue, QueueBuilder, TryIter};

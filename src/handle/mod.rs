@@ -11,6 +11,6 @@ pub(crate) mod travel;
 pub(crate) use face::{in_object, travels};
 pub(crate) use reference::{CONSUMER, Found, ObjectRef, PRESENT, PRODUCER};
 pub(crate) use travel::{
-    Claimed, Parcel, count_packed, deserialize, list_of, open, pack, read_list, seal, serialize,
-    unpack,
+    Claimed, Parcel, Passenger, count_packed, deserialize, list_of, open, pack, read_list, seal,
+    serialize, serialize_owned, unpack,
 };

@@ -7,6 +7,9 @@
 //! - In a message of a queue, and in the result of a process, they are references as long as the message is there
 //!   ([`crate::memory`]).
 //!
+//! A handle of which there is one at a time is *owned*: it moves ([`Passenger`]). The call that sends it tells it when the message is
+//! there ([`Parcel::depart`]); until then it is still this process's.
+//!
 //! The receiver sets its own presence bits ([`open`]) before the message or result is gone.
 //!
 //! # If a process dies
@@ -29,10 +32,30 @@ use std::sync::Arc;
 /// A handle in flight: the reference and what it may do.
 type InFlight = (Arc<ObjectRef>, u32);
 
+/// An owned handle: one that moves when it travels, and of which there is one at a time.
+pub(crate) trait Passenger: Send + Sync {
+    /// It is about to travel; false if it is on its way already, or gone.
+    fn board(&self) -> bool;
+    /// It travels: from now on this process has it no more.
+    fn depart(&self);
+    /// It does not travel after all, unless it has departed.
+    fn stay(&self);
+}
+
+/// A passenger of a value that is being packed or was packed.
+struct Boarded(Arc<dyn Passenger>);
+
+impl Drop for Boarded {
+    fn drop(&mut self) {
+        self.0.stay();
+    }
+}
+
 /// The handles inside one packed value.
 #[derive(Default)]
 pub(crate) struct Parcel {
     handles: Vec<InFlight>,
+    passengers: Vec<Boarded>,
 }
 
 /// Bytes of one entry of the list.
@@ -45,7 +68,7 @@ thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
     // Without a destructor both: they can be used until the thread ends, in its last destructors and in what the program has called
     // at its end. Nothing is left in them outside `pack` and `unpack`.
-    static PACKED: ManuallyDrop<RefCell<Vec<InFlight>>> =
+    static PACKED: ManuallyDrop<RefCell<Vec<(InFlight, Option<Boarded>)>>> =
         const { ManuallyDrop::new(RefCell::new(Vec::new())) };
     static UNPACKING: ManuallyDrop<RefCell<Option<Claimed>>> =
         const { ManuallyDrop::new(RefCell::new(None)) };
@@ -65,12 +88,14 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
                 return Parcel::default();
             }
             COUNT.set(self.start);
-            let handles = PACKED.try_with(|packed| match self.start {
+            let packed = PACKED.try_with(|packed| match self.start {
                 // With its capacity: nobody frees that when the thread ends.
                 0 => packed.take(),
                 start => packed.borrow_mut().split_off(start),
             });
-            Parcel { handles: handles.unwrap_or_default() }
+            let (handles, boarded): (Vec<_>, Vec<_>) =
+                packed.unwrap_or_default().into_iter().unzip();
+            Parcel { handles, passengers: boarded.into_iter().flatten().collect() }
         }
     }
     impl Drop for Packing {
@@ -91,9 +116,10 @@ pub(crate) fn count_packed() -> usize {
 }
 
 /// Notes a handle of the value being packed: its place in the list.
-fn pack_one(reference: &Arc<ObjectRef>, roles: u32) -> Option<u32> {
+fn pack_one(reference: &Arc<ObjectRef>, roles: u32, boarded: Option<Boarded>) -> Option<u32> {
     let start = PACKING.get()?;
-    PACKED.try_with(|packed| packed.borrow_mut().push((reference.clone(), roles))).ok()?;
+    let packed = ((reference.clone(), roles), boarded);
+    PACKED.try_with(|list| list.borrow_mut().push(packed)).ok()?;
     COUNT.set(COUNT.get() + 1);
     u32::try_from(COUNT.get() - start - 1).ok()
 }
@@ -136,6 +162,14 @@ impl Parcel {
             world.memory.add_presence(child, reference.id.index, PRESENT | roles)?;
         }
         Ok(())
+    }
+
+    /// The value is on its way: what travels as owned is this process's no more. Without this call, what was given by value
+    /// is dropped, and what was given by reference stays.
+    pub(crate) fn depart(&self) {
+        for boarded in &self.passengers {
+            boarded.0.depart();
+        }
     }
 
     /// Counts the handles as in flight: in a message or result. Under the arena lock.
@@ -237,8 +271,34 @@ pub(crate) fn serialize<S: serde::Serializer>(
     roles: u32,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
+    serialize_with(reference, roles, None, serializer)
+}
+
+/// Serialises an owned handle, which moves.
+pub(crate) fn serialize_owned<S: serde::Serializer>(
+    reference: &Arc<ObjectRef>,
+    roles: u32,
+    passenger: Arc<dyn Passenger>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if !passenger.board() {
+        return Err(message::refuse_to_serialize(Error::of(
+            ErrorKind::Foreign,
+            "this end of a pipe was sent away, or is being sent: an end has one owner and can be sent once",
+        )));
+    }
+    serialize_with(reference, roles, Some(Boarded(passenger)), serializer)
+}
+
+fn serialize_with<S: serde::Serializer>(
+    reference: &Arc<ObjectRef>,
+    roles: u32,
+    boarded: Option<Boarded>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     use serde::Serialize as _;
-    let position = if reference.world.is_current() { pack_one(reference, roles) } else { None };
+    let is_current = reference.world.is_current();
+    let position = if is_current { pack_one(reference, roles, boarded) } else { None };
     let Some(position) = position else {
         return Err(message::refuse_to_serialize(Error::of(
             ErrorKind::Foreign,

@@ -107,6 +107,11 @@ impl Sleepers {
         self.alive.load(Ordering::Acquire) == 1
     }
 
+    /// The word that is 1 in this process and 0 in a child that was forked since, and the alarm epoch.
+    pub(crate) fn words(&self) -> [&AtomicU32; 2] {
+        [&self.alive, &self.epoch]
+    }
+
     fn used(&self) -> &[Sleeper] {
         &self.list[..(self.used.load(Ordering::SeqCst) as usize).min(THREADS)]
     }

@@ -70,7 +70,7 @@ impl Pauses {
     }
 
     /// The shortest pause between two polls: about 16 ns, or one `pause` instruction where that takes longer.
-    fn pause_shortly(&self) {
+    pub(crate) fn pause_shortly(&self) {
         for _ in 0..self.short() {
             spin_loop();
         }

@@ -177,6 +177,13 @@ impl Liveness {
         self.sleepers.epoch().wrapping_add(self.alarms())
     }
 
+    /// For paths on which each load counts: the word that is 1 unless the process has forked since, and the two of which
+    /// [`Liveness::epoch`] is the sum.
+    pub(crate) fn watched_words(&self) -> [&'static AtomicU32; 3] {
+        let [alive, epoch] = self.sleepers.words();
+        [alive, epoch, self.registry.alarms()]
+    }
+
     /// This process knows of a death before its keeper may: it has waited for a child.
     pub(crate) fn saw_death(&self) {
         self.sleepers.raise();

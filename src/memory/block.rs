@@ -317,6 +317,13 @@ impl Block {
         }
     }
 
+    /// Whether the block was given to this object for life, and nobody has it in hand.
+    pub(crate) fn is_of(&self, owner: ObjectId) -> bool {
+        self.head.owner.load(Ordering::Acquire) == owner.to_bits()
+            && self.head.holder.load(Ordering::Acquire) == 0
+            && self.lease() == Lease::ForLife
+    }
+
     /// Names or clears the holder.
     pub(crate) fn set_holder(&self, holder: Option<Id>) {
         // ORDERING(claim): Release, pairs with the second load of the holder in `is_block_used`; before the owner's position moves.

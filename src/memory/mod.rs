@@ -22,7 +22,7 @@ mod store;
 mod sweep;
 pub(crate) mod walk;
 
-pub(crate) use block::Block;
+pub(crate) use block::{Block, HEAD};
 pub(crate) use id::ObjectId;
 pub(crate) use objects::Object;
 pub(crate) use segments::Segments;

@@ -281,7 +281,9 @@ impl Call {
         memory.moving_references(Kind::Call as u32, || {
             handles.count_in_flight();
             store();
-        })
+        })?;
+        handles.depart();
+        Ok(())
     }
 
     /// Leaves an error without having joined the world, by plain writes to its file. The child's, before it has taken

@@ -71,6 +71,7 @@ impl ProcessBuilder {
         // From here on there is a child: nothing may fail without ending it.
         let fd = start.watch(pid, aside)?;
         world.liveness.embryo_started(embryo.started(), pid);
+        handles.depart();
         let Start { name, builder } = start;
         let is_other_program = builder.executable.is_some();
         Ok(children::register(Started {

@@ -6,7 +6,7 @@
 //! - `event_count`: sleeping until another word says something else;
 //! - `fairness`: how a waiter that is passed over gets its turn;
 //! - `flag`: what an event is; `permits`: what a semaphore is;
-//! - `records`: the queue of records.
+//! - `records`: the queue of records; `ring`: records between one writer and one reader.
 
 pub(crate) mod event_count;
 pub(crate) mod fairness;
@@ -14,4 +14,5 @@ pub(crate) mod flag;
 pub(crate) mod lock;
 pub(crate) mod permits;
 pub(crate) mod records;
+pub(crate) mod ring;
 pub(crate) mod short_lock;

@@ -1,6 +1,7 @@
 //! System calls, and nothing else: the only home of `libc` and `nix`.
 //!
 //! - `atomic`: the seam through which models replace the atomics; `bytes`: the same for copies;
+//! - `barrier`: a memory barrier for all processes;
 //! - `clock`: monotonic deadlines;
 //! - `control_group`: how much memory this process's control group may use;
 //! - `descriptor`: numbers of descriptors, inheritance, counters, waiting until one is readable;
@@ -18,6 +19,7 @@
 //! - `thread`: thread ids, probes and signal masks.
 
 pub(crate) mod atomic;
+pub(crate) mod barrier;
 pub(crate) mod bytes;
 pub(crate) mod clock;
 pub(crate) mod control_group;

@@ -12,10 +12,11 @@ pub(crate) enum Kind {
     BoundedSemaphore = 6,
     /// One call of a process: what it is to do, and what became of it.
     Call = 7,
+    Pipe = 8,
 }
 
 impl Kind {
-    const ALL: [Kind; 7] = [
+    const ALL: [Kind; 8] = [
         Kind::Lock,
         Kind::Event,
         Kind::Queue,
@@ -23,6 +24,7 @@ impl Kind {
         Kind::Semaphore,
         Kind::BoundedSemaphore,
         Kind::Call,
+        Kind::Pipe,
     ];
 
     /// The kind with this number, which was read from shared memory.

@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use multiproc::{ErrorKind, Event, Lock, Process, Queue};
+use multiproc::{Connection, ErrorKind, Event, Lock, Pipe, Process, Queue};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -102,6 +102,37 @@ fn inherited_handles_are_refused() {
         assert!(!event.is_set());
         assert!(!queue.is_closed() && queue.is_empty());
         drop(lock.lock().unwrap());
+    };
+    Process::spawn(body, ()).unwrap().join().unwrap();
+}
+
+#[test]
+fn inherited_ends_of_pipes_are_inert() {
+    let _watch = watch();
+    let body = || {
+        let (mut a, mut b) = Pipe::duplex::<u32, u32>().unwrap();
+        let queue = Queue::<u32>::new().unwrap();
+        a.send(1).unwrap();
+        let child = fork(|| {
+            assert_eq!(kind(a.send(2)), ErrorKind::Foreign);
+            assert_eq!(kind(a.send_bytes(&[0; 100_000])), ErrorKind::Foreign);
+            assert_eq!(kind(b.recv()), ErrorKind::Foreign);
+            assert_eq!(kind(b.try_recv_with(|_| ())), ErrorKind::Foreign);
+            assert_eq!(kind(b.poll(LONG)), ErrorKind::Foreign);
+            let started = Process::spawn(|_: Connection<u32, u32>| (), (&b,));
+            assert_eq!(kind(started), ErrorKind::Foreign);
+            assert!(!format!("{a:?} {b:?} {queue:?}").is_empty());
+        });
+        ended_well(child);
+        // Neither its attempts nor its end did anything to the ends here.
+        a.send(3).unwrap();
+        assert_eq!((b.recv().unwrap(), b.recv().unwrap()), (1, 3));
+        let mut both = Some((a, b));
+        let child = fork(|| drop(both.take()));
+        ended_well(child);
+        let (mut a, mut b) = both.unwrap();
+        b.send(4).unwrap();
+        assert_eq!(a.recv().unwrap(), 4);
     };
     Process::spawn(body, ()).unwrap().join().unwrap();
 }

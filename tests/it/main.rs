@@ -15,6 +15,7 @@ mod fork;
 mod layers;
 mod lock;
 mod pages;
+mod pipe;
 mod process;
 mod python;
 mod queue;

@@ -15,7 +15,7 @@ use super::make_verbs::{self, Made};
 use super::order::{Code, Order};
 use super::props::Props;
 use super::sync_verbs::{self, Hands};
-use super::{queue_verbs, roles, semaphore_verbs};
+use super::{pipe_verbs, queue_verbs, roles, semaphore_verbs};
 
 /// The function of every process that the harness starts.
 pub(crate) fn act(board: String, seat: u32, props: Props) {
@@ -47,6 +47,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
     let mut hands = Hands::new();
     let mut made = make_verbs::room();
     let mut ends = Ends::default();
+    let mut pipe_ends = pipe_verbs::Ends::default();
     loop {
         last = seat.await_order(last);
         let order = seat.told();
@@ -55,7 +56,15 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
             Order::Quit => return seat.report(last),
             Order::Soak { role, kind } => roles::play(&board, index, role, kind, &props),
             _ => {
-                let code = match perform(seat, order, &props, &mut hands, &mut made, &mut ends) {
+                let code = match perform(
+                    seat,
+                    order,
+                    &props,
+                    &mut hands,
+                    &mut made,
+                    &mut ends,
+                    &mut pipe_ends,
+                ) {
                     Ok(()) => Code::Fine,
                     Err(error) => coded(seat, &error),
                 };
@@ -140,6 +149,7 @@ fn perform<'a>(
     hands: &mut Hands<'a>,
     made: &mut Vec<Made>,
     ends: &mut Ends,
+    pipe_ends: &mut pipe_verbs::Ends,
 ) -> multiproc::Result<()> {
     let mark = Mark(seat);
     seat.stage.store(BEFORE, Relaxed);
@@ -156,6 +166,7 @@ fn perform<'a>(
         Order::Ends { verb, seat: number } => {
             end_verbs::perform(seat, mark, verb, number, props, ends)
         }
+        Order::Pipe { verb, how } => pipe_verbs::perform(seat, mark, verb, how, props, pipe_ends),
         Order::Queue { verb, kind, id } => queue_verbs::perform(seat, mark, verb, kind, id, props),
     }
 }
@@ -164,6 +175,7 @@ fn perform<'a>(
 fn warm(props: &Props) -> multiproc::Result<()> {
     sync_verbs::warm(props)?;
     make_verbs::make_all()?;
+    pipe_verbs::warm()?;
     queue_verbs::warm(props)
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Order {
     Queue { verb: Verb, kind: Kind, id: u64 },
     /// Do something with the ends of a queue that is there for one point; the actor's own seat.
     Ends { verb: Verb, seat: usize },
+    /// Do something with the end of a pipe; how is told in `pipe_verbs`.
+    Pipe { verb: Verb, how: u64 },
     /// Play a role until the board says so.
     Soak { role: Role, kind: Kind },
 }
@@ -135,6 +137,25 @@ pub(crate) enum Verb {
     AwaitEndOfPuts,
     /// Get a batch, and what comes next. Result: the numbers.
     GetBatch,
+    /// Of a pipe. Make one, and put one end in a queue.
+    MakePipe,
+    /// Make another one, use it and drop it.
+    UsePipe,
+    /// Send until it is full; until it is closed.
+    FillPipe,
+    SendOut,
+    /// Receive until it is closed. Result: what was received.
+    RecvAll,
+    /// Result: what was sent, or that the pipe is closed.
+    Send,
+    /// Result: what was received, or that the pipe is closed.
+    Recv,
+    Poll,
+    DropEnd,
+    /// Put the end in a queue.
+    SendEnd,
+    /// Take one out of it, if there is one. Result: whether there was.
+    TakeEnd,
 }
 
 /// How an order ended.

@@ -2,7 +2,7 @@
 
 use super::board::SEATS;
 use super::end_verbs::Ends;
-use multiproc::{BoundedSemaphore, Event, Lock, Queue, RLock, Semaphore};
+use multiproc::{BoundedSemaphore, Event, Lock, Queue, RLock, Receiver, Semaphore, Sender};
 use serde::{Deserialize, Serialize};
 
 /// What the actors act with.
@@ -25,6 +25,9 @@ pub(crate) struct Props {
     pub(crate) pages: Queue<u64>,
     /// For each seat, the ends that its actor is handed.
     pub(crate) ends: Vec<Queue<Ends>>,
+    /// Ends of pipes on their way.
+    pub(crate) senders: Queue<Sender<Vec<u64>>>,
+    pub(crate) receivers: Queue<Receiver<Vec<u64>>>,
 }
 
 /// Permits of the semaphores at the start of every point.
@@ -60,6 +63,8 @@ impl Props {
             busy: Queue::bounded(BUSY)?,
             pages: Queue::new()?,
             ends: (0..SEATS).map(|_| Queue::new()).collect::<multiproc::Result<_>>()?,
+            senders: Queue::new()?,
+            receivers: Queue::new()?,
         })
     }
 }

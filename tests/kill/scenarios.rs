@@ -1,6 +1,6 @@
 //! The scenarios: what is set up, what the victim does, what the survivors must then be able to do.
 //! The scripts they are made of are in `lock_scripts`, `semaphore_scripts`, `make_scripts`,
-//! `witness_scripts` and `queue_scripts`; those of the lock family are listed in `family`, object by
+//! `witness_scripts`, `queue_scripts` and `pipe_scripts`; those of the lock family are listed in `family`, object by
 //! form.
 //!
 //! Every script is written for a victim that came any part of the way, nothing and everything
@@ -18,11 +18,12 @@ use super::board::AFTER;
 use super::director::{BARGER, Director};
 use super::forms::{OWNED, PLAIN};
 use super::order::{Order, Verb};
+use super::pipe_verbs::{LARGE, RECEIVES};
 use super::props::Kind;
 use super::sync_verbs::REENTRANT;
 use super::trouble::{Outcome, Trouble};
 use super::witness_scripts::Death;
-use super::{end_scripts, family, lock_scripts, queue_scripts};
+use super::{end_scripts, family, lock_scripts, pipe_scripts, queue_scripts};
 
 /// One script.
 #[derive(Clone, Copy)]
@@ -92,12 +93,21 @@ impl Scenario {
         matches!(self.verb, CloseEnds | DropEnds | PutIntoItself | GetBatch)
     }
 
+    fn is_of_pipe(&self) -> bool {
+        use Verb::{DropEnd, Poll, Recv, Send, SendEnd, TakeEnd};
+        matches!(self.verb, Send | Recv | Poll | DropEnd | SendEnd | TakeEnd)
+    }
+
     /// Whether the victim may be inside a queue, a semaphore or the list of all objects, where
     /// others have to wait for it.
     pub(crate) fn may_be_inside(&self) -> bool {
         use Verb::{Acquire, AskSemaphore, Available, Forget, GiveBack, Make, Release};
+        // Small messages of a pipe take no lock.
+        let small =
+            matches!(self.verb, Verb::Send | Verb::Recv | Verb::Poll) && self.which & LARGE == 0;
         self.is_of_queue()
             || self.is_of_ends()
+            || (self.is_of_pipe() && !small)
             || matches!(
                 self.verb,
                 Acquire | GiveBack | Forget | Release | Available | AskSemaphore | Make
@@ -115,6 +125,8 @@ impl Scenario {
             Order::put(self.verb, self.kind, d.ledger.own.first().copied().unwrap_or(0))
         } else if self.is_of_ends() {
             Order::ends(self.verb, d.victim_seat())
+        } else if self.is_of_pipe() {
+            Order::Pipe { verb: self.verb, how: self.which }
         } else {
             Order::on(self.verb, self.which, self.form)
         }
@@ -231,11 +243,22 @@ const ENDS: &[Scenario] = &[
     },
 ];
 
+const SEND: Scenario = Scenario {
+    verb: Verb::Send,
+    arrange: pipe_scripts::arrange,
+    after: pipe_scripts::after,
+    ..LOCK
+};
+const RECV: Scenario = Scenario { verb: Verb::Recv, which: RECEIVES, ..SEND };
+const PIPE_WAKES: Scenario =
+    Scenario { arrange: pipe_scripts::wakes_arrange, after: pipe_scripts::wakes_after, ..SEND };
+
 /// All scripts.
 pub(crate) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     let mut all = family::all();
     all.extend(QUEUE);
     all.extend(ENDS);
+    all.extend(PIPE);
     let mut names = HashSet::new();
     for scenario in &all {
         assert!(names.insert(scenario.name), "two scenarios are called {}", scenario.name);
@@ -279,4 +302,39 @@ const QUEUE: &[Scenario] = &[
     Scenario { name: "get_wakes", ..GET_WAKES },
     Scenario { name: "get_wakes_barger", barge: true, ..GET_WAKES },
     Scenario { name: "get_wakes_large", kind: Kind::BigBounded, ..GET_WAKES },
+];
+
+/// Those of pipes.
+const PIPE: &[Scenario] = &[
+    Scenario { name: "send", ..SEND },
+    Scenario { name: "send_large", which: LARGE, ..SEND },
+    Scenario { name: "send_wakes", ..PIPE_WAKES },
+    Scenario { name: "recv", ..RECV },
+    Scenario { name: "recv_large", which: RECEIVES | LARGE, ..RECV },
+    Scenario {
+        name: "recv_empty",
+        arrange: pipe_scripts::empty_arrange,
+        asleep: pipe_scripts::empty_asleep,
+        ..RECV
+    },
+    Scenario { name: "recv_wakes", verb: Verb::Recv, which: RECEIVES, ..PIPE_WAKES },
+    Scenario { name: "poll", verb: Verb::Poll, ..RECV },
+    Scenario { name: "drop_sender", verb: Verb::DropEnd, ..SEND },
+    Scenario { name: "drop_receiver", verb: Verb::DropEnd, ..RECV },
+    Scenario { name: "drop_sender_wakes", verb: Verb::DropEnd, ..PIPE_WAKES },
+    Scenario { name: "drop_receiver_wakes", verb: Verb::DropEnd, which: RECEIVES, ..PIPE_WAKES },
+    Scenario { name: "send_sender_away", verb: Verb::SendEnd, ..SEND },
+    Scenario { name: "send_receiver_away", verb: Verb::SendEnd, ..RECV },
+    Scenario {
+        name: "take_sender",
+        verb: Verb::TakeEnd,
+        arrange: pipe_scripts::taking_arrange,
+        ..SEND
+    },
+    Scenario {
+        name: "take_receiver",
+        verb: Verb::TakeEnd,
+        arrange: pipe_scripts::taking_arrange,
+        ..RECV
+    },
 ];

@@ -3,10 +3,11 @@
 use super::ends::{Consumer, Producer};
 use super::getting::getting;
 use super::looking::looking;
-use super::port::{Port, tag_of};
+use super::port::Port;
 use super::putting::putting;
 use super::store;
 use super::travelling::travelling;
+use crate::channel::tag::tag_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{CONSUMER, PRODUCER};
 use core::marker::PhantomData;

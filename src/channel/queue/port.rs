@@ -3,7 +3,7 @@
 //! another process could change shared bytes between a check and a use.
 
 use super::special::{Incoming, Outgoing};
-use super::store::{self, QueueStore, TypeTag};
+use super::store::{self, QueueStore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, Claimed, Parcel};
 use crate::message::{self, Message};
@@ -18,7 +18,6 @@ use core::marker::PhantomData;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::hash::{Hash, Hasher};
 
 /// Scratch memory larger than this is given back after use.
 const KEPT: usize = 1 << 20;
@@ -66,14 +65,6 @@ pub(super) struct Port<T> {
     /// 1 while there is such an error.
     has_undecodable: AtomicU32,
     message: PhantomData<fn(T) -> T>,
-}
-
-/// How the message type `T` is told from another one. All processes of a family run the same image, so a type id means the same in
-/// each; it tells types of one name apart.
-pub(super) fn tag_of<T>() -> TypeTag<'static> {
-    let mut hasher = std::hash::DefaultHasher::new();
-    typeid::of::<T>().hash(&mut hasher);
-    TypeTag { name: type_name::<T>(), hash: hasher.finish() as u32 }
 }
 
 impl<T> Port<T> {
@@ -259,8 +250,8 @@ impl<T: Serialize + DeserializeOwned> Port<T> {
             let ((), parcel) = handle::pack(|| message::encode::<T, M>(item, scratch))?;
             if !parcel.is_empty() {
                 handle::seal(scratch, &parcel);
-                let parcel = Some(&parcel);
-                return self.push(&Item { form: Form::Typed, bytes: scratch, parcel }, until);
+                let item = Item { form: Form::Typed, bytes: scratch, parcel: Some(&parcel) };
+                return self.push(&item, until).inspect(|()| parcel.depart());
             }
             if self.verified.load(Ordering::Relaxed) == 0 {
                 message::verify::<T>(scratch)?;

@@ -7,6 +7,7 @@
 //! 128       name of the message type, its length first; never written after the start
 //! ```
 
+use crate::channel::tag::TypeTag;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, CONSUMER, Found, ObjectRef, PRODUCER};
 use crate::liveness::{Id, Liveness};
@@ -36,12 +37,6 @@ pub(super) struct QueueStore {
     tail: &'static TailLine,
     /// The alarm epoch at which the other ends were last seen alive; 0: never.
     epoch: AtomicU32,
-}
-
-/// How a message type is told from another one.
-pub(super) struct TypeTag<'a> {
-    pub(super) name: &'a str,
-    pub(super) hash: u32,
 }
 
 impl QueueStore {

@@ -1,7 +1,8 @@
 //! A queue near the ends of its ranges, its memory, and shared memory that others wrote.
 
-use super::port::{Port, tag_of};
+use super::port::Port;
 use super::store;
+use crate::channel::tag::tag_of;
 use crate::error::Result;
 use crate::raw::records::{CHUNK_BYTES, INLINE};
 use crate::sys::atomic::Ordering;

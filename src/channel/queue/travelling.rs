@@ -1,7 +1,8 @@
 //! How handles of a queue travel.
 
-use super::port::{Port, tag_of};
+use super::port::Port;
 use super::store;
+use crate::channel::tag::tag_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle;
 use crate::message;

@@ -1,0 +1,265 @@
+//! The sending end, without a type: the steps of writing in [`super`].
+
+use super::ends::End;
+use super::records::{CARRIES, Form, INLINE, LARGE_IN_FLIGHT, NAMED, NAMES_BLOCK, name_block};
+use super::span::damaged;
+use super::store::{Large, SENDER, Store};
+use super::wait::{Pace, Wanted, note_processor, notify};
+use crate::error::{Error, ErrorKind, Result};
+use crate::handle::{self, Parcel};
+use crate::message::{self, Message};
+use crate::raw::ring::{Room, Writer};
+use crate::sys::atomic::Ordering;
+use crate::sys::clock::Deadline;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Scratch memory larger than this is given back after use.
+pub(super) const KEPT: usize = 1 << 20;
+
+/// After so many messages the sender notes where it runs; else it does when it waits, and when it wakes the receiver.
+const NOTE_EVERY: u32 = 32;
+
+/// The sending end of a pipe.
+pub(super) struct Outlet {
+    pub(super) end: End,
+    writer: Option<Writer>,
+    pace: Pace,
+    scratch: Vec<u8>,
+    /// Whether a message was read back from its own bytes.
+    verified: bool,
+}
+
+impl Outlet {
+    pub(super) fn new(end: End) -> Outlet {
+        Outlet { end, writer: None, pace: Pace::default(), scratch: Vec::new(), verified: false }
+    }
+
+    /// Sends a value.
+    #[inline]
+    pub(super) fn send<T: Serialize + DeserializeOwned, M: Message<T>>(
+        &mut self,
+        item: &M,
+        until: Deadline,
+    ) -> Result<()> {
+        if let Some(bytes) = message::raw(item) {
+            return self.send_raw(Form::Typed, bytes, until);
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        let result = self.encode_and_send::<T, M>(item, &mut scratch, until);
+        if scratch.capacity() <= KEPT {
+            self.scratch = scratch;
+        }
+        result
+    }
+
+    #[inline]
+    fn encode_and_send<T: Serialize + DeserializeOwned, M: Message<T>>(
+        &mut self,
+        item: &M,
+        scratch: &mut Vec<u8>,
+        until: Deadline,
+    ) -> Result<()> {
+        let ((), parcel) = handle::pack(|| message::encode::<T, M>(item, scratch))?;
+        if !parcel.is_empty() {
+            handle::seal(scratch, &parcel);
+            return self.send_parcel(scratch, &parcel, until);
+        }
+        if !self.verified {
+            message::verify::<T>(scratch)?;
+            self.verified = true;
+        }
+        self.send_raw(Form::Typed, scratch, until)
+    }
+
+    /// Sends bytes in the given form.
+    #[inline]
+    pub(super) fn send_raw(&mut self, form: Form, bytes: &[u8], until: Deadline) -> Result<()> {
+        self.send_in_place(form, bytes.len(), |place| place.copy_from_slice(bytes), until)
+    }
+
+    /// Sends `len` bytes that `fill` writes where they are to stand.
+    #[inline]
+    pub(super) fn send_in_place<R>(
+        &mut self,
+        form: Form,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+        until: Deadline,
+    ) -> Result<R> {
+        if len > INLINE {
+            return self.send_large(form, len, fill, until);
+        }
+        let room = self.room(len as u32, 0, until)?;
+        let store = &self.end.store;
+        let result = fill(store.span.bytes_mut(room.payload(), len)?);
+        self.commit(room, form as u32);
+        Ok(result)
+    }
+
+    /// The record in `room` is sent.
+    #[inline]
+    fn commit(&mut self, room: Room, info: u32) {
+        if let Some(writer) = &mut self.writer {
+            writer.commit(&self.end.store.ring(), room, info);
+            if writer.tail().count().is_multiple_of(NOTE_EVERY) {
+                note_processor(self.end.store.control, SENDER);
+            }
+        }
+        notify(self.end.store.control, SENDER, self.end.light);
+    }
+
+    #[inline(never)]
+    fn send_large<R>(
+        &mut self,
+        form: Form,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+        until: Deadline,
+    ) -> Result<R> {
+        self.end.check()?;
+        self.end.store.check_len(len)?;
+        let room = self.room(NAMED as u32, len as u64, until)?;
+        let held = Held::new(&self.end.store, len)?;
+        let result = fill(held.large.span.bytes_mut(0, len)?);
+        let large = held.keep();
+        self.name(room, &large, len)?;
+        self.count(len);
+        self.commit(room, form as u32 | NAMES_BLOCK);
+        Ok(result)
+    }
+
+    /// Sends sealed bytes with the handles in them, which stand in a block of their own whatever their length.
+    #[cold]
+    fn send_parcel(&mut self, sealed: &[u8], parcel: &Parcel, until: Deadline) -> Result<()> {
+        self.end.check()?;
+        let len = sealed.len();
+        self.end.store.check_len(len)?;
+        let room = self.room(NAMED as u32, len as u64, until)?;
+        let held = Held::new(&self.end.store, len)?;
+        held.large.span.write(0, sealed)?;
+        let large = held.keep();
+        self.name(room, &large, len)?;
+        self.count(len);
+        let info = Form::Typed as u32 | NAMES_BLOCK | CARRIES;
+        if let Some(writer) = &mut self.writer {
+            let (store, count) = (&self.end.store, writer.tail().count());
+            let ring = store.ring();
+            store.carry(&large, parcel, count, || writer.commit(&ring, room, info))?;
+        }
+        notify(self.end.store.control, SENDER, self.end.light);
+        parcel.depart();
+        Ok(())
+    }
+
+    /// Writes the name of a filled block where the record comes, and gives the block to the pipe.
+    fn name(&self, room: Room, large: &Large, len: usize) -> Result<()> {
+        let store = &self.end.store;
+        let name = name_block(store.give(large), len);
+        store.span.write(room.payload(), &name)
+    }
+
+    fn count(&self, len: usize) {
+        // Only the sender writes it.
+        let large = &self.end.store.control.sender.large;
+        large.store(large.load(Ordering::Relaxed).wrapping_add(len as u64), Ordering::Relaxed);
+    }
+
+    /// Room for a record, waited for until `until`; `large` is how many bytes go in a block of their own.
+    #[inline]
+    fn room(&mut self, len: u32, large: u64, until: Deadline) -> Result<Room> {
+        self.end.check()?;
+        if self.end.is_alone() {
+            return Err(Error::simple(ErrorKind::Closed));
+        }
+        if large == 0
+            && let Some(writer) = &mut self.writer
+            && let Some(room) = writer.reserve(&self.end.store.ring(), len).map_err(damaged)?
+        {
+            return Ok(room);
+        }
+        self.wait_for_room(len, large, until)
+    }
+
+    #[cold]
+    fn wait_for_room(&mut self, len: u32, large: u64, until: Deadline) -> Result<Room> {
+        let (end, store) = (&self.end, &self.end.store);
+        let ring = store.ring();
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => Writer::new(&ring).map_err(damaged)?,
+        };
+        let head = &store.control.receiver.stamp;
+        loop {
+            let (seen, departures) = (head.load(Ordering::Acquire), store.departures());
+            if large == 0 || has_room_for_large(store) {
+                let room = writer.reserve(&ring, len).map_err(damaged);
+                if let Some(room) = room? {
+                    self.writer = Some(writer);
+                    return Ok(room);
+                }
+            }
+            if end.is_alone() {
+                self.writer = Some(writer);
+                return Err(Error::simple(ErrorKind::Closed));
+            }
+            let result = if until == Deadline::NOW {
+                Err(Error::simple(ErrorKind::Timeout))
+            } else {
+                let wanted = Wanted {
+                    role: SENDER,
+                    truth: (head, seen),
+                    departures,
+                    count: writer.tail().count(),
+                    is_there: || head.load(Ordering::Acquire) != seen,
+                    is_hopeless: || end.is_alone(),
+                    store,
+                };
+                self.pace.wait(&wanted, until)
+            };
+            if let Err(error) = result {
+                self.writer = Some(writer);
+                return Err(error);
+            }
+        }
+    }
+
+    /// For `Debug`: how many messages the other end has not received, and whether it waits or did since it was woken last.
+    pub(super) fn describe(&self, f: &mut core::fmt::DebugStruct<'_, '_>) {
+        f.field("unreceived", &self.end.store.ring().len())
+            .field("receiver_waits", &self.end.store.control.sender.events.has_waiters());
+    }
+}
+
+/// Whether another message may be put in a block of its own.
+fn has_room_for_large(store: &Store) -> bool {
+    let sent = store.control.sender.large.load(Ordering::Relaxed);
+    let received = store.control.receiver.large.load(Ordering::Acquire);
+    // With nothing in the pipe there is room for any, whatever a damaged word says.
+    sent.wrapping_sub(received) <= LARGE_IN_FLIGHT || store.ring().len() == 0
+}
+
+/// A block that is given back unless it is kept: also when a user's closure panics.
+struct Held<'a> {
+    store: &'a Store,
+    large: Large,
+}
+
+impl Held<'_> {
+    fn new(store: &Store, len: usize) -> Result<Held<'_>> {
+        Ok(Held { store, large: store.alloc(len)? })
+    }
+
+    fn keep(self) -> Large {
+        let large = self.large;
+        std::mem::forget(self);
+        large
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.store.free(&self.large);
+    }
+}

@@ -1,0 +1,47 @@
+//! The receiving end of a simplex pipe.
+
+use super::ends::End;
+use super::inlet::Inlet;
+use super::receiving::receiving;
+use super::store::RECEIVER;
+use core::marker::PhantomData;
+
+/// The receiving end of a pipe; see [`Pipe`](super::Pipe).
+///
+/// There is one for each pipe. It can be sent to another process, which has it then, together with what was sent and not yet
+/// received: in the arguments or the result of a [`Process`](crate::Process), through a [`Queue`](crate::Queue) or another pipe.
+/// When it is dropped, or the process that has it dies, the [`Sender`](super::Sender) gets an error with
+/// [`is_closed`](crate::Error::is_closed).
+pub struct Receiver<T> {
+    pub(super) inlet: Inlet,
+    message: PhantomData<fn(T) -> T>,
+}
+
+impl<T> Receiver<T> {
+    pub(super) fn new(inlet: Inlet) -> Receiver<T> {
+        Receiver { inlet, message: PhantomData }
+    }
+}
+
+receiving!(Receiver [T] T);
+
+impl<T> serde::Serialize for Receiver<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.inlet.end.serialize(serializer)
+    }
+}
+
+impl<'de, T> serde::Deserialize<'de> for Receiver<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Receiver<T>, D::Error> {
+        let end = End::deserialize::<T, D>(deserializer, RECEIVER)?;
+        Ok(Receiver::new(Inlet::new(end)))
+    }
+}
+
+impl<T> core::fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut f = f.debug_struct("Receiver");
+        self.inlet.describe(&mut f);
+        f.finish()
+    }
+}

@@ -1,0 +1,108 @@
+//! Bytes in shared memory, and the only code that touches them: of a ring, or of a message in a block of its own.
+//!
+//! Every access is checked against the length, whatever offset or length was read from shared memory.
+
+#![allow(unsafe_code, reason = "bytes in shared memory")]
+
+use super::layout::CAPACITY;
+use crate::error::{Error, ErrorKind, Result};
+use crate::raw::ring::Bytes;
+use crate::sys::atomic::AtomicU64;
+
+/// Bytes in shared memory that are never unmapped: of a ring, or of a message in a block of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: shared memory that is never unmapped; who may access which bytes when is what the pipe's protocol says.
+unsafe impl Send for Span {}
+// SAFETY: as above.
+unsafe impl Sync for Span {}
+
+impl Span {
+    /// Everything from `base` on, which has `len` bytes, is mapped for ever.
+    pub(super) fn new(base: *mut u8, len: usize) -> Span {
+        Span { base, len }
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// A part of it.
+    #[inline]
+    pub(super) fn part(self, at: usize, len: usize) -> Result<Span> {
+        if at.checked_add(len).is_none_or(|end| end > self.len) {
+            return Err(damaged(format_args!("{len} bytes at {at} of {}", self.len)));
+        }
+        Ok(Span { base: self.base.wrapping_add(at), len })
+    }
+
+    /// Bytes that the pipe's protocol gives the caller to read.
+    #[inline]
+    pub(super) fn bytes(&self, at: usize, len: usize) -> Result<&[u8]> {
+        let part = self.part(at, len)?;
+        // SAFETY:
+        // - `part` lies in a mapping that is never unmapped, and bytes have no invalid values;
+        // - nobody writes there: the reader has not moved the head past the record (I2 of the ring), or is the only one who
+        //   knows the block. A peer that breaks the protocol garbles data, which callers decode from a private copy.
+        Ok(unsafe { core::slice::from_raw_parts(part.base, part.len) })
+    }
+
+    /// Bytes that the pipe's protocol gives the caller to write.
+    #[inline]
+    #[expect(clippy::mut_from_ref, reason = "the bytes are the writer's alone until it commits")]
+    pub(super) fn bytes_mut(&self, at: usize, len: usize) -> Result<&mut [u8]> {
+        let part = self.part(at, len)?;
+        // SAFETY:
+        // - `part` lies in a mapping that is never unmapped, and bytes have no invalid values;
+        // - nobody else accesses them: they are behind the tail (I2 of the ring), where the one writer, which the caller
+        //   has exclusively, makes one slice at a time; or in a block that the reader does not know yet. A peer that breaks
+        //   the protocol garbles data, which readers check.
+        Ok(unsafe { core::slice::from_raw_parts_mut(part.base, part.len) })
+    }
+
+    /// Copies bytes in.
+    #[inline]
+    pub(super) fn write(&self, at: usize, bytes: &[u8]) -> Result<()> {
+        self.bytes_mut(at, bytes.len())?.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl Span {
+    /// The word at this offset of a ring.
+    #[inline]
+    pub(super) fn ring_word(&self, at: u32) -> &'static AtomicU64 {
+        // The ring asks for nothing else; this only makes it safe to ask.
+        let at = at.min(CAPACITY - 8) & !7;
+        let word = self.base.wrapping_add(at as usize).cast();
+        // SAFETY:
+        // - 8 bytes of the ring, aligned to 8, in a mapping that is never unmapped;
+        // - header words are accessed atomically by whatever process; payload bytes are not accessed as words.
+        unsafe { AtomicU64::from_ptr(word) }
+    }
+}
+
+impl Bytes for Span {
+    #[inline]
+    fn capacity(&self) -> u32 {
+        CAPACITY
+    }
+
+    #[inline]
+    fn word(&self, at: u32) -> &AtomicU64 {
+        self.ring_word(at)
+    }
+}
+
+#[cold]
+pub(super) fn damaged(what: impl core::fmt::Display) -> Error {
+    Error::of(
+        ErrorKind::Corrupted,
+        format!("the pipe is corrupted: {what}: drop its ends and make it anew"),
+    )
+}
