@@ -3,8 +3,8 @@
 use crate::error::{ErrorKind, Result};
 
 /// An attempt without waiting that found nothing is `kind`, not a timeout.
-pub(crate) fn tried<T>(result: Result<T>, kind: ErrorKind) -> Result<T> {
-    result.map_err(|error| if error.is_timeout() { error.with_kind(kind) } else { error })
+pub(crate) fn tried<T>(attempt: impl FnOnce() -> Result<T>, kind: ErrorKind) -> Result<T> {
+    attempt().map_err(|error| if error.is_timeout() { error.with_kind(kind) } else { error })
 }
 
 /// Makes the four forms of a call that waits: for ever, without waiting, for a time, until a moment.
@@ -45,7 +45,7 @@ macro_rules! forms {
             let $until = $crate::sys::clock::Deadline::NOW;
             // In a closure, so that an early return of the body comes by here, too.
             let attempt = || -> $crate::error::Result<$out> { $body };
-            $crate::forms::tried(attempt(), $crate::error::ErrorKind::$kind)
+            $crate::forms::tried(attempt, $crate::error::ErrorKind::$kind)
         }
 
         #[doc = concat!("As [`", stringify!($plain), "`](Self::", stringify!($plain), "), waiting at most `timeout`.")]

@@ -10,6 +10,10 @@
 //! | `Semaphore(n)` | [`Semaphore::new`] | `n` at a time; or signals that are counted |
 //! | `BoundedSemaphore(n)` | [`BoundedSemaphore::new`] | the same, and releasing once too often is an error |
 //! | `Event()` | [`Event::new`] | a flag to wait for |
+//! | `Value("i", 0)` | [`Value::new`]`(0)` | one value under a lock; [`Atomic`] without one |
+//! | `Array("d", 10)` | [`Array::zeroed`]`(10)` | many values: under a lock, in parts without one, or frozen |
+//! | `SharedMemory(create=True, size=n)` | [`SharedMemory::new`]`(n)` | bytes; [`Shared`] for a structure of atomics |
+//! | `ShareableList([..])` | [`SharedList::new`]`([..])` | a fixed number of mixed values |
 //!
 //! # Sharing
 //!
@@ -48,7 +52,7 @@
 //!
 //! Any process may be killed at any instruction. For all others: nobody waits for ever for what only the dead could have done;
 //! no data is torn, lost or doubled but the one operation that the dead had in flight, which happened whole or not at all; and
-//! nothing is left behind. [`Lock`], [`Semaphore`] and [`Queue`] say what that means for them.
+//! nothing is left behind. [`Lock`], [`Semaphore`], [`Queue`], [`Value`] and [`Array`] say what that means for them.
 //!
 //! # Platform
 //!
@@ -67,6 +71,7 @@ mod memory;
 mod message;
 mod process;
 mod raw;
+mod shared;
 mod sync;
 mod sys;
 #[cfg(feature = "testing")]
@@ -80,6 +85,7 @@ pub use channel::{Consumer, IntoIter, Iter, Producer, Queue, QueueBuilder, TryIt
 pub use error::{ChildFailure, Error, ErrorKind, Result};
 pub use message::Message;
 pub use process::*;
+pub use shared::*;
 pub use std::process::ExitStatus;
 pub use sync::{
     BoundedSemaphore, Event, Guard, Lock, LockBuilder, LockGuard, Lockable, OwnedGuard,

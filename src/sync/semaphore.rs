@@ -34,7 +34,7 @@ impl Permits {
 
     fn from_reference(reference: Arc<ObjectRef>) -> Permits {
         for kind in [Kind::Semaphore, Kind::BoundedSemaphore] {
-            register(kind as u32, Walker { walk, takers: 0 });
+            register(kind as u32, Walker { walk, takers: 0, may_hold: |_| false });
         }
         let process = u64::from(reference.world.liveness.this_process().to_bits());
         let words = reference.object.view();

@@ -12,10 +12,18 @@ pub(crate) enum Kind {
     BoundedSemaphore = 6,
     /// One call of a process: what it is to do, and what became of it.
     Call = 7,
+    Value = 8,
+    Atomic = 9,
+    Array = 10,
+    /// How an array is divided into parts.
+    Partition = 11,
+    SharedMemory = 12,
+    Shared = 13,
+    SharedList = 14,
 }
 
 impl Kind {
-    const ALL: [Kind; 7] = [
+    const ALL: [Kind; 14] = [
         Kind::Lock,
         Kind::Event,
         Kind::Queue,
@@ -23,6 +31,13 @@ impl Kind {
         Kind::Semaphore,
         Kind::BoundedSemaphore,
         Kind::Call,
+        Kind::Value,
+        Kind::Atomic,
+        Kind::Array,
+        Kind::Partition,
+        Kind::SharedMemory,
+        Kind::Shared,
+        Kind::SharedList,
     ];
 
     /// The kind with this number, which was read from shared memory.

@@ -157,7 +157,7 @@ fn with(
     tail: &'static TailLine,
     roles: u32,
 ) -> Records<QueueStore> {
-    register(Kind::Queue as u32, Walker { walk, takers: CONSUMER });
+    register(Kind::Queue as u32, Walker { walk, takers: CONSUMER, may_hold: |_| false });
     let store = QueueStore { reference, roles, tail, epoch: AtomicU32::new(0) };
     Records::new(store, head, tail)
 }
