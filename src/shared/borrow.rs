@@ -67,26 +67,26 @@ const IN_BLOCK: u32 = 1 << 30;
 
 /// The words in the object.
 #[repr(C)]
-pub(super) struct Borrow {
+pub(crate) struct Borrow {
     state: AtomicU32,
     lock: AtomicU32,
 }
 
 impl Borrow {
     /// Notes that the data is in a block; while the object is made.
-    pub(super) fn set_in_block(&self) {
+    pub(crate) fn set_in_block(&self) {
         self.lock.fetch_or(IN_BLOCK, Ordering::Relaxed);
     }
 
     /// Whether the data is in a block.
-    pub(super) fn is_in_block(&self) -> bool {
+    pub(crate) fn is_in_block(&self) -> bool {
         self.lock.load(Ordering::Relaxed) & IN_BLOCK != 0
     }
 }
 
 /// What the data is wanted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// To read it, or to change it with one store.
     Read,
     /// To write to some of it.
@@ -103,14 +103,14 @@ pub(super) enum Purpose {
 
 impl Purpose {
     /// Whether half-written data is no hindrance.
-    pub(super) fn takes_all(self) -> bool {
+    pub(crate) fn takes_all(self) -> bool {
         matches!(self, Purpose::Overwrite | Purpose::Recover | Purpose::Claim)
     }
 }
 
 /// The words and the lock that guards them.
 #[derive(Clone)]
-pub(super) struct Guarded {
+pub(crate) struct Guarded {
     lock: RLock,
     borrow: &'static Borrow,
     is_given: bool,
@@ -118,7 +118,7 @@ pub(super) struct Guarded {
 
 impl Guarded {
     /// For a new object: under the user's lock, or one of its own.
-    pub(super) fn create(borrow: &'static Borrow, given: Option<RLock>) -> Result<Guarded> {
+    pub(crate) fn create(borrow: &'static Borrow, given: Option<RLock>) -> Result<Guarded> {
         let is_given = given.is_some();
         let lock = given.map_or_else(RLock::new, Ok)?;
         let bits = lock.index() | if is_given { GIVEN } else { 0 };
@@ -127,7 +127,7 @@ impl Guarded {
     }
 
     /// For an object that has arrived with its lock.
-    pub(super) fn attach(borrow: &'static Borrow, lock: RLock) -> Result<Guarded> {
+    pub(crate) fn attach(borrow: &'static Borrow, lock: RLock) -> Result<Guarded> {
         let bits = borrow.lock.load(Ordering::Relaxed);
         if bits & !(GIVEN | IN_BLOCK) != lock.index() {
             return Err(Error::new(
@@ -138,13 +138,13 @@ impl Guarded {
         Ok(Guarded { lock, borrow, is_given: bits & GIVEN != 0 })
     }
 
-    pub(super) fn lock(&self) -> &RLock {
+    pub(crate) fn lock(&self) -> &RLock {
         &self.lock
     }
 
     /// Steps 1 to 3. `check` runs between 2 and 3, may read, and may refuse.
     #[inline]
-    pub(super) fn enter<R>(
+    pub(crate) fn enter<R>(
         &self,
         purpose: Purpose,
         until: Deadline,
@@ -228,13 +228,13 @@ impl Guarded {
     }
 
     /// Whether a live thread has a guard, or runs a closure on the data.
-    pub(super) fn is_borrowed(&self) -> bool {
+    pub(crate) fn is_borrowed(&self) -> bool {
         let state = self.borrow.state.load(Ordering::Relaxed);
         state != 0 && state & KIND == GUARD && self.lock.is_locked()
     }
 
     /// Whether the data may be half written, as far as can be seen without the lock.
-    pub(super) fn is_left_half_written(&self) -> bool {
+    pub(crate) fn is_left_half_written(&self) -> bool {
         let state = self.borrow.state.load(Ordering::Relaxed);
         state & KIND == POISONED
             || (state != 0 && state & KIND != READING && !self.lock.is_locked())
@@ -247,7 +247,7 @@ impl Guarded {
     }
 
     /// Poisons the data. Under the lock.
-    pub(super) fn poison(&self) {
+    pub(crate) fn poison(&self) {
         self.borrow.state.store(POISONED, Ordering::Relaxed);
     }
 }
@@ -272,7 +272,7 @@ fn judge(state: u32, me: Id, is_nested: bool, purpose: Purpose) -> Result<()> {
 
 /// The data is not whole.
 #[cold]
-pub(super) fn half_written() -> Error {
+pub(crate) fn half_written() -> Error {
     Error::new(
         ErrorKind::OwnerDied,
         "a process died, or a thread panicked, while it wrote to the data, which may be half written: call recover() to repair it, or write the whole of it",
@@ -280,7 +280,7 @@ pub(super) fn half_written() -> Error {
 }
 
 /// The calling thread may touch the data until this is dropped. No user code runs meanwhile.
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     guarded: &'a Guarded,
     me: Id,
     is_nested: bool,
@@ -291,13 +291,13 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// Leaves the data poisoned, which [`Guarded::poison`] has done meanwhile.
-    pub(super) fn leave_poisoned(&mut self) {
+    pub(crate) fn leave_poisoned(&mut self) {
         self.is_begun = false;
     }
 
     /// Makes a hold of it, under which user code may run.
     #[inline]
-    pub(super) fn hold(self) -> Result<Hold<'a>> {
+    pub(crate) fn hold(self) -> Result<Hold<'a>> {
         self.guarded.lock.begin_hold(self.is_nested)?;
         let section = core::mem::ManuallyDrop::new(self);
         Ok(Hold {
@@ -323,7 +323,7 @@ impl Drop for Section<'_> {
 }
 
 /// The calling thread has the data borrowed, and counts as a holder of the lock, until [`Hold::end`].
-pub(super) struct Hold<'a> {
+pub(crate) struct Hold<'a> {
     guarded: &'a Guarded,
     me: Id,
     was_panicking: bool,
@@ -333,14 +333,14 @@ pub(super) struct Hold<'a> {
 impl Hold<'_> {
     /// False in a forked child that inherited it: nothing is borrowed there.
     #[inline]
-    pub(super) fn is_mine(&self) -> bool {
+    pub(crate) fn is_mine(&self) -> bool {
         is_me(self.me)
     }
 
     /// Gives the data back, after `write` has written to it what is to be written; a panic that goes through it leaves the data
     /// as it is, and poisoned. The one thing to be done when a guard is dropped.
     #[inline]
-    pub(super) fn end(&self, write: impl FnOnce()) {
+    pub(crate) fn end(&self, write: impl FnOnce()) {
         if !self.is_mine() {
             return;
         }

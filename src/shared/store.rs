@@ -13,19 +13,19 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, ObjectRef};
 use crate::liveness::Id;
-pub(super) use crate::memory::Object as MemoryObject;
+pub(crate) use crate::memory::Object as MemoryObject;
 use crate::memory::walk::{self, Met, Walker};
 use crate::memory::{Block, Memory};
 use crate::message;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
-pub(super) use crate::sys::shared::Shared as Words;
-pub(super) use crate::world::Kind;
+pub(crate) use crate::sys::shared::Shared as Words;
+pub(crate) use crate::world::Kind;
 use crate::world::World;
 use core::marker::PhantomData;
 use std::sync::Arc;
 
 /// What is the same for all objects of one kind.
-pub(super) trait OfKind: 'static {
+pub(crate) trait OfKind: 'static {
     const KIND: Kind;
 
     /// The word of the payload that names the block; `None` if there is none.
@@ -53,7 +53,7 @@ fn walk_block<K: OfKind>(_: &Memory, object: &'static MemoryObject, tell: &mut d
 }
 
 /// A handle to an object, and to its block if it has one.
-pub(super) struct Object<K> {
+pub(crate) struct Object<K> {
     reference: Arc<ObjectRef>,
     block: Option<Block>,
     kind: PhantomData<fn() -> K>,
@@ -61,7 +61,7 @@ pub(super) struct Object<K> {
 
 impl<K: OfKind> Object<K> {
     /// Makes an object whose payload is zero.
-    pub(super) fn create() -> Result<Object<K>> {
+    pub(crate) fn create() -> Result<Object<K>> {
         register::<K>();
         let reference = ObjectRef::create(crate::world::world()?, K::KIND, 0)?;
         Ok(Object { reference, block: None, kind: PhantomData })
@@ -72,7 +72,7 @@ impl<K: OfKind> Object<K> {
     }
 
     /// Gives the object a block of `len` bytes, whatever is in them.
-    pub(super) fn make_block(&mut self, len: usize) -> Result<()> {
+    pub(crate) fn make_block(&mut self, len: usize) -> Result<()> {
         let world = self.world();
         let block = world.memory.alloc_lasting(len, world.liveness.me()?)?;
         block.give_for_life(self.reference.id);
@@ -84,7 +84,7 @@ impl<K: OfKind> Object<K> {
     }
 
     /// Finds the block that the payload names, which must have room for `len` bytes.
-    pub(super) fn find_block(&mut self, len: usize) -> Result<()> {
+    pub(crate) fn find_block(&mut self, len: usize) -> Result<()> {
         let id = K::block(self.reference.object).map_or(0, |word| word.load(Ordering::Relaxed));
         let block = self.world().memory.block(id)?;
         if block.len() < len {
@@ -101,28 +101,28 @@ impl<K: OfKind> Object<K> {
     }
 
     /// Makes the first `len` bytes of the block zero; before anybody else has a handle.
-    pub(super) fn clear(&self, len: usize) -> Result<()> {
+    pub(crate) fn clear(&self, len: usize) -> Result<()> {
         self.block.map_or(Ok(()), |block| self.world().memory.clear(&block, len))
     }
 
     /// Where the block starts, aligned to 64 bytes; where nothing is if there is no block.
-    pub(super) fn base(&self) -> *mut u8 {
+    pub(crate) fn base(&self) -> *mut u8 {
         self.block.map_or(core::ptr::without_provenance_mut(64), |block| block.payload())
     }
 
     /// How many bytes the block has room for.
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.block.map_or(0, |block| block.len())
     }
 
     /// A structure of atomics at an offset of the block.
-    pub(super) fn at<T: Words>(&self, offset: usize) -> Result<&'static T> {
+    pub(crate) fn at<T: Words>(&self, offset: usize) -> Result<&'static T> {
         let none = || Error::new(ErrorKind::Corrupted, "shared memory is corrupted: no block");
         self.block.ok_or_else(none)?.get(offset)
     }
 
     /// The first `count` words of the block.
-    pub(super) fn words(&self, count: usize) -> Result<&'static [AtomicU64]> {
+    pub(crate) fn words(&self, count: usize) -> Result<&'static [AtomicU64]> {
         if count.checked_mul(8).is_none_or(|len| len > self.capacity()) {
             return Err(Error::new(
                 ErrorKind::Corrupted,
@@ -136,39 +136,39 @@ impl<K: OfKind> Object<K> {
     }
 
     /// The payload as a structure of atomics.
-    pub(super) fn view<T: Words>(&self) -> &'static T {
+    pub(crate) fn view<T: Words>(&self) -> &'static T {
         self.reference.object.view()
     }
 
     /// The payload: 48 bytes, aligned to 8.
-    pub(super) fn payload(&self) -> &'static [AtomicU64; 6] {
+    pub(crate) fn payload(&self) -> &'static [AtomicU64; 6] {
         &self.reference.object.payload
     }
 
     /// The number of the object, for error texts and for telling two apart.
-    pub(super) fn index(&self) -> u32 {
+    pub(crate) fn index(&self) -> u32 {
         self.reference.id.index
     }
 
     /// An error in a forked child that inherited the handle.
     #[inline]
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.is_current() { Ok(()) } else { self.world().liveness.me().map(drop) }
     }
 
     /// False in a forked child that inherited the handle.
     #[inline]
-    pub(super) fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         self.world().is_current()
     }
 
     /// This process, for a claim.
-    pub(super) fn process(&self) -> u32 {
+    pub(crate) fn process(&self) -> u32 {
         self.world().liveness.this_process().to_bits()
     }
 
     /// Whether the process with this id is gone, with all its threads.
-    pub(super) fn is_gone(&self, process: u32) -> bool {
+    pub(crate) fn is_gone(&self, process: u32) -> bool {
         Id::from_bits(process).is_none_or(|id| self.world().liveness.registry.is_gone(id))
     }
 }
@@ -194,7 +194,7 @@ impl<'de, K: OfKind> serde::Deserialize<'de> for Object<K> {
 }
 
 /// What a type travels with, so that the other end can see that it expects the same.
-pub(super) fn check_name<T: ?Sized, E: serde::de::Error>(what: &str, holds: &str) -> Result<(), E> {
+pub(crate) fn check_name<T: ?Sized, E: serde::de::Error>(what: &str, holds: &str) -> Result<(), E> {
     let opened = core::any::type_name::<T>();
     if opened == holds {
         return Ok(());
@@ -208,6 +208,6 @@ pub(super) fn check_name<T: ?Sized, E: serde::de::Error>(what: &str, holds: &str
 }
 
 /// Turns an error of this crate into the decoder's.
-pub(super) fn refuse<E: serde::de::Error>(error: Error) -> E {
+pub(crate) fn refuse<E: serde::de::Error>(error: Error) -> E {
     message::refuse_to_deserialize(error)
 }

@@ -62,18 +62,18 @@ use std::time::Duration;
 const DYING: Duration = Duration::from_millis(500);
 
 /// What using a slice in a forked child panics with.
-pub(in crate::shared) const INHERITED: &str = "a guard of an array was inherited over a fork, and its elements belong to the process that forked";
+pub(crate) const INHERITED: &str = "a guard of an array was inherited over a fork, and its elements belong to the process that forked";
 
 /// What the object holds.
 #[repr(C)]
-pub(in crate::shared) struct Payload {
+pub(crate) struct Payload {
     pub(super) borrow: Borrow,
     pub(super) block: AtomicU32,
     pub(super) element: AtomicU32,
     pub(super) len: AtomicU64,
     open: AtomicU32,
     frozen: AtomicU32,
-    pub(in crate::shared) partitions: AtomicU32,
+    pub(crate) partitions: AtomicU32,
     holder: AtomicU32,
 }
 
@@ -85,7 +85,7 @@ unsafe impl Words for Payload {}
 unsafe impl Words for Claim {}
 
 /// Objects that are arrays.
-pub(in crate::shared) enum ArrayKind {}
+pub(crate) enum ArrayKind {}
 
 impl OfKind for ArrayKind {
     const KIND: Kind = Kind::Array;
@@ -150,9 +150,9 @@ impl OfKind for ArrayKind {
 /// # Ok::<(), multiproc::Error>(())
 /// ```
 pub struct Array<T> {
-    pub(in crate::shared) object: Object<ArrayKind>,
-    pub(in crate::shared) guarded: Guarded,
-    pub(in crate::shared) payload: &'static Payload,
+    pub(crate) object: Object<ArrayKind>,
+    pub(crate) guarded: Guarded,
+    pub(crate) payload: &'static Payload,
     pub(super) claims: &'static [Claim],
     pub(super) data: *mut T,
     pub(super) len: usize,
@@ -275,7 +275,7 @@ impl<T: Plain> Array<T> {
     }
 
     /// Reads an element; in a section that reads, or after freezing.
-    pub(in crate::shared) fn load(&self, index: usize) -> Result<T> {
+    pub(crate) fn load(&self, index: usize) -> Result<T> {
         // SAFETY:
         // - the callers have checked the index against the length, and that against the block;
         // - no process writes to the elements while this one reads (I1), and any bytes are a value of `Bits`.
@@ -284,7 +284,7 @@ impl<T: Plain> Array<T> {
     }
 
     /// Writes an element; in a section that writes.
-    pub(in crate::shared) fn store(&self, index: usize, value: T) {
+    pub(crate) fn store(&self, index: usize, value: T) {
         // SAFETY:
         // - the callers have checked the index against the length, and that against the block;
         // - no other process touches the elements while this one writes (I1).
@@ -292,26 +292,26 @@ impl<T: Plain> Array<T> {
     }
 
     /// The claims, for a check under the lock.
-    pub(in crate::shared) fn claims(&self) -> Claims<'_> {
+    pub(crate) fn claims(&self) -> Claims<'_> {
         Claims { entries: self.claims, open: &self.payload.open }
     }
 
-    pub(in crate::shared) fn is_frozen(&self) -> bool {
+    pub(crate) fn is_frozen(&self) -> bool {
         // ORDERING(frozen): Acquire, pairs with the Release in `set_frozen`: all that was ever written.
         self.payload.frozen.load(Ordering::Acquire) == 1
     }
 
     /// In a section that writes.
-    pub(in crate::shared) fn set_frozen(&self) {
+    pub(crate) fn set_frozen(&self) {
         self.payload.frozen.store(1, Ordering::Release);
     }
 
-    pub(in crate::shared) fn first(&self) -> *mut T {
+    pub(crate) fn first(&self) -> *mut T {
         self.data
     }
 
     /// Before reading: under the lock, or without if the array is frozen.
-    pub(in crate::shared) fn begin_reading(&self, until: Deadline) -> Result<Option<Section<'_>>> {
+    pub(crate) fn begin_reading(&self, until: Deadline) -> Result<Option<Section<'_>>> {
         if self.is_frozen() {
             return self.object.check().map(|()| None);
         }
@@ -320,16 +320,12 @@ impl<T: Plain> Array<T> {
     }
 
     /// Before anything else.
-    pub(in crate::shared) fn enter(
-        &self,
-        purpose: Purpose,
-        until: Deadline,
-    ) -> Result<Section<'_>> {
+    pub(crate) fn enter(&self, purpose: Purpose, until: Deadline) -> Result<Section<'_>> {
         self.enter_if(purpose, until, || Ok(())).map(|(section, ())| section)
     }
 
     /// The same, if `check` finds nothing against it, which may read the elements.
-    pub(in crate::shared) fn enter_if<R>(
+    pub(crate) fn enter_if<R>(
         &self,
         purpose: Purpose,
         until: Deadline,
@@ -343,7 +339,7 @@ impl<T: Plain> Array<T> {
         })
     }
 
-    pub(in crate::shared) fn check_frozen(&self) -> Result<()> {
+    pub(crate) fn check_frozen(&self) -> Result<()> {
         if !self.is_frozen() {
             return Ok(());
         }
@@ -355,7 +351,7 @@ impl<T: Plain> Array<T> {
 
     /// Under the lock, which was a dead thread's: refuses as long as its process may have slices of the elements (I3). A killed
     /// process is gone in a moment, and waited for; a live one has forgotten a guard.
-    pub(in crate::shared) fn check_holder(&self, purpose: Purpose, until: Deadline) -> Result<()> {
+    pub(crate) fn check_holder(&self, purpose: Purpose, until: Deadline) -> Result<()> {
         let holder = self.payload.holder.load(Ordering::Relaxed);
         if holder == 0 || !purpose.takes_all() {
             return Ok(());
@@ -375,12 +371,12 @@ impl<T: Plain> Array<T> {
     }
 
     /// A guard begins, or ends. Under the lock.
-    pub(in crate::shared) fn set_holder(&self, holder: u32) {
+    pub(crate) fn set_holder(&self, holder: u32) {
         self.payload.holder.store(holder, Ordering::Relaxed);
     }
 
     /// Under the lock: refuses while a part is claimed, or was left half written.
-    pub(in crate::shared) fn check_claims(&self, purpose: Purpose) -> Result<()> {
+    pub(crate) fn check_claims(&self, purpose: Purpose) -> Result<()> {
         let claims = self.claims();
         match claims.check(|owner| self.object.is_gone(owner)) {
             Found::Nobody => Ok(()),
@@ -397,7 +393,7 @@ impl<T: Plain> Array<T> {
     }
 
     /// First the poison, then the claims: at every moment one of the two tells.
-    pub(in crate::shared) fn settle_dead_claims(&self) {
+    pub(crate) fn settle_dead_claims(&self) {
         self.guarded.poison();
         self.claims().forget_dead(|owner| self.object.is_gone(owner));
     }

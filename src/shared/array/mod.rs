@@ -9,7 +9,7 @@ mod make;
 mod slices;
 
 pub use elements::Array;
-pub(super) use elements::INHERITED;
+pub(crate) use elements::INHERITED;
 pub use guard::ArrayGuard;
 pub use make::ArrayBuilder;
 pub use slices::ArrayIntoIter;

@@ -311,9 +311,9 @@ fn scribble(seed: u64) {
     let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
     file.read_exact_at(&mut bytes, 0).unwrap();
     // Objects are told by their kind, in the 14th word of their 64 bytes.
-    let objects: Vec<usize> = (388 << 10..bytes.len())
+    let objects: Vec<usize> = (64 << 10..bytes.len())
         .step_by(64)
-        .filter(|at| matches!(bytes[at + 52], 7..=13) && bytes[at + 53..at + 56] == [0; 3])
+        .filter(|at| matches!(bytes[at + 52], 8..=14) && bytes[at + 53..at + 56] == [0; 3])
         .collect();
     assert!(objects.len() >= 4);
     for _ in 0..300 {
