@@ -11,6 +11,10 @@
 //! | `Semaphore(n)` | [`Semaphore::new`] | `n` at a time; or signals that are counted |
 //! | `BoundedSemaphore(n)` | [`BoundedSemaphore::new`] | the same, and releasing once too often is an error |
 //! | `Event()` | [`Event::new`] | a flag to wait for |
+//! | `Value("i", 0)` | [`Value::new`]`(0)` | one value under a lock; [`Atomic`] without one |
+//! | `Array("d", 10)` | [`Array::zeroed`]`(10)` | many values: under a lock, in parts without one, or frozen |
+//! | `SharedMemory(create=True, size=n)` | [`SharedMemory::new`]`(n)` | bytes; [`Shared`] for a structure of atomics |
+//! | `ShareableList([..])` | [`SharedList::new`]`([..])` | a fixed number of mixed values |
 //!
 //! # Sharing
 //!
@@ -84,7 +88,7 @@
 //! # Ok::<(), multiproc::Error>(())
 //! ```
 //!
-//! [`Lock`], [`Semaphore`], [`Event`], [`Queue`] and [`Process`] say what a death means for them.
+//! [`Lock`], [`Semaphore`], [`Event`], [`Queue`], [`Value`], [`Array`] and [`Process`] say what a death means for them.
 //!
 //! # Platform
 //!
@@ -106,6 +110,7 @@ mod memory;
 mod message;
 mod process;
 mod raw;
+mod shared;
 mod sync;
 mod sys;
 #[cfg(feature = "testing")]
@@ -122,6 +127,7 @@ pub use channel::{
 pub use error::{ChildFailure, Error, ErrorKind, Result};
 pub use message::Message;
 pub use process::*;
+pub use shared::*;
 pub use std::process::ExitStatus;
 pub use sync::{
     BoundedSemaphore, Event, Guard, Lock, LockBuilder, LockGuard, Lockable, OwnedGuard,

@@ -12,6 +12,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{Id, PROCESSES};
+use crate::memory::walk;
 use crate::memory::{Object, ObjectId};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::world::{Kind, World};
@@ -124,7 +125,7 @@ impl ObjectRef {
         }
     }
 
-    /// Whether a word of the payload may say that this process holds something: a lock, a permit. Any word that names a thread of
+    /// Whether a block, or a word of the payload, may say that this process holds something: a lock, a permit. Any word that names a thread of
     /// this process counts, or the process itself.
     fn may_be_held_here(&self) -> bool {
         let liveness = self.world.liveness;
@@ -135,10 +136,13 @@ impl ObjectRef {
                 id == this || (id.slot() >= PROCESSES && !liveness.registry.is_dead(id))
             })
         };
-        self.object.payload.iter().any(|word| {
-            let word = word.load(Ordering::Relaxed);
-            is_ours(word as u32) || is_ours((word >> 32) as u32)
-        })
+        let kind = self.object.kind.load(Ordering::Relaxed);
+        let in_block = walk::of(kind).is_some_and(|walker| (walker.may_hold)(self.object));
+        in_block
+            || self.object.payload.iter().any(|word| {
+                let word = word.load(Ordering::Relaxed);
+                is_ours(word as u32) || is_ours((word >> 32) as u32)
+            })
     }
 }
 

@@ -141,6 +141,7 @@ impl Id {
     }
 
     /// Reads an id from shared memory. Any 30 bits with a generation are one.
+    #[inline]
     pub(crate) fn from_bits(bits: u32) -> Option<Id> {
         let generation = bits >> SLOT_BITS;
         (generation != 0 && generation <= LAST_GENERATION).then_some(Id(bits))

@@ -65,6 +65,47 @@ impl Memory {
         self.take(&held, class, len as u64, holder.to_bits())
     }
 
+    /// Like [`Memory::alloc`], but only what the limit leaves beside all that is in use: for data that lasts.
+    pub(crate) fn alloc_lasting(&self, len: usize, holder: Id) -> Result<Block> {
+        let used = || self.table.arena.bytes.load(Ordering::Relaxed);
+        let Some(class) = class_of(len as u64).filter(|_| len as u64 <= self.limit) else {
+            return Err(self.no_room(len, used()));
+        };
+        let held = self.hold()?;
+        let is_too_much = || used().saturating_add(len as u64) > self.limit;
+        if is_too_much() {
+            held.sweep();
+            if is_too_much() {
+                return Err(self.no_room(len, used()));
+            }
+        }
+        self.take(&held, class, len as u64, holder.to_bits())
+    }
+
+    #[cold]
+    fn no_room(&self, len: usize, used: u64) -> Error {
+        Error::of(
+            ErrorKind::TooLarge,
+            format!(
+                "{len} bytes are more than this machine or control group has memory for ({} bytes, {used} of them in use by shared objects)",
+                self.limit
+            ),
+        )
+    }
+
+    /// Makes the first `len` bytes of a block zero, which the caller alone has. Large ones give their pages back for it, so that
+    /// pages that nobody touches cost nothing.
+    pub(crate) fn clear(&self, block: &Block, len: usize) -> Result<()> {
+        const WRITTEN: usize = 64 << 10;
+        if len <= WRITTEN {
+            return block.write(0, &vec![0; len]);
+        }
+        let (segment, offset, spare) = block.spare_pages();
+        block.write(0, &vec![0; block.len() - spare as usize])?;
+        self.segments.punch(segment, offset, spare);
+        Ok(())
+    }
+
     /// Whether a message of `len` bytes is more than messages may hold, so that it need not be encoded first.
     pub(crate) fn check_message(&self, len: usize) -> Result<()> {
         let ceiling = self.limit / CEILING;

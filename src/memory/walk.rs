@@ -27,6 +27,8 @@ pub(crate) struct Walker {
     pub(crate) may_carry: fn(&'static Object) -> bool,
     /// Whoever has one of these presence bits can take messages out of the object.
     pub(crate) takers: u32,
+    /// Whether a block of the object may say that a process holds something, as words of the payload do.
+    pub(crate) may_hold: fn(&'static Object) -> bool,
 }
 
 static WALKERS: [OnceLock<Walker>; KINDS] = [const { OnceLock::new() }; KINDS];

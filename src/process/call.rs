@@ -139,7 +139,8 @@ impl Call {
             Error::of(ErrorKind::Encode, "cannot write down the call").with_source(error)
         })?;
         let len = BODY + (request.len() + args.len()).max(LEAST_BODY);
-        register(Kind::Call as u32, Walker { walk, may_carry: |_| true, takers: PRESENT });
+        let walker = Walker { walk, may_carry: |_| true, may_hold: |_| false, takers: PRESENT };
+        register(Kind::Call as u32, walker);
         let memory = &world.memory;
         let block = memory.alloc(len, world.liveness.this_process())?;
         let (object, words) = match memory.alloc_object(Kind::Call as u32, PRESENT) {
@@ -219,7 +220,8 @@ impl Call {
         id: u32,
         child: ProcessId,
     ) -> Result<(Call, Request, Vec<u8>)> {
-        register(Kind::Call as u32, Walker { walk, may_carry: |_| true, takers: PRESENT });
+        let walker = Walker { walk, may_carry: |_| true, may_hold: |_| false, takers: PRESENT };
+        register(Kind::Call as u32, walker);
         let block = world.memory.block(id)?;
         let object = ObjectId::from_bits(block.word(OBJECT)?.load(Ordering::Relaxed));
         let call = Call { world, block, object };

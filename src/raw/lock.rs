@@ -285,11 +285,13 @@ impl RobustLock {
     }
 
     /// Who holds it, dead or alive. A poisoned free lock is nobody's.
+    #[inline]
     pub(crate) fn owner(&self) -> Option<Id> {
         State(self.word.load(Ordering::Relaxed)).owner()
     }
 
     /// Whether a holder poisoned it and nobody has finished recovering.
+    #[inline]
     pub(crate) fn is_poisoned(&self) -> bool {
         State(self.word.load(Ordering::Relaxed)).is_poisoned()
     }

@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::forms::forms;
 use crate::handle::{ObjectRef, in_object};
 use crate::liveness::{Id, Liveness};
-use crate::raw::lock::{Policy, RobustLock};
+use crate::raw::lock::{Outcome, Policy, RobustLock};
 use crate::sync::guard::sealed::Release;
 use crate::sync::guard::{Holding, Owner, lock_face};
 use crate::sys::atomic::{AtomicU32, Ordering};
@@ -160,13 +160,7 @@ impl RLock {
             self.enter();
             return Ok(holding);
         }
-        let Some(depth) = object.depth.load(Ordering::Relaxed).checked_add(1) else {
-            return Err(Error::of(
-                ErrorKind::Limit,
-                format!("this thread holds the lock {} times already: drop some guards", u32::MAX),
-            ));
-        };
-        object.depth.store(depth, Ordering::Relaxed);
+        self.deepen()?;
         Ok(Holding::new(me))
     }
 
@@ -199,6 +193,95 @@ impl Release for RLock {
             Holding { recovered, ..*holding }.give_back(&object.lock);
         }
     }
+}
+
+/// What objects need of the lock that guards their data. A short section takes the word alone and leaves the depth as it is:
+/// nobody else's code runs in it, and whoever takes the word over writes the depth first.
+impl RLock {
+    /// The lock's object, by number.
+    pub(crate) fn index(&self) -> u32 {
+        self.reference.id.index
+    }
+
+    /// The calling thread.
+    #[inline]
+    pub(crate) fn me(&self) -> Result<Id> {
+        self.liveness().me()
+    }
+
+    /// Whether the calling thread, which is `me`, holds the lock.
+    #[inline]
+    pub(crate) fn is_held_by(&self, me: Id) -> bool {
+        self.object.lock.owner() == Some(me)
+    }
+
+    /// Takes the word if it is free and not poisoned.
+    #[inline]
+    pub(crate) fn try_take(&self, me: Id) -> bool {
+        self.object.lock.try_lock(me)
+    }
+
+    /// Takes the word, which the caller does not hold: what was found. To `recover` is to take it from the dead, too.
+    pub(crate) fn take(&self, me: Id, until: Deadline, recover: bool) -> Result<Outcome> {
+        let policy = if recover { Policy::Recover } else { self.policy() };
+        match self.object.lock.lock(me, self.liveness(), until, policy) {
+            Outcome::TimedOut => Err(Error::simple(ErrorKind::Timeout)),
+            Outcome::Deadlock => Err(Error::simple(ErrorKind::Deadlock)),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Gives the word of a short section back, with its poison or without.
+    #[inline]
+    pub(crate) fn give(&self, me: Id, clear: bool) {
+        if clear && self.object.lock.is_poisoned() {
+            self.object.lock.unlock_recovered(me);
+        } else {
+            self.object.lock.unlock(me);
+        }
+    }
+
+    /// Turns a section into a hold that is counted, for a guard: user code will run under it.
+    #[inline]
+    pub(crate) fn begin_hold(&self, nested: bool) -> Result<()> {
+        if !nested {
+            self.enter();
+            return Ok(());
+        }
+        self.deepen()
+    }
+
+    /// Ends a counted hold of the calling thread, which is `me`. The poison, if there is one, goes with the outermost, unless a
+    /// guard was dropped by a panic.
+    #[inline]
+    pub(crate) fn end_hold(&self, me: Id, is_broken: bool) {
+        let object = self.object;
+        if is_broken {
+            object.unfinished.store(1, Ordering::Relaxed);
+        }
+        let outer = object.depth.load(Ordering::Relaxed).saturating_sub(1);
+        object.depth.store(outer, Ordering::Relaxed);
+        if outer == 0 {
+            self.give(me, object.unfinished.load(Ordering::Relaxed) == 0);
+        }
+    }
+
+    #[inline]
+    fn deepen(&self) -> Result<()> {
+        let Some(depth) = self.object.depth.load(Ordering::Relaxed).checked_add(1) else {
+            return Err(too_deep());
+        };
+        self.object.depth.store(depth, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[cold]
+fn too_deep() -> Error {
+    Error::of(
+        ErrorKind::Limit,
+        format!("this thread holds the lock {} times already: drop some guards", u32::MAX),
+    )
 }
 
 impl core::fmt::Debug for RLock {

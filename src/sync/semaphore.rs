@@ -34,7 +34,8 @@ impl Permits {
 
     fn from_reference(reference: Arc<ObjectRef>) -> Permits {
         for kind in [Kind::Semaphore, Kind::BoundedSemaphore] {
-            register(kind as u32, Walker { walk, may_carry: |_| false, takers: 0 });
+            let walker = Walker { walk, may_carry: |_| false, may_hold: |_| false, takers: 0 };
+            register(kind as u32, walker);
         }
         let process = u64::from(reference.world.liveness.this_process().to_bits());
         let words = reference.object.view();

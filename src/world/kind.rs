@@ -13,10 +13,18 @@ pub(crate) enum Kind {
     /// One call of a process: what it is to do, and what became of it.
     Call = 7,
     Pipe = 8,
+    Value = 9,
+    Atomic = 10,
+    Array = 11,
+    /// How an array is divided into parts.
+    Partition = 12,
+    SharedMemory = 13,
+    Shared = 14,
+    SharedList = 15,
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 15] = [
         Kind::Lock,
         Kind::Event,
         Kind::Queue,
@@ -25,6 +33,13 @@ impl Kind {
         Kind::BoundedSemaphore,
         Kind::Call,
         Kind::Pipe,
+        Kind::Value,
+        Kind::Atomic,
+        Kind::Array,
+        Kind::Partition,
+        Kind::SharedMemory,
+        Kind::Shared,
+        Kind::SharedList,
     ];
 
     /// The kind with this number, which was read from shared memory.

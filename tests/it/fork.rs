@@ -16,7 +16,7 @@ use crate::common::{LONG, kind, park};
 use crate::watchdog::watch;
 
 /// Forks; the child runs `body`, which gets its pid, and ends with 0, or with 1 after a panic, by `_exit`.
-fn fork(body: impl FnOnce()) -> Pid {
+pub(crate) fn fork(body: impl FnOnce()) -> Pid {
     // SAFETY:
     // - the process has one thread of its own, this one, and the crate's keeper, which is asleep and holds no lock of the
     //   allocator then, as glibc's fork sees to;
@@ -32,7 +32,7 @@ fn fork(body: impl FnOnce()) -> Pid {
 }
 
 /// The forked child ended well.
-fn ended_well(pid: Pid) {
+pub(crate) fn ended_well(pid: Pid) {
     assert_eq!(waitpid(pid, None).unwrap(), WaitStatus::Exited(pid, 0));
 }
 

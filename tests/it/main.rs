@@ -22,6 +22,7 @@ mod queue;
 mod rlock;
 mod rules;
 mod semaphore;
+mod shared;
 mod signals;
 mod watchdog;
 mod world;

@@ -70,7 +70,10 @@ impl Store {
     }
 
     fn of(reference: Arc<ObjectRef>, block: &Block) -> Result<Store> {
-        register(Kind::Pipe as u32, Walker { walk, may_carry: |_| true, takers: RECEIVER });
+        register(
+            Kind::Pipe as u32,
+            Walker { walk, may_carry: |_| true, may_hold: |_| false, takers: RECEIVER },
+        );
         let span = part_of(block, RING_AT, CAPACITY as usize)?;
         let world = reference.world;
         let watched = world.liveness.watched_words();

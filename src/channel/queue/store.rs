@@ -155,7 +155,8 @@ fn with(
     tail: &'static TailLine,
     roles: u32,
 ) -> Records<QueueStore> {
-    register(Kind::Queue as u32, Walker { walk, may_carry, takers: CONSUMER });
+    let walker = Walker { walk, may_carry, may_hold: |_| false, takers: CONSUMER };
+    register(Kind::Queue as u32, walker);
     let liveness = reference.world.liveness;
     let store = QueueStore { reference, liveness, roles, tail, epoch: AtomicU32::new(0) };
     Records::new(store, head, tail)
