@@ -48,7 +48,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "walk.rs",
         ],
     ),
-    ("channel", &["queue/"]),
+    ("channel", &["queue/", "tag.rs"]),
     ("sys", &["shared.rs"]),
     ("world", &["kind.rs"]),
 ];

@@ -58,6 +58,9 @@ pub(crate) struct Parcel {
     passengers: Vec<Boarded>,
 }
 
+/// A handle that was packed, and what travels with it.
+type Packed = (InFlight, Option<Boarded>);
+
 /// Bytes of one entry of the list.
 const ENTRY: usize = 16;
 
@@ -68,7 +71,7 @@ thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
     // Without a destructor both: they can be used until the thread ends, in its last destructors and in what the program has called
     // at its end. Nothing is left in them outside `pack` and `unpack`.
-    static PACKED: ManuallyDrop<RefCell<Vec<(InFlight, Option<Boarded>)>>> =
+    static PACKED: ManuallyDrop<RefCell<Vec<Packed>>> =
         const { ManuallyDrop::new(RefCell::new(Vec::new())) };
     static UNPACKING: ManuallyDrop<RefCell<Option<Claimed>>> =
         const { ManuallyDrop::new(RefCell::new(None)) };

@@ -170,6 +170,19 @@ impl RLock {
         self.object.depth.store(1, Ordering::Relaxed);
         self.object.unfinished.store(0, Ordering::Relaxed);
     }
+
+    /// One hold of the holder's ends; of the outermost: whether all ended without a panic.
+    #[inline]
+    fn leave(&self, is_broken: bool) -> Option<bool> {
+        let object = self.object;
+        // Relaxed, as everywhere: depth and unfinished are the holder's own, and the lock orders one holder after the other.
+        if is_broken {
+            object.unfinished.store(1, Ordering::Relaxed);
+        }
+        let outer = object.depth.load(Ordering::Relaxed).saturating_sub(1);
+        object.depth.store(outer, Ordering::Relaxed);
+        (outer == 0).then(|| object.unfinished.load(Ordering::Relaxed) == 0)
+    }
 }
 
 impl Release for RLock {
@@ -181,14 +194,7 @@ impl Release for RLock {
         if !holding.is_mine() {
             return;
         }
-        // Relaxed, as everywhere: depth and unfinished are the holder's own, and the lock orders one holder after the other.
-        if thread::is_panicking() {
-            object.unfinished.store(1, Ordering::Relaxed);
-        }
-        let outer = object.depth.load(Ordering::Relaxed).saturating_sub(1);
-        object.depth.store(outer, Ordering::Relaxed);
-        if outer == 0 {
-            let finished = object.unfinished.load(Ordering::Relaxed) == 0;
+        if let Some(finished) = self.leave(thread::is_panicking()) {
             let recovered = finished && object.lock.is_poisoned();
             Holding { recovered, ..*holding }.give_back(&object.lock);
         }
@@ -255,14 +261,8 @@ impl RLock {
     /// guard was dropped by a panic.
     #[inline]
     pub(crate) fn end_hold(&self, me: Id, is_broken: bool) {
-        let object = self.object;
-        if is_broken {
-            object.unfinished.store(1, Ordering::Relaxed);
-        }
-        let outer = object.depth.load(Ordering::Relaxed).saturating_sub(1);
-        object.depth.store(outer, Ordering::Relaxed);
-        if outer == 0 {
-            self.give(me, object.unfinished.load(Ordering::Relaxed) == 0);
+        if let Some(finished) = self.leave(is_broken) {
+            self.give(me, finished);
         }
     }
 

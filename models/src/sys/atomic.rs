@@ -93,6 +93,7 @@ macro_rules! atomic {
                     if crate::sys::futex::is_slept_on(self.0.get().cast_const().cast()) {
                         // The kernel's look at the word and this store have an order.
                         self.get().swap(value, barrier(order));
+                        crate::sys::futex::changed(core::ptr::from_ref(self).cast());
                     } else {
                         let weaker =
                             if order == Ordering::SeqCst { Ordering::Release } else { order };
@@ -122,6 +123,9 @@ macro_rules! atomic {
                 sim::step(|| {
                     let failed = if failure == Ordering::SeqCst { Ordering::Acquire } else { failure };
                     let result = self.get().compare_exchange(old, new, barrier(success), failed);
+                    if result.is_ok() && old != new {
+                        crate::sys::futex::changed(core::ptr::from_ref(self).cast());
+                    }
                     barrier_after(if result.is_ok() { success } else { failure });
                     Some(result)
                 })
@@ -204,6 +208,10 @@ macro_rules! atomic {
                 }
                 sim::step(|| {
                     let old = self.get().$rmw(value, barrier(order));
+                    let change: fn($int, $int) -> $int = $change;
+                    if change(old, value) != old {
+                        crate::sys::futex::changed(core::ptr::from_ref(self).cast());
+                    }
                     barrier_after(order);
                     old
                 })

@@ -6,7 +6,7 @@
 //! missing ordering. To loom a plain store and a read-modify-write beside it have no order; so a store to a word at which the
 //! kernel has looked before becomes a swap ([`is_slept_on`]). A wake orders what the waker did before what the woken one does, as the kernel's lock does.
 //!
-//! Sleepers are woken in the order in which they came. A sleep that ends by time lets others run first.
+//! Sleepers are woken in the order in which they came. A sleep on one word that ends by time ends when somebody changes the word; one on several lets others run first.
 
 use crate::sim;
 use crate::sys::atomic::{AtomicU32, AtomicU64};
@@ -19,6 +19,8 @@ struct Sleeper {
     number: usize,
     thread: loom::thread::Thread,
     awake: Rc<Cell<bool>>,
+    /// When the sleep ends by time, if it does.
+    ends: Option<u64>,
 }
 
 std::thread_local! {
@@ -50,21 +52,32 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Deadline) {
     }
 }
 
-/// A sleep with an end: it takes wakes like any other until then.
+/// A sleep with an end: it takes wakes like any other until then. Its end comes with the next change of the word: one that
+/// came earlier would find what this one found, and two who look again and again would be all that loom runs.
 fn nap(word: &AtomicU32, expected: u32, at: u64) {
     if peek(word) != expected {
         return;
     }
     let awake = Rc::new(Cell::new(false));
     enter(vec![core::ptr::from_ref(word)], &awake);
+    TABLE.with_borrow_mut(|table| table.last_mut().expect("just entered").ends = Some(at));
     sim::asleep();
-    sim::step(loom::thread::yield_now);
-    // A wake and the end have an order.
-    peek(word);
-    if !awake.get() {
-        leave(&awake);
-        sim::wait_until(at);
+    while !awake.get() {
+        sim::step(loom::thread::park);
     }
+}
+
+/// Somebody has changed the word: sleeps on it with an end are over.
+pub(crate) fn changed(word: *const u8) {
+    TABLE.with_borrow_mut(|table| {
+        for sleeper in table.extract_if(.., |sleeper| {
+            sleeper.ends.is_some() && sleeper.words.iter().any(|&it| it.cast() == word)
+        }) {
+            sleeper.ends.map(sim::wait_until);
+            sleeper.awake.set(true);
+            sleeper.thread.unpark();
+        }
+    });
 }
 
 pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], until: Deadline) {
@@ -99,6 +112,7 @@ fn enter(words: Vec<*const AtomicU32>, awake: &Rc<Cell<bool>>) {
             number: sim::current(),
             thread: loom::thread::current(),
             awake: awake.clone(),
+            ends: None,
         });
     });
 }

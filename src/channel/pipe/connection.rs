@@ -27,13 +27,13 @@ pub struct Connection<S, R> {
 }
 
 impl<S, R> Connection<S, R> {
-    pub(super) fn new(sender: Sender<S>, receiver: Receiver<R>) -> Connection<S, R> {
+    pub(super) fn of(sender: Sender<S>, receiver: Receiver<R>) -> Connection<S, R> {
         Connection { out: sender.out, inlet: receiver.inlet, message: PhantomData }
     }
 
     /// Takes the end apart, so that one thread or process can send while another one receives.
     pub fn split(self) -> (Sender<S>, Receiver<R>) {
-        (Sender::new(self.out), Receiver::new(self.inlet))
+        (Sender::of(self.out), Receiver::of(self.inlet))
     }
 }
 

@@ -65,7 +65,7 @@ impl Pipe {
     pub fn duplex<A, B>() -> Result<(Connection<A, B>, Connection<B, A>)> {
         let (a_sender, a_receiver) = Pipe::simplex()?;
         let (b_sender, b_receiver) = Pipe::simplex()?;
-        Ok((Connection::new(a_sender, b_receiver), Connection::new(b_sender, a_receiver)))
+        Ok((Connection::of(a_sender, b_receiver), Connection::of(b_sender, a_receiver)))
     }
 
     /// Makes a pipe for one direction, gone with its last end.
@@ -77,6 +77,6 @@ impl Pipe {
         let store = Store::create(&tag_of::<T>())?;
         let outlet = Outlet::new(End::new(store.clone(), SENDER));
         let inlet = Inlet::new(End::new(store, RECEIVER));
-        Ok((Sender::new(outlet), Receiver::new(inlet)))
+        Ok((Sender::of(outlet), Receiver::of(inlet)))
     }
 }

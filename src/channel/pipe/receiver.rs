@@ -18,7 +18,7 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    pub(super) fn new(inlet: Inlet) -> Receiver<T> {
+    pub(super) fn of(inlet: Inlet) -> Receiver<T> {
         Receiver { inlet, message: PhantomData }
     }
 }
@@ -34,7 +34,7 @@ impl<T> serde::Serialize for Receiver<T> {
 impl<'de, T> serde::Deserialize<'de> for Receiver<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Receiver<T>, D::Error> {
         let end = End::deserialize::<T, D>(deserializer, RECEIVER)?;
-        Ok(Receiver::new(Inlet::new(end)))
+        Ok(Receiver::of(Inlet::new(end)))
     }
 }
 

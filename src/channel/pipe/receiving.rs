@@ -32,7 +32,7 @@ macro_rules! receiving {
 
             /// Messages as they come, until the pipe is empty and the other end gone.
             pub fn iter(&mut self) -> $crate::channel::pipe::receiving::Incoming<'_, $T> {
-                $crate::channel::pipe::receiving::Incoming::new(&mut self.inlet)
+                $crate::channel::pipe::receiving::Incoming::of(&mut self.inlet)
             }
         }
 
@@ -140,7 +140,7 @@ pub struct Incoming<'a, T> {
 }
 
 impl<'a, T> Incoming<'a, T> {
-    pub(super) fn new(inlet: &'a mut Inlet) -> Incoming<'a, T> {
+    pub(super) fn of(inlet: &'a mut Inlet) -> Incoming<'a, T> {
         Incoming { inlet, message: PhantomData }
     }
 }

@@ -33,7 +33,7 @@ pub struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    pub(super) fn new(out: Outlet) -> Sender<T> {
+    pub(super) fn of(out: Outlet) -> Sender<T> {
         Sender { out, message: PhantomData }
     }
 }
@@ -49,7 +49,7 @@ impl<T> serde::Serialize for Sender<T> {
 impl<'de, T> serde::Deserialize<'de> for Sender<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Sender<T>, D::Error> {
         let end = End::deserialize::<T, D>(deserializer, SENDER)?;
-        Ok(Sender::new(Outlet::new(end)))
+        Ok(Sender::of(Outlet::new(end)))
     }
 }
 

@@ -155,7 +155,7 @@ impl<T> Port<T> {
     fn pop_slow(&self, form: Form, until: Deadline, out: &mut Vec<u8>) -> Result<Option<Claimed>> {
         let world = self.records.store.reference.world;
         let me = world.liveness.me()?;
-        let mut incoming = Incoming::new(world);
+        let mut incoming = Incoming::of(world);
         let mismatch = |found| store::other_form(found, type_name::<T>());
         self.records.take_slow(me, form, until, out, &mut incoming, mismatch)?;
         incoming.finish(out)

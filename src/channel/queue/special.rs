@@ -43,7 +43,7 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn new(world: &'static World) -> Incoming {
+    pub(super) fn of(world: &'static World) -> Incoming {
         Incoming { world, large: None, claimed: None }
     }
 
