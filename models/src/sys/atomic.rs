@@ -90,15 +90,15 @@ macro_rules! atomic {
                     return;
                 }
                 sim::step(|| {
-                    if crate::sys::futex::is_slept_on(self.0.get().cast_const().cast()) {
-                        // The kernel's look at the word and this store have an order.
+                    if size_of::<$int>() == 4 && order != Ordering::Relaxed {
+                        // The kernel may look at the word: its look and this store have an order.
                         self.get().swap(value, barrier(order));
-                        crate::sys::futex::changed(core::ptr::from_ref(self).cast());
                     } else {
                         let weaker =
                             if order == Ordering::SeqCst { Ordering::Release } else { order };
                         self.get().store(value, weaker);
                     }
+                    crate::sys::futex::changed(core::ptr::from_ref(self).cast());
                     barrier_after(order);
                 });
             }
