@@ -129,7 +129,7 @@ fn name_slot(slot: &Slot) {
     sim::exist(&slot.state, 1);
     sim::exist(&slot.process, 1);
     sim::exist(&slot.pid, 1);
-    for word in [&slot.control, &slot.gone, &slot.left, &slot.died] {
+    for word in [&slot.control, &slot.gone, &slot.left, &slot.died, &slot.told] {
         sim::exist(word, 1);
     }
 }
