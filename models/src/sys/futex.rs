@@ -73,7 +73,9 @@ pub(crate) fn changed(word: *const u8) {
         for sleeper in table.extract_if(.., |sleeper| {
             sleeper.ends.is_some() && sleeper.words.iter().any(|&it| it.cast() == word)
         }) {
-            sleeper.ends.map(sim::wait_until);
+            if let Some(at) = sleeper.ends {
+                sim::wait_until(at);
+            }
             sleeper.awake.set(true);
             sleeper.thread.unpark();
         }
