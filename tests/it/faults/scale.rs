@@ -4,7 +4,7 @@ use std::fs;
 
 use multiproc::{Event, Process, Result};
 
-use crate::common::{alone, killed, until_asleep};
+use crate::common::{alone, killed, until, until_asleep};
 use crate::watchdog::watch;
 
 const ALIVE: usize = 40;
@@ -14,8 +14,8 @@ fn wait(gate: Event) -> Result<()> {
     gate.wait()
 }
 
-/// How often the keepers of these processes went to sleep so far.
-fn sleeps_of_keepers(processes: &[Process<Result<()>>]) -> u64 {
+/// How often the keeper of each of these processes went to sleep so far.
+fn sleeps_of_keepers(processes: &[Process<Result<()>>]) -> Vec<u64> {
     let of = |process: &Process<Result<()>>| -> u64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
         let is_keeper = |folder: &std::path::PathBuf| {
@@ -24,7 +24,7 @@ fn sleeps_of_keepers(processes: &[Process<Result<()>>]) -> u64 {
         let folders = tasks.flatten().map(|task| task.path()).filter(is_keeper);
         folders.map(|folder| sleeps(&folder)).sum()
     };
-    processes.iter().map(of).sum()
+    processes.iter().map(of).collect()
 }
 
 fn sleeps(folder: &std::path::Path) -> u64 {
@@ -33,16 +33,16 @@ fn sleeps(folder: &std::path::Path) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// A family of idle children, and how often their keepers were woken while `body` ran.
-fn wakes_during(body: impl FnOnce()) -> u64 {
+/// A family of idle children, and how often their keepers were woken while `body` ran. It can ask whether all were.
+fn wakes_during(body: impl FnOnce(&dyn Fn() -> bool)) -> u64 {
     let gate = Event::new().unwrap();
     let children: Vec<_> = (0..ALIVE).map(|_| Process::spawn(wait, (&gate,)).unwrap()).collect();
     children.iter().for_each(|child| until_asleep(&child.handle()));
     let before = sleeps_of_keepers(&children);
     let start = std::time::Instant::now();
-    body();
+    body(&|| sleeps_of_keepers(&children).iter().zip(&before).all(|(now, before)| now > before));
     let seconds = start.elapsed().as_secs() + 1;
-    let woken = sleeps_of_keepers(&children) - before;
+    let woken = sleeps_of_keepers(&children).iter().sum::<u64>() - before.iter().sum::<u64>();
     gate.set();
     children.into_iter().for_each(|child| child.join().unwrap().unwrap());
     // Each looks once a second by itself.
@@ -53,7 +53,7 @@ fn wakes_during(body: impl FnOnce()) -> u64 {
 fn a_start_and_an_orderly_end_wake_few_of_many() {
     let _watch = watch();
     alone(|| {
-        let woken = wakes_during(|| {
+        let woken = wakes_during(|_| {
             for _ in 0..STARTS {
                 Process::spawn(|| 1, ()).unwrap().join().unwrap();
             }
@@ -67,7 +67,7 @@ fn a_start_and_an_orderly_end_wake_few_of_many() {
 fn a_death_is_told_to_all() {
     let _watch = watch();
     alone(|| {
-        let woken = wakes_during(|| {
+        let woken = wakes_during(|were_all_woken| {
             let (gate, never) = (Event::new().unwrap(), Event::new().unwrap());
             let idle = |ready: Event, gate: Event| {
                 ready.set();
@@ -76,7 +76,8 @@ fn a_death_is_told_to_all() {
             let process = Process::spawn(idle, (&gate, &never)).unwrap();
             gate.wait().unwrap();
             killed(process);
-            // Whoever waits may wait for this one.
+            until("every keeper was woken", were_all_woken);
+            // No end can be waited for: more wakes than these would come by now.
             std::thread::sleep(std::time::Duration::from_millis(100));
         });
         assert!(woken <= ALIVE as u64 * 30, "{woken} wakes of {ALIVE} keepers at one death");
