@@ -23,6 +23,9 @@
 //!
 //! - `SeqCst` stores and read-modify-writes count as full barriers here, as on x86-64; loom knows no total order of `SeqCst`
 //!   accesses.
+//! - A store of 32 bits that is not relaxed counts as a read-modify-write, since a futex may look at the word: what was released
+//!   to it before stays released.
+//! - The larger models stop after the first 40,000 executions in loom's order, or 1,000 for each step of a death.
 //! - A copy of a payload is one step: nobody dies in the middle of one. Large records and handles in messages are left to the kill
 //!   harness, as are new memory and segments.
 //! - The clock moves only where something sleeps until a moment or a model lets it tick.

@@ -3,10 +3,12 @@
 //! The kernel checks the word and enters the sleeper under one lock, which a waker takes too. Here both begin with a
 //! read-modify-write of the word that changes nothing, and loom switches threads only before such an access: check and entry
 //! are one step, a wake is another, and loom knows that their order matters. The read-modify-write is relaxed, so it hides no
-//! missing ordering. To loom a plain store and a read-modify-write beside it have no order; so a store to a word at which the
-//! kernel has looked before becomes a swap ([`is_slept_on`]). A wake orders what the waker did before what the woken one does, as the kernel's lock does.
+//! missing ordering. To loom a plain store and a read-modify-write beside it have no order; so a store that is not relaxed, to a
+//! word of the size that the kernel looks at, is a swap (`sys::atomic`). A wake orders what the waker did before what the woken
+//! one does, as the kernel's lock does.
 //!
-//! Sleepers are woken in the order in which they came. A sleep on one word that ends by time ends when somebody changes the word; one on several lets others run first.
+//! Sleepers are woken in the order in which they came. A sleep on one word that ends by time ends when somebody changes the word;
+//! one on several lets others run first.
 
 use crate::sim;
 use crate::sys::atomic::{AtomicU32, AtomicU64};
@@ -25,8 +27,6 @@ struct Sleeper {
 
 std::thread_local! {
     static TABLE: RefCell<Vec<Sleeper>> = const { RefCell::new(Vec::new()) };
-    /// Words at which the kernel has looked in this execution.
-    static LOOKED: RefCell<Vec<*const u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A thread that is dead sleeps no more.
@@ -37,12 +37,6 @@ pub(crate) fn forget(number: usize) {
 pub(crate) fn begin() {
     // Handles of a failed execution must not be dropped outside of it.
     TABLE.with_borrow_mut(|table| table.drain(..).for_each(core::mem::forget));
-    LOOKED.with_borrow_mut(Vec::clear);
-}
-
-/// Whether somebody sleeps on the word, or did.
-pub(crate) fn is_slept_on(place: *const u8) -> bool {
-    LOOKED.with_borrow(|looked| looked.contains(&place))
 }
 
 pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Deadline) {
@@ -121,12 +115,6 @@ fn enter(words: Vec<*const AtomicU32>, awake: &Rc<Cell<bool>>) {
 
 /// What the word holds now. It may be the low half of one of 64 bits.
 fn peek(word: &AtomicU32) -> u32 {
-    let place = word.as_ptr().cast_const().cast();
-    LOOKED.with_borrow_mut(|looked| {
-        if !looked.contains(&place) {
-            looked.push(place);
-        }
-    });
     // SAFETY: all atomics have one form.
     unsafe { AtomicU64::from_ptr(word.as_ptr().cast()) }.peek() as u32
 }
