@@ -153,8 +153,7 @@ impl<'a, 'out> ser::Serializer for Encoder<'a, 'out> {
         name: &'static str,
         len: usize,
     ) -> Result<Parts<'a, 'out>, Refusal> {
-        let inside = self.enter()?;
-        Ok(inside.parts(Compound::Struct(name), len))
+        self.serialize_struct(name, len)
     }
 
     #[inline(always)]
