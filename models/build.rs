@@ -24,6 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "raw",
         &[
+            "claims.rs",
             "event_count.rs",
             "fairness.rs",
             "flag.rs",

@@ -29,6 +29,13 @@ models! {
         what_was_taken_meanwhile_is_not_freed
         a_putter_that_dies_at_the_change_loses_nothing_else
         a_getter_that_dies_at_the_change_loses_one_message;
+    claims:
+        a_part_is_written_to_by_one
+        parts_of_two_partitions_and_the_whole_exclude_each_other
+        nobody_writes_to_what_is_frozen
+        the_part_of_a_dead_claimant_is_done_again
+        the_part_of_the_dead_is_adopted_by_one
+        what_a_dead_claimant_left_is_told_to_all;
     event:
         nobody_misses_a_set_that_is_cleared_at_once
         a_pulse_reaches_a_sleeper

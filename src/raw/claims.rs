@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! open            4   how many entries were ever in use since the table was last empty (a hint)   under the lock
+//! frozen          4   1: nobody writes to any element any more, for ever                          under the lock, once
 //! entries, 16 bytes each:
 //!   0  owner      4   the process that writes; 0: the entry is free                      THE TRUTH
 //!   4  partition  4   which partition the part is from                                   under the lock, before `owner`
@@ -30,12 +31,19 @@
 //! - *Release*: R1 CAS the owner word from me to 0.
 //! - *Any other use of the array*: U1 check all entries below `open`. A live owner: the array is busy. A dead one: the array
 //!   is half written. None: lower `open` to 0 and go on, with the array's lock held, so that no claim can begin meanwhile.
+//! - *Settling* a dead claim, for a use of the array that U1 has told of it: S1 poison the array. S2 CAS the owner word from the
+//!   dead process to 0.
+//! - *Freezing*: F1 U1 finds nobody. F2 store `frozen`. Whoever wants to claim or to write checks it under the lock, and whoever
+//!   finds it set reads without the lock.
 //!
 //! # Invariants
 //!
 //! - I1: the parts of one partition do not overlap; so two entries with live owners never name the same element, since C1 lets
 //!   only parts of one partition in, and each of them once.
 //! - I2: no entry at or above `open` has an owner: C2 comes before C4, and `open` is lowered only when no entry has one.
+//! - I3: from the death of a claim's owner on, until the part was done again or the array was repaired, the owner word or the
+//!   poison of the array tells of it: S1 comes before S2.
+//! - I4: when `frozen` is set, no element changes any more: F1 comes before F2, under one hold of the lock.
 //!
 //! # If a process dies
 //!
@@ -44,11 +52,13 @@
 //!   other use of the array finds that it is half written (U1).
 //! - after R1: nothing is left.
 //! - in U1: `open` is too high at most, which costs a check.
+//! - after S1, before S2: both the poison and the claim tell; whoever comes next settles it again.
+//! - before F2: nothing happened. After it: the array is frozen.
 //!
 //! Who may be dead is the caller's question. It must answer "gone" only when no thread of the process runs any more: slices
 //! of a part may have been lent to other threads than the one that claimed.
 
-use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::atomic::{AtomicU32, NATIVE, Ordering};
 
 /// An entry of the table.
 #[repr(C)]
@@ -59,7 +69,7 @@ pub(crate) struct Claim {
     reserved: AtomicU32,
 }
 
-const _: () = assert!(size_of::<Claim>() == 16);
+const _: () = assert!(!NATIVE || size_of::<Claim>() == 16);
 
 /// A part of an array: the number of the partition, and of the part in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,6 +108,7 @@ pub(crate) enum Found {
 pub(crate) struct Claims<'a> {
     pub(crate) entries: &'a [Claim],
     pub(crate) open: &'a AtomicU32,
+    pub(crate) frozen: &'a AtomicU32,
 }
 
 impl Claims<'_> {
@@ -179,14 +190,28 @@ impl Claims<'_> {
         found
     }
 
-    /// Forgets the claims of the dead, once the array itself is poisoned. Under the array's lock.
-    pub(crate) fn forget_dead(&self, is_gone: impl Fn(u32) -> bool) {
+    /// Poisons the array and forgets the claims of the dead. Under the array's lock.
+    pub(crate) fn settle_dead(&self, is_gone: impl Fn(u32) -> bool, poison: impl Fn()) {
+        poison();
         for entry in self.used() {
             let owner = entry.owner.load(Ordering::Acquire);
             if owner != 0 && is_gone(owner) {
                 entry.change_owner(owner, 0);
             }
         }
+    }
+
+    /// Whether nobody writes any more. With the lock or without.
+    #[inline]
+    pub(crate) fn is_frozen(&self) -> bool {
+        // ORDERING(frozen): Acquire, pairs with the Release in `freeze`: all that was ever written.
+        self.frozen.load(Ordering::Acquire) == 1
+    }
+
+    /// Ends all writing. Under the array's lock, after a check that found nobody.
+    pub(crate) fn freeze(&self) {
+        // ORDERING(frozen): Release, pairs with the Acquire in `is_frozen`.
+        self.frozen.store(1, Ordering::Release);
     }
 }
 
@@ -210,14 +235,14 @@ mod tests {
 
     const DEAD: u32 = 66;
 
-    fn table() -> ([Claim; 3], AtomicU32) {
+    fn table() -> ([Claim; 3], [AtomicU32; 2]) {
         let claim = || Claim {
             owner: AtomicU32::new(0),
             partition: AtomicU32::new(0),
             part: AtomicU32::new(0),
             reserved: AtomicU32::new(0),
         };
-        ([claim(), claim(), claim()], AtomicU32::new(0))
+        ([claim(), claim(), claim()], [AtomicU32::new(0), AtomicU32::new(0)])
     }
 
     fn is_gone(owner: u32) -> bool {
@@ -230,8 +255,8 @@ mod tests {
 
     #[test]
     fn parts_of_one_partition_are_claimed_once_each() {
-        let (entries, open) = table();
-        let claims = Claims { entries: &entries, open: &open };
+        let (entries, [open, frozen]) = table();
+        let claims = Claims { entries: &entries, open: &open, frozen: &frozen };
         assert_eq!(claims.check(is_gone), Found::Nobody);
         assert_eq!(claims.claim(7, part(1, 0), is_gone), Outcome::Claimed(0));
         assert_eq!(claims.claim(8, part(1, 0), is_gone), Outcome::Taken);
@@ -250,8 +275,8 @@ mod tests {
 
     #[test]
     fn a_dead_claim_is_told_until_its_part_is_done_again() {
-        let (entries, open) = table();
-        let claims = Claims { entries: &entries, open: &open };
+        let (entries, [open, frozen]) = table();
+        let claims = Claims { entries: &entries, open: &open, frozen: &frozen };
         assert_eq!(claims.claim(DEAD, part(1, 0), is_gone), Outcome::Claimed(0));
         assert_eq!(claims.check(is_gone), Found::Dead);
         assert_eq!(claims.claim(7, part(1, 1), is_gone), Outcome::Claimed(1));
@@ -264,22 +289,24 @@ mod tests {
 
     #[test]
     fn the_dead_fill_the_table_until_they_are_forgotten() {
-        let (entries, open) = table();
-        let claims = Claims { entries: &entries, open: &open };
+        let (entries, [open, frozen]) = table();
+        let claims = Claims { entries: &entries, open: &open, frozen: &frozen };
         for number in 0..3 {
             let index = number as usize;
             assert_eq!(claims.claim(DEAD, part(1, number), is_gone), Outcome::Claimed(index));
         }
         assert_eq!(claims.claim(7, part(1, 3), is_gone), Outcome::Full);
-        claims.forget_dead(is_gone);
+        let is_poisoned = core::cell::Cell::new(false);
+        claims.settle_dead(is_gone, || is_poisoned.set(true));
+        assert!(is_poisoned.get());
         assert_eq!(claims.check(is_gone), Found::Nobody);
         assert_eq!(claims.claim(7, part(1, 3), is_gone), Outcome::Claimed(0));
     }
 
     #[test]
     fn nonsense_in_the_table_is_harmless() {
-        let (entries, open) = table();
-        let claims = Claims { entries: &entries, open: &open };
+        let (entries, [open, frozen]) = table();
+        let claims = Claims { entries: &entries, open: &open, frozen: &frozen };
         open.store(u32::MAX, Ordering::Relaxed);
         assert_eq!(claims.check(is_gone), Found::Nobody);
         open.store(u32::MAX, Ordering::Relaxed);

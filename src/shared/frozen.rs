@@ -40,7 +40,7 @@ impl<T: Plain> Array<T> {
                 plain::check_all(self.first(), self.len())
             };
             let (_section, ()) = self.guarded.enter(Purpose::Read, until, check)?;
-            self.set_frozen();
+            self.claims().freeze();
             Ok(FrozenArray { array: self.clone() })
         }
         try: Busy, is_busy, "another thread holds the lock"

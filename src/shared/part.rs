@@ -86,7 +86,8 @@ impl Cut {
 impl<T: Plain> Array<T> {
     /// Divides the array into `parts` parts of nearly the same length, in order; some are empty if there are fewer elements.
     ///
-    /// Nothing is claimed yet, and the array can be used as before. The parts go to other processes by value, one each.
+    /// Nothing is claimed yet, and the array can be used as before. The parts go to other processes by value, one each. There may
+    /// be millions of them; 1,024 can be claimed at the same time.
     ///
     /// # Errors
     ///
@@ -315,7 +316,10 @@ impl<T: Plain> ArrayPart<T> {
             Outcome::Full => {
                 return Err(Error::of(
                     ErrorKind::Limit,
-                    "as many parts of the array are claimed as can be at the same time: give some back first",
+                    format!(
+                        "{} parts of the array are claimed, as many as can be at the same time: give some back first",
+                        array.claims().entries.len()
+                    ),
                 ));
             }
         }

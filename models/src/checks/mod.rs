@@ -8,6 +8,7 @@ use std::time::Instant;
 pub mod alarm;
 pub mod arena;
 pub mod chunks;
+pub mod claims;
 pub mod event;
 pub mod event_count;
 pub mod lock;

@@ -1,7 +1,7 @@
 //! Every weakened variant of `weakened.rs` is caught by a model.
 
 use super::{
-    alarm, arena, chunks, event, event_count, explore, explore_some, lock, queue, recover,
+    alarm, arena, chunks, claims, event, event_count, explore, explore_some, lock, queue, recover,
     registry, rlock, semaphore, stopped,
 };
 use crate::sim;
@@ -73,6 +73,19 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("a_leaver_does_not_check", M(alarm::a_thread_joins_while_another_leaves)),
     ("closing_is_no_news", Brief(stopped::a_closer, 40)),
     ("tail_is_relaxed", M(queue::one_put_one_get)),
+    ("claims_are_relaxed", M(claims::three_want_two_parts)),
+    ("claims_are_checked_relaxed", M(claims::two_partitions_and_a_user)),
+    ("one_part_twice", M(claims::three_want_two_parts)),
+    ("partitions_mix", M(claims::two_partitions_and_a_user)),
+    ("the_living_are_adopted", M(claims::three_want_two_parts)),
+    ("the_dead_are_passed_over", D(claims::claimant_dies, 90)),
+    ("owner_before_part", D(claims::claimant_dies, 90)),
+    ("open_after_owner", D(claims::claimant_dies_beside_a_user, 90)),
+    ("closed_over_the_dead", D(claims::claimant_dies, 90)),
+    ("the_dead_hide_the_living", M(claims::two_partitions_and_a_user)),
+    ("settled_before_poisoned", D(claims::settler_dies, 60)),
+    ("frozen_is_relaxed", M(claims::one_freezes)),
+    ("frozen_is_read_relaxed", M(claims::one_freezes)),
 ];
 
 /// Not yet seen to be caught within minutes: tried only by name (`VARIANT=name`).

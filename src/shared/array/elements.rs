@@ -10,7 +10,7 @@
 //! 12  4  element     bytes of an element                                       the creator, once
 //! 16  8  len         how many elements                                         the creator, once
 //! 24  4  open        how many entries of the claims may be in use              under the lock
-//! 28  4  frozen      1: nobody writes any more, for ever                       under the lock, once
+//! 28  4  frozen      1: nobody writes any more, for ever ([`crate::raw::claims`])                under the lock, once
 //! 32  4  partitions  how many were made                                        under the lock
 //! 36  4  holder      the process whose guard lends the elements out; 0: none   under the lock
 //! ```
@@ -293,17 +293,12 @@ impl<T: Plain> Array<T> {
 
     /// The claims, for a check under the lock.
     pub(crate) fn claims(&self) -> Claims<'_> {
-        Claims { entries: self.claims, open: &self.payload.open }
+        let Payload { open, frozen, .. } = self.payload;
+        Claims { entries: self.claims, open, frozen }
     }
 
     pub(crate) fn is_frozen(&self) -> bool {
-        // ORDERING(frozen): Acquire, pairs with the Release in `set_frozen`: all that was ever written.
-        self.payload.frozen.load(Ordering::Acquire) == 1
-    }
-
-    /// In a section that writes.
-    pub(crate) fn set_frozen(&self) {
-        self.payload.frozen.store(1, Ordering::Release);
+        self.claims().is_frozen()
     }
 
     pub(crate) fn first(&self) -> *mut T {
@@ -392,10 +387,9 @@ impl<T: Plain> Array<T> {
         }
     }
 
-    /// First the poison, then the claims: at every moment one of the two tells.
+    /// From now on the poison tells what the claims of the dead have told.
     pub(crate) fn settle_dead_claims(&self) {
-        self.guarded.poison();
-        self.claims().forget_dead(|owner| self.object.is_gone(owner));
+        self.claims().settle_dead(|owner| self.object.is_gone(owner), || self.guarded.poison());
     }
 }
 

@@ -271,7 +271,7 @@ fn more_claims_than_there_is_room_for() {
     let parts = array.chunks(1).unwrap();
     let guards: Vec<_> = parts[..1024].iter().map(|part| part.claim().unwrap()).collect();
     let error = parts[1024].claim().unwrap_err();
-    assert!(error.is_limit(), "{error}");
+    assert!(error.is_limit() && error.to_string().contains("1024 parts"), "{error}");
     drop(guards);
     drop(parts[1024].claim().unwrap());
 }
