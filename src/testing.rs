@@ -85,6 +85,11 @@ pub fn set_broken(broken: Option<Broken>) {
     BROKEN.store(broken.map_or(0, |broken| broken as u32), Ordering::Relaxed);
 }
 
+/// Whether the start-up hook is to do as if the linker had left it out: the environment has `MULTIPROC_TEST_NO_HOOK`.
+pub(crate) fn skips_hook() -> bool {
+    cfg!(feature = "testing") && std::env::var_os("MULTIPROC_TEST_NO_HOOK").is_some()
+}
+
 #[inline]
 pub(crate) fn slices() -> bool {
     !cfg!(feature = "testing") || SLICES.load(Ordering::Relaxed)

@@ -20,6 +20,8 @@
 //! 5. Once a second it rings for changes that came without a wake (whoever made them is stopped).
 //! 6. 200 ms after a death it has what the dead left swept up, by another thread.
 //!
+//! A process that is to end with its parent ends in step 1, when its keeper finds the parent dead.
+//!
 //! A child that has not started (an *embryo*) is its parent's keeper's business. If the parent is gone, every keeper that takes a
 //! turn follows the embryo.
 //!
@@ -77,12 +79,20 @@ const CLEAN_UP: u64 = 200_000_000;
 const CLEANERS: usize = 3;
 const STACK: usize = 64 * 1024;
 
+/// The slot that a parent reserved for the calling process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reserved {
+    pub(crate) child: ProcessId,
+    /// What to call when the parent is dead, if this process ends with it: it ends the process.
+    pub(crate) end_with_parent: Option<fn()>,
+}
+
 /// Starts the keeper, which takes `reserved` or a new slot; returns when the process is registered.
 ///
 /// `after_death` is called from time to time when processes have died and all their threads with them; it must not block.
 pub(crate) fn start(
     liveness: &'static Liveness,
-    reserved: Option<ProcessId>,
+    reserved: Option<Reserved>,
     after_death: fn(),
 ) -> Result<ProcessId> {
     let (tell, told) = std::sync::mpsc::sync_channel(1);
@@ -92,10 +102,12 @@ pub(crate) fn start(
     let body = move || {
         thread::take_short_turns();
         let list = if liveness.is_robust() { List::of_this_thread() } else { None };
-        match liveness.take_process(list.as_ref(), reserved) {
+        let ends_with = reserved.and_then(|reserved| liveness.ends_with(reserved));
+        match liveness.take_process(list.as_ref(), reserved.map(|reserved| reserved.child)) {
             Ok(process) => {
                 let mut keeper = Keeper::new(liveness, process, seen, dying);
                 keeper.after_death = Some(after_death);
+                keeper.ends_with = ends_with;
                 let _ = tell.send(Ok(process));
                 drop(tell);
                 keeper.run();
@@ -171,6 +183,16 @@ pub(crate) struct Keeper {
     /// What to call some time after a death, and when; 0: no death.
     after_death: Option<fn()>,
     after_death_at: u64,
+    /// The parent, if this process ends with it, and what ends this process.
+    ends_with: Option<(ProcessId, fn())>,
+}
+
+impl Liveness {
+    /// With whom a process is to end whose slot is reserved; asked before it takes the slot, which names the parent until then.
+    fn ends_with(&self, reserved: Reserved) -> Option<(ProcessId, fn())> {
+        let parent = self.registry.state(reserved.child.slot()).parent();
+        parent.zip(reserved.end_with_parent)
+    }
 }
 
 impl Keeper {
@@ -199,6 +221,7 @@ impl Keeper {
             alarms: liveness.alarms(),
             after_death: None,
             after_death_at: 0,
+            ends_with: None,
         }
     }
 
@@ -215,7 +238,9 @@ impl Keeper {
         // Before the checks: a bump that comes during them ends the sleep at once.
         let expected = control.load(Ordering::SeqCst);
         let alarms = self.liveness.alarms();
-        if self.check_slots() {
+        let death = self.check_slots();
+        self.end_with_parent();
+        if death {
             // It may be gone already, with all its threads; if it is not, this is done again when it is.
             self.clean_up_soon();
             self.raise(if self.dying.is_empty() { 0 } else { clock::now() + MARKED_SOON });
@@ -228,6 +253,22 @@ impl Keeper {
         self.poll_for_changes();
         self.clean_up_if_due();
         expected
+    }
+
+    /// Ends this process if its parent is dead and it is to end with it. The others are told first, since this keeper may be the
+    /// one whom the kernel woke; if this process is killed in between, its own death is told, and all check all slots.
+    ///
+    /// No end is missed: the parent's death is told to every slot that is taken, and whoever takes its slot after that finds the
+    /// parent dead here, in its first turn. A parent with such children never leaves in order.
+    fn end_with_parent(&mut self) {
+        let Some((parent, end)) = self.ends_with else { return };
+        if !self.liveness.registry.is_dead(parent) {
+            return;
+        }
+        if std::mem::take(&mut self.untold) {
+            self.liveness.tell_other_keepers();
+        }
+        end();
     }
 
     /// Checks all process slots; whether a process died since the last turn.

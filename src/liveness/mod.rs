@@ -8,7 +8,7 @@ mod spin;
 mod thread;
 mod view;
 
-pub(crate) use keeper::start;
+pub(crate) use keeper::{Reserved, start};
 pub(crate) use sleepers::Wait;
 pub(crate) use slot::{Id, PROCESSES, ProcessId, RegistryTable, SLOTS};
 pub(crate) use spin::{Pauses, Rhythm};

@@ -50,6 +50,7 @@ pub struct ProcessBuilder {
     pub(super) standard: [Option<OwnedFd>; 3],
     pub(super) executable: Option<PathBuf>,
     pub(super) daemon: bool,
+    pub(super) end_with_parent: bool,
 }
 
 impl ProcessBuilder {
@@ -103,8 +104,39 @@ impl ProcessBuilder {
     }
 
     /// A daemon is ended when this program ends: by SIGTERM, and a second later by SIGKILL. Other children are waited for.
+    ///
+    /// If this process dies instead, its daemons are killed at once, as by
+    /// [`end_with_parent`](ProcessBuilder::end_with_parent). A daemon can start no processes, as in Python: they would be left
+    /// behind.
     pub fn daemon(mut self, daemon: bool) -> ProcessBuilder {
         self.daemon = daemon;
+        self
+    }
+
+    /// Whether the child is killed as soon as this process has died, whatever either of them is doing: typically within a
+    /// millisecond. Without this a child outlives its parent, and one that waits for something that only its parent would have
+    /// done may wait for ever: set it for every process that only works for this one.
+    ///
+    /// It has no effect on the end of this program in order, which waits for the child. Of the child's death others learn as of
+    /// any other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc::{Process, Queue};
+    ///
+    /// # fn main() -> multiproc::Result<()> {
+    /// let jobs = Queue::<u64>::new()?;
+    /// let worker = Process::builder()
+    ///     .end_with_parent(true)
+    ///     .spawn(|jobs: Queue<u64>| while jobs.get().is_ok() {}, (&jobs,))?;
+    /// // Killed here, this process would leave no worker behind.
+    /// jobs.close()?;
+    /// worker.join()
+    /// # }
+    /// ```
+    pub fn end_with_parent(mut self, ends: bool) -> ProcessBuilder {
+        self.end_with_parent = ends;
         self
     }
 

@@ -99,6 +99,7 @@ pub(super) struct Request {
     pub(super) child: u32,
     pub(super) parent_pid: u32,
     pub(super) parent_name: String,
+    pub(super) daemon: bool,
     /// Where the function's entry lies in the image, and the checksum that it must have.
     pub(super) offset: u64,
     pub(super) checksum: u64,

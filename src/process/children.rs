@@ -20,11 +20,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use super::at_exit;
 use super::child::{Child, Started, lock};
 use crate::sys::clock::Deadline;
-use crate::sys::per_process::{PerProcess, SetOnce};
+use crate::sys::per_process::PerProcess;
 use crate::sys::thread::with_signals_blocked;
-use crate::sys::{descriptor, pidfd, program};
+use crate::sys::{descriptor, pidfd};
 
 /// What one process keeps of its children.
 #[derive(Default)]
@@ -43,13 +44,7 @@ static FAMILY: PerProcess<Family> = PerProcess::new();
 
 /// Adds a child that was just started.
 pub(super) fn register(started: Started) -> Arc<Child> {
-    /// Set once the call at the end was asked for; a forked process inherits both. Two threads may ask at once: the
-    /// second call finds no children.
-    static AT_EXIT: SetOnce<()> = SetOnce::new();
-    if AT_EXIT.get().is_none() {
-        program::at_exit(at_exit);
-        AT_EXIT.set(());
-    }
+    at_exit::finally(finish);
     let child = Arc::new(Child::new(started, remove));
     lock(&FAMILY.get_or_make().list).push(Arc::clone(&child));
     child
@@ -142,12 +137,7 @@ fn reap_all(mut bell: &File) {
 /// How long a daemon has to follow SIGTERM.
 const GRACE: Duration = Duration::from_secs(1);
 
-extern "C" fn at_exit() {
-    // A forked process inherits the handler and not the children.
-    let _ = std::panic::catch_unwind(finish);
-}
-
-/// Ends the daemons and waits for the other children, as Python does at the end of the main program.
+/// Ends the daemons and waits for the other children, as Python does at the end of the main program. A forked process has none.
 fn finish() {
     let running = children();
     let daemons: Vec<_> = running.iter().filter(|child| child.daemon).collect();

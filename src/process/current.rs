@@ -15,6 +15,7 @@ struct Identity {
     /// The path from the main process, each child by its number: `1:2`. Empty for the main process.
     number: String,
     parent: Option<Parent>,
+    daemon: bool,
 }
 
 /// The parent of a child.
@@ -33,7 +34,15 @@ fn identity() -> &'static Identity {
         name: "MainProcess".to_owned(),
         number: String::new(),
         parent: None,
+        daemon: false,
     })
+}
+
+/// Whether this process was started as a daemon; one that it forks is none.
+pub(super) fn is_daemon() -> bool {
+    let identity = identity();
+    let is_own = |parent: &Parent| parent.of == per_process::process();
+    identity.daemon && identity.parent.as_ref().is_some_and(is_own)
 }
 
 /// Tells a child, in the start-up hook, who it is.
@@ -46,6 +55,7 @@ pub(super) fn set(request: &Request) {
             name: request.parent_name.clone(),
             of: per_process::process(),
         }),
+        daemon: request.daemon,
     });
 }
 

@@ -21,6 +21,9 @@
 //! 6. It runs the function and leaves the outcome.
 //! 7. It ends by `std::process::exit`: 0, or 101 after a panic, or 1 if it could not run the function.
 //!
+//! A program whose linker or loader leaves the hook out calls [`init`] instead, in the first line of `main`. All is as above, but
+//! that libc has called the constructors already (step 5). A program that does neither starts nothing: [`was_reached`].
+//!
 //! # What is not as in `main`
 //!
 //! `std::thread::current().name()` is `None` in the function, where it is `main` in `main`. The standard library keeps that name
@@ -58,9 +61,10 @@ use super::ticket::{TICKET, Ticket};
 use super::{current, image, panic};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Parcel;
-use crate::liveness::ProcessId;
+use crate::liveness::{ProcessId, Reserved};
 use crate::sys::image::{Arguments, Constructor, Image};
 use crate::sys::{descriptor, overflow, program};
+use crate::testing;
 use crate::world::{self, World};
 
 /// Exit code of a child that could not run its function, or could not bring the result back, and left an error.
@@ -76,6 +80,14 @@ static HOOK: Constructor = hook;
 /// While the constructors of the program run in a child.
 static CONSTRUCTING: AtomicBool = AtomicBool::new(false);
 
+/// The hook has run in this process, or `init` in its place.
+static REACHED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a process that runs this program would find out that it is a child.
+pub(super) fn was_reached() -> bool {
+    REACHED.load(Ordering::Relaxed)
+}
+
 /// Whether this child is still calling the program's constructors. One that starts a process would do so in that process
 /// as well, without end.
 pub(super) fn is_constructing() -> bool {
@@ -89,6 +101,39 @@ pub(super) fn is_in(image: &Image) -> bool {
 
 /// Called by libc before `main`. Unwinds nowhere: at the border of an `extern "C"` function a panic aborts.
 extern "C" fn hook(count: c_int, values: *const *const c_char, environment: *const *const c_char) {
+    if testing::skips_hook() {
+        return;
+    }
+    REACHED.store(true, Ordering::Relaxed);
+    run_if_child(Some(Arguments { count, values, environment }));
+}
+
+/// Makes this process a child, if it was started as one, in a program where the start-up hook cannot: to be called in the first
+/// line of `main`, before any thread is started and any file opened. In all other programs, and all other processes, it does
+/// nothing.
+///
+/// Processes are started by running this program again, and a function in its `.init_array` sees to it that they never reach
+/// `main`. Some linkers, their options and loaders leave that function out. [`Process::spawn`](crate::Process::spawn) is
+/// [`Unsupported`](crate::ErrorKind::Unsupported) then, and says that this call is missing. With it a child runs its function
+/// from here, ends, and returns from `init` never.
+///
+/// # Examples
+///
+/// ```
+/// fn main() -> multiproc::Result<()> {
+///     multiproc::init();
+///     assert_eq!(multiproc::Process::spawn(|| 6 * 7, ())?.join()?, 42);
+///     Ok(())
+/// }
+/// ```
+pub fn init() {
+    if !REACHED.swap(true, Ordering::Relaxed) {
+        run_if_child(None);
+    }
+}
+
+/// Runs the function and ends, if this process has a ticket. `arguments` are those for the constructors that come after the hook.
+fn run_if_child(arguments: Option<Arguments>) {
     let Some(text) = std::env::var_os(TICKET) else {
         return;
     };
@@ -100,17 +145,17 @@ extern "C" fn hook(count: c_int, values: *const *const c_char, environment: *con
         return;
     }
     // SAFETY:
-    // - no other thread reads or writes the environment: this runs before `main`, and the constructors that ran earlier
-    //   are those of libraries, which would have to start a thread that uses it right now.
+    // - no other thread reads or writes the environment: this runs before `main` or in its first line, and the constructors that
+    //   ran earlier would have to start a thread that uses it right now.
     unsafe { std::env::remove_var(TICKET) };
     if program::is_privileged() {
         program::leave(RAISED_RIGHTS);
     }
-    std::process::exit(run(&ticket, Arguments { count, values, environment }));
+    std::process::exit(run(&ticket, arguments));
 }
 
 /// Runs the function that the ticket is for; the exit code.
-fn run(ticket: &Ticket, arguments: Arguments) -> i32 {
+fn run(ticket: &Ticket, arguments: Option<Arguments>) -> i32 {
     let world = match take_over(ticket.world as RawFd) {
         Ok(world) => world,
         Err(error) => {
@@ -132,10 +177,12 @@ fn run(ticket: &Ticket, arguments: Arguments) -> i32 {
         Ok(entry) => entry,
         Err(error) => program::leave(refuse(&call, &error)),
     };
-    CONSTRUCTING.store(true, Ordering::Relaxed);
-    // SAFETY: this is called by the hook, which is the constructor at that place and ends by `exit`.
-    unsafe { image::main().call_constructors_after((&raw const HOOK) as usize, arguments) };
-    CONSTRUCTING.store(false, Ordering::Relaxed);
+    if let Some(arguments) = arguments {
+        CONSTRUCTING.store(true, Ordering::Relaxed);
+        // SAFETY: this is called by the hook, which is the constructor at that place and ends by `exit`.
+        unsafe { image::main().call_constructors_after((&raw const HOOK) as usize, arguments) };
+        CONSTRUCTING.store(false, Ordering::Relaxed);
+    }
     let call = Arc::new(call);
     let dying = Arc::clone(&call);
     panic::install(&request.name, move |panic| {
@@ -194,7 +241,8 @@ fn join(world: OwnedFd, ticket: &Ticket) -> Result<Child> {
     let process = ProcessId::from_bits(ticket.process).ok_or_else(|| {
         Error::of(ErrorKind::Corrupted, format!("{:#x} is no process", ticket.process))
     })?;
-    let world = world::adopt(world, process)?;
+    let end_with_parent = ticket.ends_with_parent.then_some(program::kill as fn());
+    let world = world::adopt(world, Reserved { child: process, end_with_parent })?;
     let (call, request, args) = Call::open(world, ticket.call, process)?;
     Ok(Child { world, call, request, args })
 }

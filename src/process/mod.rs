@@ -6,6 +6,7 @@
 //! - `entry`: what stands for a function in the image;
 //! - `ticket`: what a child is told in its environment;
 //! - `hook`: the start-up hook, which makes a process a child;
+//! - `at_exit`: what is called when a process ends in order;
 //! - `panic`: what a child does with a panic; `ending`: how a child says that it could not begin;
 //! - `join`: a started process, and its result;
 //! - `builder`: what can be set about a process; `spawn`: starting it;
@@ -14,6 +15,7 @@
 //! - `handle`: watching and signalling;
 //! - `current`: who this process is.
 
+mod at_exit;
 mod builder;
 mod call;
 mod child;
@@ -30,8 +32,10 @@ mod panic;
 mod spawn;
 mod ticket;
 
+pub use at_exit::at_exit;
 pub use builder::ProcessBuilder;
 pub use current::{CurrentProcess, cpu_count, current_process, parent_process};
 pub use function::{Arguments, Function, Outcome, Parameters, Run};
 pub use handle::{ProcessHandle, active_children};
+pub use hook::init;
 pub use join::Process;

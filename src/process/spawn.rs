@@ -21,6 +21,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::builder::ProcessBuilder;
 use super::call::{Call, Request};
@@ -62,10 +63,21 @@ impl ProcessBuilder {
         let ((), handles) = handle::pack(|| encode(&mut args))?;
         handle::seal(&mut args, &handles);
         handles.give_to(world, embryo.child)?;
-        let request = request(embryo.child, name, &start.name, number);
+        let request = request(embryo.child, name, &start, number);
+        let ends_with_parent = start.builder.ends_with_parent();
+        if ends_with_parent {
+            world.untidy.store(true, Ordering::Relaxed);
+        }
         let call = Unstarted::new(Call::create(world, embryo.child, &request, &args)?);
         drop(args);
-        let ticket = call.ticket(embryo.child, descriptor, image);
+        let ticket = Ticket {
+            process: embryo.child.to_bits(),
+            call: call.id(),
+            place: call.place(),
+            world: descriptor.as_raw_fd() as u32,
+            image,
+            ends_with_parent,
+        };
 
         let pid = start.execute(&program, &ticket, descriptor)?;
         // From here on there is a child: nothing may fail without ending it.
@@ -83,6 +95,10 @@ impl ProcessBuilder {
             call: call.take(),
             discard,
         }))
+    }
+
+    fn ends_with_parent(&self) -> bool {
+        self.end_with_parent || self.daemon
     }
 
     /// This process's environment, with what was set and the ticket, in the form of `execve`.
@@ -118,7 +134,7 @@ impl ProcessBuilder {
 }
 
 /// What the child is to know before it runs its function.
-fn request(child: ProcessId, entry: (u64, u64), name: &str, number: String) -> Request {
+fn request(child: ProcessId, entry: (u64, u64), start: &Start, number: String) -> Request {
     let this = current::current_process();
     Request {
         child: child.to_bits(),
@@ -126,8 +142,9 @@ fn request(child: ProcessId, entry: (u64, u64), name: &str, number: String) -> R
         parent_name: this.name().to_owned(),
         offset: entry.0,
         checksum: entry.1,
-        name: name.to_owned(),
+        name: start.name.clone(),
         number,
+        daemon: start.builder.daemon,
     }
 }
 
@@ -144,6 +161,18 @@ impl Start {
             return Err(self.unsupported(
                 "this process was itself started to run a function and reached main instead: multiproc's start-up hook in \
                  .init_array was not called or was removed by the linker",
+            ));
+        }
+        if !hook::was_reached() {
+            return Err(self.unsupported(
+                "multiproc's start-up hook in .init_array was not called: the linker has removed it, or whatever started this \
+                 program skips constructors. Call multiproc::init() in the first line of main",
+            ));
+        }
+        if current::is_daemon() {
+            return Err(self.unsupported(
+                "this process is a daemon, and daemons can have no children: they would be left behind when it is ended. \
+                 Start it without daemon(true), with end_with_parent(true) if it is to die with its parent",
             ));
         }
         if hook::is_constructing() {
@@ -315,15 +344,8 @@ impl Unstarted {
         self.0.as_ref().map_or(0, Call::id)
     }
 
-    /// What the child is told.
-    fn ticket(&self, child: ProcessId, world: BorrowedFd<'_>, image: u64) -> Ticket {
-        Ticket {
-            process: child.to_bits(),
-            call: self.id(),
-            place: self.0.as_ref().map_or(0, Call::place),
-            world: world.as_raw_fd() as u32,
-            image,
-        }
+    fn place(&self) -> u64 {
+        self.0.as_ref().map_or(0, Call::place)
     }
 
     fn take(mut self) -> Option<Call> {

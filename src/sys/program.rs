@@ -100,6 +100,12 @@ pub(crate) fn has_interpreter() -> bool {
     unsafe { libc::getauxval(libc::AT_BASE) != 0 }
 }
 
+/// Kills this process.
+pub(crate) fn kill() {
+    // SAFETY: integer arguments; the signal ends this process, whatever its threads are doing.
+    unsafe { libc::kill(std::process::id() as libc::pid_t, libc::SIGKILL) };
+}
+
 /// Ends the process at once: nothing of the program is called, since it has not begun.
 pub(crate) fn leave(code: i32) -> ! {
     // SAFETY: ends the process.

@@ -24,7 +24,7 @@
 //!   embryo, checks within 20 ms; others at their next turn, within a second.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::liveness::{self, Liveness, Pauses, ProcessId};
+use crate::liveness::{self, Liveness, Pauses, ProcessId, Reserved};
 use crate::memory::{Memory, Segments};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
@@ -45,7 +45,8 @@ pub(crate) struct World {
     /// This process's references to objects, by index. What they are is the business of `handle`.
     /// A lock of the standard library: a fork copies nothing half-changed of it.
     references: Mutex<HashMap<u32, Weak<dyn Any + Send + Sync>>>,
-    /// This process gave up its last handle to something that it still holds: its end is not one in order.
+    /// The end of this process is not one in order: it gave up its last handle to something that it still holds, or it started
+    /// children that are to end with it.
     pub(crate) untidy: AtomicBool,
 }
 
@@ -78,14 +79,14 @@ fn inherited() -> Option<&'static World> {
 }
 
 /// Attaches a spawned child to the world of its parent, as the process that the parent reserved.
-pub(crate) fn adopt(file: OwnedFd, child: ProcessId) -> Result<&'static World> {
+pub(crate) fn adopt(file: OwnedFd, child: Reserved) -> Result<&'static World> {
     let file = SharedFile::adopt(file)
         .map_err(|error| Error::os("cannot take over the descriptor of shared memory", error))?;
     attach(Some((file, child)))
 }
 
 #[cold]
-fn attach(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
+fn attach(given: Option<(SharedFile, Reserved)>) -> Result<&'static World> {
     let pid = std::process::id();
     loop {
         // ORDERING(attaching): Acquire, here and below, pairs with the Release at the end.
@@ -110,7 +111,7 @@ fn attach(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
     result
 }
 
-fn make(given: Option<(SharedFile, ProcessId)>) -> Result<&'static World> {
+fn make(given: Option<(SharedFile, Reserved)>) -> Result<&'static World> {
     let namespace = machine::pid_namespace();
     let (file, reserved) = match (given, inherited()) {
         (Some((file, child)), _) => (file, Some(child)),

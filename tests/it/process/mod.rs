@@ -4,10 +4,12 @@
 //! on this process as a whole (descriptors, limits, children of its own) is tried in a child.
 
 mod arguments;
+mod ends;
 mod environment;
 mod failures;
 mod families;
 mod inherits;
+mod parents;
 mod watching;
 
 use std::fs::{self, File};
