@@ -34,8 +34,10 @@ use crate::sys::clock::Deadline;
 /// # When the process dies
 ///
 /// Whenever it ends, however it ends, `join` returns: with the result if the function returned, otherwise with an error
-/// whose [`child`](crate::Error::child) says how: the panic's message and place, the signal, the exit code. If the parent
-/// dies, the child runs on.
+/// whose [`child`](crate::Error::child) says how: the panic's message and place, the signal, the exit code.
+///
+/// If the parent dies, the child runs on, and [`parent_process`](crate::parent_process) tells it. One that was started with
+/// [`end_with_parent`](crate::ProcessBuilder::end_with_parent), or as a daemon, is killed at once.
 ///
 /// # What a child finds
 ///
