@@ -86,10 +86,13 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
         start: usize,
     }
     impl Packing {
+        #[inline]
         fn take(&self) -> Parcel {
-            if COUNT.get() == self.start {
-                return Parcel::default();
-            }
+            if COUNT.get() == self.start { Parcel::default() } else { self.take_some() }
+        }
+
+        #[cold]
+        fn take_some(&self) -> Parcel {
             COUNT.set(self.start);
             let packed = PACKED.try_with(|packed| match self.start {
                 // With its capacity: nobody frees that when the thread ends.
@@ -102,9 +105,12 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
         }
     }
     impl Drop for Packing {
+        #[inline]
         fn drop(&mut self) {
             PACKING.set(self.outer);
-            drop(self.take());
+            if COUNT.get() != self.start {
+                drop(self.take_some());
+            }
         }
     }
     let start = COUNT.get();

@@ -1,4 +1,4 @@
-//! What bypasses serde: text, bytes and vectors of plain numbers, copied as they lie in memory.
+//! What bypasses serde: text, bytes, plain numbers and vectors of them, copied as they lie in memory.
 //!
 //! Which of the two ways a message takes is decided by its type alone. The decision is a comparison
 //! of type ids, constants to the compiler, which removes it.
@@ -16,14 +16,17 @@ pub(super) fn raw_value<T>(item: &T) -> Option<&[u8]> {
     if let Some([text]) = same::slice::<T, String>(one) {
         return Some(text.as_bytes());
     }
-    macro_rules! vectors {
+    macro_rules! numbers_and_vectors {
         ($($N:ty)*) => {$(
+            if let Some(number) = same::slice::<T, $N>(one) {
+                return Some(bytemuck::cast_slice(number));
+            }
             if let Some([numbers]) = same::slice::<T, Vec<$N>>(one) {
                 return Some(bytemuck::cast_slice(numbers));
             }
         )*};
     }
-    numbers!(vectors);
+    numbers!(numbers_and_vectors);
     None
 }
 
@@ -54,14 +57,17 @@ pub(super) fn from_raw<T>(bytes: &[u8]) -> Option<Result<T>> {
     if same::is::<T, String>() {
         return as_asked(text_from(bytes));
     }
-    macro_rules! vectors {
+    macro_rules! numbers_and_vectors {
         ($($N:ty)*) => {$(
+            if same::is::<T, $N>() {
+                return as_asked(number_from::<$N>(bytes));
+            }
             if same::is::<T, Vec<$N>>() {
                 return as_asked(numbers_from::<$N>(bytes));
             }
         )*};
     }
-    numbers!(vectors);
+    numbers!(numbers_and_vectors);
     None
 }
 
@@ -73,6 +79,14 @@ fn text_from(bytes: &[u8]) -> Result<String> {
     string.try_reserve_exact(text.len()).map_err(|_| no_memory(text.len()))?;
     string.push_str(text);
     Ok(string)
+}
+
+#[inline]
+fn number_from<N: Pod>(bytes: &[u8]) -> Result<N> {
+    bytemuck::try_pod_read_unaligned(bytes).map_err(|_| {
+        let why = format_args!("a number of this type has {}", size_of::<N>());
+        undecodable::<N>(bytes.len(), why)
+    })
 }
 
 /// `bytes` may lie at any address.

@@ -225,7 +225,10 @@ fn a_message_that_does_not_fit_the_type_is_a_decode_error() {
     refused::<Vec<u32>>(&[1, 2, 3, 4, 5], "an element has 4");
     refused::<String>(&[b'a', 0xff], "not UTF-8");
     refused::<Option<String>>(&[1, 1, 0xff], "not UTF-8");
-    refused::<u8>(&[1, 2, 3], "2 of them are left over");
+    refused::<u8>(&[1, 2, 3], "3 bytes is no u8: a number of this type has 1");
+    refused::<u64>(&[0; 7], "a number of this type has 8");
+    refused::<i128>(&[], "a message of 0 bytes is no i128");
+    refused::<(u8,)>(&[1, 2, 3], "2 of them are left over");
     refused::<()>(&[1], "left over");
     refused::<Job>(&[], "end too early");
     refused::<(u8, u8)>(&[1], "end too early");

@@ -23,6 +23,7 @@ pub(crate) struct Props {
     pub(crate) big_bounded: Queue<Vec<u8>>,
     pub(crate) busy: Queue<(u64, u64)>,
     pub(crate) pages: Queue<u64>,
+    pub(crate) in_place: Queue<u64>,
     /// For each seat, the ends that its actor is handed.
     pub(crate) ends: Vec<Queue<Ends>>,
     /// Ends of pipes on their way.
@@ -62,6 +63,7 @@ impl Props {
             big_bounded: Queue::bounded(BOUND)?,
             busy: Queue::bounded(BUSY)?,
             pages: Queue::new()?,
+            in_place: Queue::new()?,
             ends: (0..SEATS).map(|_| Queue::new()).collect::<multiproc::Result<_>>()?,
             senders: Queue::new()?,
             receivers: Queue::new()?,
@@ -86,10 +88,12 @@ pub(crate) enum Kind {
     Busy,
     /// Bytes, [`PAGES`] to a chunk.
     Page,
+    /// Bytes that are written and read where they lie.
+    InPlace,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Small,
         Self::Bounded,
         Self::Raw,
@@ -97,6 +101,7 @@ impl Kind {
         Self::BigBounded,
         Self::Busy,
         Self::Page,
+        Self::InPlace,
     ];
 
     /// Whether it holds [`BOUND`] messages at most.
@@ -114,6 +119,7 @@ impl Kind {
             Self::BigBounded => props.big_bounded.len(),
             Self::Busy => props.busy.len(),
             Self::Page => props.pages.len(),
+            Self::InPlace => props.in_place.len(),
         }
     }
 }

@@ -45,8 +45,11 @@ pub(super) fn perform(
 pub(super) fn warm(props: &Props) -> multiproc::Result<()> {
     // Not the pages: they are counted.
     for kind in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Page) {
+        // Two at a time: then there are free blocks for the victim's message and for one beside it.
+        for id in [1, 2] {
+            simply_put(props, kind, id)?;
+        }
         for block in [true, false] {
-            simply_put(props, kind, 1)?;
             get(Mark::new(&Seat::nowhere()), props, kind, block)?;
         }
     }
@@ -91,6 +94,10 @@ fn put(mark: Mark, props: &Props, kind: Kind, id: u64, block: bool) -> multiproc
             let item = bytes(id, PAGE);
             mark.around(|| props.pages.put_bytes(&item))
         }
+        (Kind::InPlace, _) => {
+            let item = bytes(id, BIG);
+            mark.around(|| props.in_place.put_with(BIG, |buf| buf.copy_from_slice(&item)))
+        }
     }
 }
 
@@ -117,6 +124,13 @@ fn get(mark: Mark, props: &Props, kind: Kind, block: bool) -> multiproc::Result<
         }
         (Kind::Page, false) => {
             mark.around(|| props.pages.try_get_bytes()).map(|item| whole(&item, PAGE))
+        }
+        (Kind::InPlace, true) => {
+            mark.around(|| props.in_place.get_with(<[u8]>::to_vec)).map(|item| whole(&item, BIG))
+        }
+        (Kind::InPlace, false) => {
+            let item = mark.around(|| props.in_place.try_get_with(<[u8]>::to_vec));
+            item.map(|item| whole(&item, BIG))
         }
         (Kind::Busy, true) => mark.around(|| props.busy.get()).map(paired),
         (Kind::Busy, false) => mark.around(|| props.busy.try_get()).map(paired),

@@ -272,6 +272,7 @@ const QUEUE: &[Scenario] = &[
     Scenario { name: "put_first_use", cold: true, ..PUT },
     Scenario { name: "put_bytes", kind: Kind::Raw, ..PUT },
     Scenario { name: "put_large", kind: Kind::Big, ..PUT },
+    Scenario { name: "put_in_place", kind: Kind::InPlace, ..PUT },
     Scenario {
         name: "put_next_chunk",
         kind: Kind::Page,
@@ -289,6 +290,7 @@ const QUEUE: &[Scenario] = &[
     Scenario { name: "get_first_use", cold: true, ..GET },
     Scenario { name: "get_bytes", kind: Kind::Raw, ..GET },
     Scenario { name: "get_large", kind: Kind::Big, ..GET },
+    Scenario { name: "get_in_place", kind: Kind::InPlace, ..GET },
     Scenario {
         name: "get_next_chunk",
         kind: Kind::Page,

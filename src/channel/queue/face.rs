@@ -84,17 +84,6 @@ impl<T> Queue<T> {
         let producer = Producer::of(self.port.with_roles(PRODUCER));
         (producer, Consumer::of(self.port.into_roles(CONSUMER)))
     }
-
-    /// As [`close`](Queue::close), and drops what is left.
-    ///
-    /// # Errors
-    ///
-    /// As [`close`](Queue::close).
-    pub fn shutdown(&self) -> Result<()> {
-        self.close()?;
-        while self.port.discard() {}
-        Ok(())
-    }
 }
 
 looking!(Queue);

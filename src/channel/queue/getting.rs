@@ -78,13 +78,47 @@ macro_rules! getting {
             }
 
             $crate::forms::forms! {
-                /// Takes the first message, which was put as plain bytes, and lets `read` see it; else as
-                /// [`get_bytes`](Self::get_bytes), without memory of its own for each message. The message is this process's
-                /// before `read` runs.
+                /// Takes the first message, which was put as plain bytes, and puts it into `buffer` instead of what was there; else
+                /// as [`get_bytes`](Self::get_bytes). A buffer that is used again and again costs no new memory.
                 ///
                 /// # Errors
                 ///
-                /// As [`get_bytes`](Self::get_bytes).
+                /// As [`get_bytes`](Self::get_bytes); `buffer` is empty then.
+                ///
+                /// # Examples
+                ///
+                /// ```
+                /// use multiproc::Queue;
+                ///
+                /// let queue: Queue<Vec<u8>> = Queue::new()?;
+                /// queue.put_bytes(b"one")?;
+                /// queue.put_bytes(b"two")?;
+                /// let mut buffer = Vec::new();
+                /// queue.get_bytes_into(&mut buffer)?;
+                /// assert_eq!(buffer, b"one");
+                /// queue.get_bytes_into(&mut buffer)?;
+                /// assert_eq!(buffer, b"two");
+                /// # Ok::<(), multiproc::Error>(())
+                /// ```
+                pub fn get_bytes_into, try_get_bytes_into, get_bytes_into_timeout, get_bytes_into_deadline
+                (&self, buffer: &mut Vec<u8>; until) -> () {
+                    self.port.get_bytes_into(buffer, until)
+                }
+                try: Empty, is_empty, "there is no message"
+            }
+
+            $crate::forms::forms! {
+                /// Takes the first message, which was put as plain bytes, and lets `read` see it; else as
+                /// [`get_bytes`](Self::get_bytes).
+                ///
+                /// A message of more than 4 KiB is read in place, in shared memory, at a cost that does not grow with its length;
+                /// a shorter one is copied once. No lock is held while `read` runs: others put and get meanwhile. The message is
+                /// this process's before `read` runs: it is gone when `read` returns or panics, or this process is killed in it,
+                /// and its memory is free again.
+                ///
+                /// # Errors
+                ///
+                /// As [`get_bytes`](Self::get_bytes); `read` was not called then.
                 pub fn get_with, try_get_with, get_with_timeout, get_with_deadline
                 [R] (&self, read: impl FnOnce(&[u8]) -> R; until) -> R {
                     self.port.get_with(read, until)

@@ -43,6 +43,18 @@ macro_rules! looking {
             pub fn close(&self) -> $crate::error::Result<()> {
                 self.port.records().close()
             }
+
+            /// Closes the queue as [`close`](Self::close), and drops what is left: getters and putters alike get an error with
+            /// [`is_closed`](crate::Error::is_closed) from now on. A getter that is just taking a message gets that one.
+            ///
+            /// If this process is killed in the middle, the queue is closed, and getters get what was not dropped yet.
+            ///
+            /// # Errors
+            ///
+            /// As [`close`](Self::close).
+            pub fn shutdown(&self) -> $crate::error::Result<()> {
+                self.port.shutdown()
+            }
         }
 
         impl<T> Clone for $Type<T> {

@@ -1,7 +1,7 @@
 //! `Queue`: messages between any number of processes, as `multiprocessing.Queue`.
 //!
 //! - `store`: its memory, and who is on the other side;
-//! - `special`: large messages, and those that carry shared objects;
+//! - `held`: blocks of large messages, in place; `special`: large messages, and those that carry shared objects;
 //! - `port`: a handle's side, with the message type;
 //! - `looking`, `putting`, `getting`, `travelling`: the methods of handles and ends;
 //! - `ends`: producers and consumers; `face`: the queue as users see it, and how it is to be made.
@@ -11,6 +11,7 @@
 mod ends;
 mod face;
 mod getting;
+mod held;
 mod looking;
 mod port;
 mod putting;

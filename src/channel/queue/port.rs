@@ -2,10 +2,11 @@
 //! unknown and a user's `Serialize` may block, panic or put something itself. They are decoded from a private copy, because
 //! another process could change shared bytes between a check and a use.
 
-use super::special::{Incoming, Outgoing};
+use super::held::HeldBlock;
+use super::special::{Incoming, Outgoing, Taken};
 use super::store::{self, QueueStore};
-use crate::error::{Error, ErrorKind, Result};
-use crate::handle::{self, Claimed, Parcel};
+use crate::error::{Error, Result};
+use crate::handle::{self, Parcel};
 use crate::message::{self, Message};
 use crate::raw::records::{
     CARRIES, Form, INLINE, LARGE, NamedBlock, Put, RecordHead, Records, Store,
@@ -116,49 +117,69 @@ impl<T> Port<T> {
         let total = item.bytes.len();
         self.records.check_len(total)?;
         memory.check_message(total)?;
+        if total > INLINE {
+            let mut large = HeldBlock::alloc(memory, total, me)?;
+            large.bytes_mut().copy_from_slice(item.bytes);
+            return self.push_large(large, item.form, item.parcel, until);
+        }
         let carries = item.parcel.is_some();
-        let kinds = if carries { CARRIES } else { 0 } | if total > INLINE { LARGE } else { 0 };
-        self.records.lines().0.note(kinds);
-        let mut outgoing = Outgoing { store, large: None, parcel: item.parcel };
+        self.records.lines().0.note(if carries { CARRIES } else { 0 });
+        let outgoing = Outgoing { store, large: None, parcel: item.parcel };
         let head = RecordHead { carries, ..RecordHead::plain(item.form, total) };
-        if total <= INLINE {
-            let attached = carries.then_some(&outgoing as _);
-            let put = Put { head, payload: item.bytes, total, attached };
-            return self.records.put_slow(me, &put, until);
-        }
-        let large = memory.alloc_for_message(total, me)?;
-        outgoing.large = Some(large);
-        let name = NamedBlock { id: large.id(), len: total as u64 }.to_bytes();
-        let head = RecordHead { len: name.len(), names_block: true, ..head };
-        let put = Put { head, payload: &name, total, attached: Some(&outgoing) };
-        let result =
-            large.write(0, item.bytes).and_then(|()| self.records.put_slow(me, &put, until));
-        if result.is_err() {
-            memory.free(large);
-        }
-        result
+        let attached = carries.then_some(&outgoing as _);
+        let put = Put { head, payload: item.bytes, total, attached };
+        self.records.put_slow(me, &put, until)
     }
 
+    /// Puts a message that stands in a block of its own.
+    fn push_large(
+        &self,
+        large: HeldBlock,
+        form: Form,
+        parcel: Option<&Parcel>,
+        until: Deadline,
+    ) -> Result<()> {
+        let store = &self.records.store;
+        let me = store.reference.world.liveness.me()?;
+        let carries = parcel.is_some();
+        self.records.lines().0.note(if carries { CARRIES | LARGE } else { LARGE });
+        let outgoing = Outgoing { store, large: Some(*large.block()), parcel };
+        let name = NamedBlock { id: large.block().id(), len: large.len() as u64 }.to_bytes();
+        let head = RecordHead { carries, names_block: true, ..RecordHead::plain(form, name.len()) };
+        let total = large.len();
+        let put = Put { head, payload: &name, total, attached: Some(&outgoing) };
+        self.records.put_slow(me, &put, until)?;
+        large.given();
+        Ok(())
+    }
+
+    /// Takes the first message and appends it to `out`, or all but a large one. That is to be copied, too, if `copies`.
     #[inline]
-    fn pop(&self, form: Form, until: Deadline, out: &mut Vec<u8>) -> Result<Option<Claimed>> {
+    fn pop(&self, form: Form, copies: bool, until: Deadline, out: &mut Vec<u8>) -> Result<Taken> {
         if self.has_undecodable.load(Ordering::Relaxed) != 0 {
             self.report_undecodable()?;
         }
         let me = self.records.store.liveness().me()?;
         if self.records.try_take_fast(me, form, out) {
-            return Ok(None);
+            return Ok(Taken::Whole);
         }
-        self.pop_slow(form, until, out)
+        self.pop_slow(form, copies, until, out)
     }
 
     #[inline(never)]
-    fn pop_slow(&self, form: Form, until: Deadline, out: &mut Vec<u8>) -> Result<Option<Claimed>> {
+    fn pop_slow(
+        &self,
+        form: Form,
+        copies: bool,
+        until: Deadline,
+        out: &mut Vec<u8>,
+    ) -> Result<Taken> {
         let world = self.records.store.reference.world;
         let me = world.liveness.me()?;
-        let mut incoming = Incoming::of(world);
+        let mut incoming = Incoming::of(world, copies);
         let mismatch = |found| store::other_form(found, type_name::<T>());
         self.records.take_slow(me, form, until, out, &mut incoming, mismatch)?;
-        incoming.finish(out)
+        incoming.finish()
     }
 
     /// The error of a message that ended a batch, once.
@@ -180,45 +201,58 @@ impl<T> Port<T> {
         until: Deadline,
     ) -> Result<R> {
         self.records.check_len(len)?;
-        self.records.store.reference.world.memory.check_message(len)?;
+        let world = self.records.store.reference.world;
+        world.memory.check_message(len)?;
+        if len > INLINE {
+            let mut large = HeldBlock::alloc(&world.memory, len, world.liveness.me()?)?;
+            let result = fill(large.bytes_mut());
+            return self.push_large(large, Form::Bytes, None, until).map(|()| result);
+        }
         with_scratch(|scratch| {
-            scratch.try_reserve_exact(len).map_err(|_| {
-                Error::of(
-                    ErrorKind::TooLarge,
-                    format!("no memory for a message of {len} bytes: send it in parts"),
-                )
-            })?;
             scratch.resize(len, 0);
             let result = fill(scratch);
-            self.put_bytes(scratch, until)?;
-            Ok(result)
+            self.put_bytes(scratch, until).map(|()| result)
         })
+    }
+
+    pub(super) fn get_bytes_into(&self, out: &mut Vec<u8>, until: Deadline) -> Result<()> {
+        out.clear();
+        let taken = self.pop(Form::Bytes, true, until, out).inspect_err(|_| out.clear())?;
+        // Plain bytes carry nothing.
+        taken.copy_to(out);
+        Ok(())
     }
 
     pub(super) fn get_bytes(&self, until: Deadline) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.pop(Form::Bytes, until, &mut bytes)?;
+        self.get_bytes_into(&mut bytes, until)?;
         Ok(bytes)
     }
 
     pub(super) fn get_with<R>(&self, read: impl FnOnce(&[u8]) -> R, until: Deadline) -> Result<R> {
-        with_scratch(|scratch| {
-            self.pop(Form::Bytes, until, scratch)?;
-            Ok(read(scratch))
+        with_scratch(|scratch| match self.pop(Form::Bytes, false, until, scratch)? {
+            Taken::Large(large) => Ok(read(large.bytes())),
+            _ => Ok(read(scratch)),
         })
     }
 
-    /// Takes a message of whatever form and drops it, without waiting; whether there was one.
-    pub(super) fn discard(&self) -> bool {
-        // What is known of one that is gone already is dropped, too.
+    /// Closes the queue, and takes and drops what is left.
+    pub(super) fn shutdown(&self) -> Result<()> {
+        self.records.close()?;
+        // What is known of a message that is gone already is dropped, too.
         let _ = self.report_undecodable();
-        with_scratch(|scratch| match self.pop(Form::Typed, Deadline::NOW, scratch) {
-            Err(error) if error.is_mismatch() => {
+        with_scratch(|scratch| {
+            let mut form = Form::Typed;
+            loop {
                 scratch.clear();
-                self.pop(Form::Bytes, Deadline::NOW, scratch).is_ok()
+                // Of a closed queue this waits for nothing but those who are inside.
+                match self.pop(form, false, Deadline::NEVER, scratch) {
+                    Ok(_) => {}
+                    Err(error) if error.is_mismatch() => form = form.other(),
+                    Err(error) if error.is_closed() => return Ok(()),
+                    Err(error) => return Err(error),
+                }
             }
-            Err(error) => error.is_decode(),
-            Ok(_) => true,
         })
     }
 
@@ -273,8 +307,8 @@ impl<T: Serialize + DeserializeOwned> Port<T> {
     #[inline]
     fn take(&self, until: Deadline) -> Result<Result<T>> {
         with_scratch(|scratch| {
-            let claimed = self.pop(Form::Typed, until, scratch)?;
-            Ok(match claimed {
+            let taken = self.pop(Form::Typed, true, until, scratch)?;
+            Ok(match taken.copy_to(scratch) {
                 None => message::decode(scratch),
                 Some(claimed) => handle::unpack(claimed, || message::decode(scratch)),
             })

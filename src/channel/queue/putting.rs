@@ -53,11 +53,28 @@ macro_rules! putting {
             }
 
             $crate::forms::forms! {
-                /// Puts `len` bytes that `fill` writes into zeroed memory; else as [`put_bytes`](Self::put_bytes).
+                /// Puts `len` bytes that `fill` writes; else as [`put_bytes`](Self::put_bytes).
+                ///
+                /// More than 4 KiB are written in place, in shared memory, where getters read them; fewer are copied once. No lock
+                /// is held while `fill` runs: others put and get meanwhile. It runs before this call waits for room. What stands in
+                /// the bytes before is not specified. If `fill` panics, or this process is killed in it, nothing was put and the
+                /// memory is free again.
                 ///
                 /// # Errors
                 ///
-                /// As [`put_bytes`](Self::put_bytes).
+                /// As [`put_bytes`](Self::put_bytes). What `fill` has written is dropped then.
+                ///
+                /// # Examples
+                ///
+                /// ```
+                /// use multiproc::Queue;
+                ///
+                /// let queue: Queue<Vec<u8>> = Queue::new()?;
+                /// queue.put_with(1 << 20, |image| image.fill(255))?;
+                /// let brightest = queue.get_with(|image| image.iter().max().copied())?;
+                /// assert_eq!(brightest, Some(255));
+                /// # Ok::<(), multiproc::Error>(())
+                /// ```
                 pub fn put_with, try_put_with, put_with_timeout, put_with_deadline
                 [R] (&self, len: usize, fill: impl FnOnce(&mut [u8]) -> R; until) -> R {
                     self.port.put_with(len, fill, until)

@@ -1,5 +1,6 @@
 //! Messages that are not all in their chunk: large ones, which lie in a block of their own, and those that carry shared objects.
 
+use super::held::HeldBlock;
 use super::store::QueueStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, Claimed, Parcel};
@@ -38,21 +39,52 @@ impl Attached for Outgoing<'_> {
 /// What a message brings out of the queue.
 pub(super) struct Incoming {
     world: &'static World,
+    /// Whether a large message will be copied out, so that there must be memory for it before the record is gone.
+    copies: bool,
     large: Option<(Block, usize)>,
     claimed: Option<Claimed>,
 }
 
+/// A message that was taken, beside what of it was appended to the getter's memory.
+pub(super) enum Taken {
+    /// All was appended.
+    Whole,
+    /// Nothing was: it lies in this block.
+    Large(HeldBlock),
+    /// All was, and these are its handles.
+    Carrying(Claimed),
+}
+
 impl Incoming {
-    pub(super) fn of(world: &'static World) -> Incoming {
-        Incoming { world, large: None, claimed: None }
+    pub(super) fn of(world: &'static World, copies: bool) -> Incoming {
+        Incoming { world, copies, large: None, claimed: None }
     }
 
-    /// Copies a large message out, if that was not done yet, and frees its block; the shared objects that it carried.
-    pub(super) fn finish(mut self, out: &mut Vec<u8>) -> Result<Option<Claimed>> {
-        let Some((large, len)) = self.large.take() else { return Ok(self.claimed) };
-        let copied = if self.claimed.is_none() { large.read_into(0, len, out) } else { Ok(()) };
-        self.world.memory.free(large);
-        copied.map(|()| self.claimed)
+    /// The record is gone: what it named is this thread's, or free.
+    pub(super) fn finish(self) -> Result<Taken> {
+        let large = match self.large {
+            Some((block, len)) => Some(HeldBlock::of(&self.world.memory, block, len)?),
+            None => None,
+        };
+        Ok(match (self.claimed, large) {
+            (Some(claimed), _) => Taken::Carrying(claimed),
+            (None, Some(large)) => Taken::Large(large),
+            (None, None) => Taken::Whole,
+        })
+    }
+}
+
+impl Taken {
+    /// Copies what was not appended yet.
+    pub(super) fn copy_to(self, out: &mut Vec<u8>) -> Option<Claimed> {
+        match self {
+            Taken::Whole => None,
+            Taken::Large(large) => {
+                out.extend_from_slice(large.bytes());
+                None
+            }
+            Taken::Carrying(claimed) => Some(claimed),
+        }
     }
 }
 
@@ -72,13 +104,15 @@ impl Special for Incoming {
                 )));
             }
             let len = named.len as usize;
-            // Before the record is gone: without memory it stays.
-            out.try_reserve(len).map_err(|_| {
-                Error::of(
-                    ErrorKind::OutOfMemory,
-                    format!("no memory for a message of {len} bytes: it stays in the queue"),
-                )
-            })?;
+            if self.copies || head.carries {
+                // Before the record is gone: without memory it stays.
+                out.try_reserve(len).map_err(|_| {
+                    Error::of(
+                        ErrorKind::OutOfMemory,
+                        format!("no memory for a message of {len} bytes: it stays in the queue"),
+                    )
+                })?;
+            }
             total = named.len;
             large.set_holder(Some(me));
             if head.carries {

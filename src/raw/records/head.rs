@@ -28,6 +28,15 @@ pub(crate) enum Form {
     Bytes = 2,
 }
 
+impl Form {
+    pub(crate) fn other(self) -> Form {
+        match self {
+            Form::Typed => Form::Bytes,
+            Form::Bytes => Form::Typed,
+        }
+    }
+}
+
 /// A record's first word, decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RecordHead {

@@ -1,9 +1,9 @@
 //! Closing, shutting down, and the end of an iteration.
 
-use multiproc::{ErrorKind, Lock, Process, Queue};
+use multiproc::{Consumer, ErrorKind, Lock, Process, Producer, Queue};
 
 use super::{blocked_get, blocked_put};
-use crate::common::{LONG, kind};
+use crate::common::{LONG, kind, until};
 use crate::watchdog::watch;
 
 #[test]
@@ -68,6 +68,43 @@ fn a_shutdown_drops_what_is_left() {
     assert_eq!(kind(queue.get().map(drop)), ErrorKind::Closed);
     assert_eq!(kind(queue.put(None)), ErrorKind::Closed);
     drop(lock.lock().unwrap());
+}
+
+#[test]
+fn a_shutdown_of_an_end_closes_for_all_and_wakes_them() {
+    let _watch = watch();
+    let put = |queue: Producer<Vec<u8>>| kind(queue.put(vec![2; 50_000]));
+    let get = |queue: Consumer<Vec<u8>>| kind(queue.get());
+    for by_producer in [true, false] {
+        let (producer, consumer) = Queue::bounded(1).unwrap().split();
+        producer.put(vec![1; 50_000]).unwrap();
+        let putters: Vec<_> = (0..2).map(|_| Process::spawn(put, (&producer,)).unwrap()).collect();
+        until("a putter sleeps", || format!("{producer:?}").contains("waiting_to_put: true"));
+        if by_producer {
+            producer.shutdown().unwrap()
+        } else {
+            consumer.shutdown().unwrap()
+        }
+        for putter in putters {
+            assert_eq!(putter.join().unwrap(), ErrorKind::Closed);
+        }
+        assert_eq!((consumer.len(), consumer.is_closed()), (0, true));
+        assert_eq!(kind(consumer.get()), ErrorKind::Closed);
+        assert_eq!(kind(producer.put(vec![])), ErrorKind::Closed);
+        producer.shutdown().unwrap();
+
+        let (producer, consumer) = Queue::<Vec<u8>>::new().unwrap().split();
+        let getters: Vec<_> = (0..2).map(|_| Process::spawn(get, (&consumer,)).unwrap()).collect();
+        until("a getter sleeps", || format!("{producer:?}").contains("waiting_to_get: true"));
+        if by_producer {
+            producer.shutdown().unwrap()
+        } else {
+            consumer.shutdown().unwrap()
+        }
+        for getter in getters {
+            assert_eq!(getter.join().unwrap(), ErrorKind::Closed);
+        }
+    }
 }
 
 #[test]

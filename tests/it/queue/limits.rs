@@ -17,6 +17,8 @@ fn an_empty_queue_answers_by_kind() {
     assert_eq!(kind(queue.try_get_many(3)), ErrorKind::Empty);
     assert_eq!(kind(queue.try_get_bytes()), ErrorKind::Empty);
     assert_eq!(kind(queue.try_get_with(|_| ())), ErrorKind::Empty);
+    let buffer = &mut Vec::new();
+    assert_eq!(kind(queue.try_get_bytes_into(buffer)), ErrorKind::Empty);
     for time in [Duration::ZERO, Duration::from_nanos(1), SHORT] {
         let start = Instant::now();
         assert_eq!(kind(queue.get_timeout(time)), ErrorKind::Timeout);
@@ -24,6 +26,7 @@ fn an_empty_queue_answers_by_kind() {
         assert_eq!(kind(queue.get_many_timeout(3, time)), ErrorKind::Timeout);
         assert_eq!(kind(queue.get_bytes_timeout(time)), ErrorKind::Timeout);
         assert_eq!(kind(queue.get_with_timeout(|_| (), time)), ErrorKind::Timeout);
+        assert_eq!(kind(queue.get_bytes_into_timeout(buffer, time)), ErrorKind::Timeout);
     }
     for deadline in [past, Instant::now() + SHORT] {
         assert_eq!(kind(queue.get_deadline(deadline)), ErrorKind::Timeout);
@@ -31,6 +34,7 @@ fn an_empty_queue_answers_by_kind() {
         assert_eq!(kind(queue.get_many_deadline(3, deadline)), ErrorKind::Timeout);
         assert_eq!(kind(queue.get_bytes_deadline(deadline)), ErrorKind::Timeout);
         assert_eq!(kind(queue.get_with_deadline(|_| (), deadline)), ErrorKind::Timeout);
+        assert_eq!(kind(queue.get_bytes_into_deadline(buffer, deadline)), ErrorKind::Timeout);
     }
     assert_eq!(queue.get_many(0).unwrap(), [0; 0]);
     assert_eq!(queue.try_get_many(0).unwrap(), [0; 0]);

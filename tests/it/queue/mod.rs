@@ -4,6 +4,7 @@
 
 mod closing;
 mod handles;
+mod in_place;
 mod limits;
 mod processes;
 mod trouble;
