@@ -11,6 +11,8 @@
 //! | `Semaphore(n)` | [`Semaphore::new`] | `n` at a time; or signals that are counted |
 //! | `BoundedSemaphore(n)` | [`BoundedSemaphore::new`] | the same, and releasing once too often is an error |
 //! | `Event()` | [`Event::new`] | a flag to wait for |
+//! | `Condition()` | [`Condition::new`] | waiting for what others do under the same lock |
+//! | `Barrier(n)` | [`Barrier::new`]`(n)` | `n` parties wait for each other |
 //! | `Value("i", 0)` | [`Value::new`]`(0)` | one value under a lock; [`Atomic`] without one |
 //! | `Array("d", 10)` | [`Array::zeroed`]`(10)` | many values: under a lock, in parts without one, or frozen |
 //! | `SharedMemory(create=True, size=n)` | [`SharedMemory::new`]`(n)` | bytes; [`Shared`] for a structure of atomics |
@@ -88,7 +90,7 @@
 //! # Ok::<(), multiproc::Error>(())
 //! ```
 //!
-//! [`Lock`], [`Semaphore`], [`Event`], [`Queue`], [`Value`], [`Array`] and [`Process`] say what a death means for them.
+//! [`Lock`], [`Semaphore`], [`Event`], [`Condition`], [`Barrier`], [`Queue`], [`Value`], [`Array`] and [`Process`] say what a death means for them.
 //!
 //! # Platform
 //!
@@ -130,9 +132,9 @@ pub use process::*;
 pub use shared::*;
 pub use std::process::ExitStatus;
 pub use sync::{
-    BoundedSemaphore, Event, Guard, Lock, LockBuilder, LockGuard, Lockable, OwnedGuard,
-    OwnedLockGuard, OwnedPermit, OwnedRLockGuard, Owner, Permit, RLock, RLockBuilder, RLockGuard,
-    Semaphore,
+    Barrier, BarrierWait, BoundedSemaphore, Condition, Event, Guard, Lock, LockBuilder, LockGuard,
+    Lockable, OwnedGuard, OwnedLockGuard, OwnedPermit, OwnedRLockGuard, Owner, Permit, RLock,
+    RLockBuilder, RLockGuard, Semaphore, WaitGuard,
 };
 
 #[cfg(doctest)]

@@ -37,11 +37,17 @@ pub enum Broken {
     GoneAtKeeper = 9,
     /// The keeper does not poll for changes that came without a wake.
     NoChangePoll = 10,
+    /// A condition counts dead waiters.
+    NotifiesTheDead = 11,
+    /// A condition notes that it was notified and wakes nobody.
+    NotifyRingsNobody = 12,
+    /// A barrier does not ask who died.
+    BarrierForgetsTheDead = 13,
 }
 
 #[cfg(feature = "testing")]
 impl Broken {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::UnlockStoresZero,
         Self::NoAlarm,
         Self::NoWakeOnPut,
@@ -52,6 +58,9 @@ impl Broken {
         Self::NoVanishedCheck,
         Self::GoneAtKeeper,
         Self::NoChangePoll,
+        Self::NotifiesTheDead,
+        Self::NotifyRingsNobody,
+        Self::BarrierForgetsTheDead,
     ];
 
     /// The variant with this number: how a process tells another one what to break.

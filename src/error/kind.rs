@@ -21,6 +21,9 @@ macro_rules! kinds {
             /// The process or thread that held the lock died. `recover` takes the lock.
             OwnerDied, is_owner_died, "the process or thread that held the lock died; the data it guarded \
                 may be half written: call recover() to take the lock and repair it";
+            /// The barrier is broken: a party died or was too late, or somebody aborted or reset it.
+            Broken, is_broken, "the barrier is broken: a party died or was too late, or somebody aborted \
+                or reset it; call reset() to use it again";
             /// Shared memory holds what this crate never writes.
             Corrupted, is_corrupted, "the shared memory holds what is never written there: stop using it \
                 and make it anew";

@@ -13,7 +13,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{Id, PROCESSES};
 use crate::memory::walk;
-use crate::memory::{Object, ObjectId};
+use crate::memory::{Block, Object, ObjectId};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::world::{Kind, World};
 use std::any::Any;
@@ -68,6 +68,15 @@ impl ObjectRef {
         let reference = ObjectRef::new(world, id, object);
         table.insert(id.index, weak(&reference));
         Ok(reference)
+    }
+
+    /// Makes the object's block, which is its for life: a structure of atomics, whatever is in them. Its number is stored in `word`.
+    /// Before anybody else has a handle.
+    pub(crate) fn make_block(&self, word: &AtomicU32, len: usize) -> Result<Block> {
+        let block = self.world.memory.alloc_lasting(len, self.world.liveness.me()?)?;
+        block.give_for_life(self.id);
+        word.store(block.id(), Ordering::Relaxed);
+        Ok(block)
     }
 
     /// One more handle with `roles` in this process.

@@ -118,6 +118,19 @@ impl Registry {
         gone
     }
 
+    /// Whether the process is gone, and did not leave in order.
+    pub(crate) fn is_lost(&self, process: ProcessId) -> bool {
+        if !self.is_gone(process) {
+            return false;
+        }
+        let state = self.state(process.slot());
+        if state.generation() == process.generation() {
+            return !self.has_left(process.slot(), state);
+        }
+        // Of an earlier life the slot tells this much, if no later one died.
+        self.slot(process.slot()).died.load(Ordering::SeqCst) >= process.generation()
+    }
+
     /// How many threads of a process are not marked.
     pub(crate) fn live_threads_of(&self, process: ProcessId) -> usize {
         self.threads_of(process).count()

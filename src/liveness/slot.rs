@@ -29,14 +29,11 @@
 //! An [`Id`] is slot and generation. What else stands in a slot is written after the slot was taken, and carries the
 //! generation for which it was written. A reader that comes in between does not take it for the new owner's.
 
-#![allow(
-    unsafe_code,
-    reason = "structures in shared memory, and the half of a word that the kernel knows"
-)]
+#![allow(unsafe_code, reason = "structures in shared memory")]
 
 use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE};
 use crate::sys::robust::{OWNER_DIED, TID_MASK, WAITERS};
-use crate::sys::shared::Shared;
+use crate::sys::shared::{Shared, low_half};
 
 /// How many slots processes may take. They are the first ones.
 pub(crate) const PROCESSES: usize = 1024;
@@ -107,13 +104,7 @@ const _: () = {
 impl Slot {
     /// The half of the state that the kernel marks, as a word to sleep on.
     pub(crate) fn robust_word(&self) -> &AtomicU32 {
-        const _: () =
-            assert!(cfg!(target_endian = "little"), "the robust word is the low half of the state");
-        // SAFETY:
-        // - the low half of a live, aligned 64-bit atomic, which is its first half here;
-        // - it is only slept on and never accessed through this reference, so no access of two sizes meets;
-        // - another process that writes the word only ends the sleep.
-        unsafe { AtomicU32::from_ptr(self.state.as_ptr().cast()) }
+        low_half(&self.state)
     }
 }
 

@@ -72,7 +72,7 @@ use crate::liveness::{Id, Liveness, PROCESSES, Rhythm, Wait};
 use crate::raw::event_count::EventCount;
 use crate::raw::fairness::{Fairness, Patience};
 use crate::raw::lock::Outcome;
-use crate::raw::short_lock::ShortLock;
+use crate::raw::short_lock::{self, ShortLock};
 use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::shared::Shared;
@@ -459,22 +459,8 @@ pub(crate) trait Permits {
     /// Takes the lock to do away with a permit; whether it has it.
     #[cold]
     fn lock_to_end(&self) -> bool {
-        if !self.liveness().is_current() {
-            return false;
-        }
-        // A thread for which there is no slot any more does it in the name of its process. (Should that be killed just then,
-        // its keeper's word may be marked some instructions before this thread ends: the one hole in "a live holder".)
-        let process = self.liveness().this_process();
-        let me = self.liveness().me().unwrap_or(process);
-        let patience = Deadline::after(PATIENCE);
-        while let Err(error) = self.lock(me, Deadline::NEVER) {
-            if error.is_deadlock() && (me != process || patience.is_over()) {
-                // A signal handler that interrupted its own thread in here: the permit comes back with the process's end.
-                return false;
-            }
-            thread::nap();
-        }
-        true
+        // In a signal handler that interrupted its own thread in here the permit comes back with the process's end.
+        short_lock::lock_surely(self.liveness(), |me| self.lock(me, Deadline::NEVER))
     }
 
     fn release(&self, permits: u32) -> Result<()> {

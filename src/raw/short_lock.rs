@@ -40,13 +40,16 @@
 //!
 //! [`RobustLock`]: crate::raw::lock::RobustLock
 
+use crate::error::Result;
 use crate::liveness::{Id, Liveness, Rhythm, Wait};
 use crate::raw::lock::Outcome;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
-use crate::sys::futex;
+use crate::sys::{futex, thread};
 use std::time::Duration;
 
+/// How long a thread without an id tries on against another one of its process.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// The first nap and the longest.
 const NAPS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 
@@ -131,4 +134,28 @@ impl ShortLock {
             }
         }
     }
+}
+
+/// Takes a lock by `lock` for what must be done and cannot fail; whether it has it. It has not in a forked child, and in a signal
+/// handler that interrupted its own thread under the lock.
+#[cold]
+pub(crate) fn lock_surely(
+    liveness: &'static Liveness,
+    mut lock: impl FnMut(Id) -> Result<()>,
+) -> bool {
+    if !liveness.is_current() {
+        return false;
+    }
+    // A thread for which there is no slot any more does it in the name of its process. (Should that be killed just then,
+    // its keeper's word may be marked some instructions before this thread ends: the one hole in "a live holder".)
+    let process = liveness.this_process();
+    let me = liveness.me().unwrap_or(process);
+    let patience = Deadline::after(PATIENCE);
+    while let Err(error) = lock(me) {
+        if error.is_deadlock() && (me != process || patience.is_over()) {
+            return false;
+        }
+        thread::nap();
+    }
+    true
 }

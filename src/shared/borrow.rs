@@ -44,13 +44,16 @@
 //!   recovered by itself.
 //! - after step 5: the poison of the lock alone is left; the data is whole, but somebody died with the lock held.
 //!
+//! A guard with which its thread waits for a condition ends before the lock is let go of, and begins anew when it is taken again. If
+//! that cannot be, it holds the lock alone (*spoiled*): nothing is written through it, and it ends with the poison that it found.
+//!
 //! Repair: `recover`, or writing the whole. Both clear the state; the poison of the lock goes with `recover`, and with writing the
 //! whole if the lock is the object's own.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{Id, is_me};
 use crate::raw::lock::Outcome;
-use crate::sync::RLock;
+use crate::sync::{Depth, RLock};
 use crate::sys::atomic::{AtomicU32, Ordering, fence};
 use crate::sys::clock::Deadline;
 use core::marker::PhantomData;
@@ -227,6 +230,20 @@ impl Guarded {
         Err(Error::simple(ErrorKind::OwnerDied))
     }
 
+    /// Takes the lock again for the guard of a thread that let go of it, and begins anew if `check` finds nothing against it. In an
+    /// error, too, the calling thread holds the lock then.
+    fn take_again<R>(&self, me: Id, check: impl FnOnce() -> Result<R>) -> Result<R> {
+        if !self.lock.try_take(me)
+            && let Err(error) = self.take_slow(me, Purpose::Guard, Deadline::NEVER)
+        {
+            self.lock.take(me, Deadline::NEVER, true)?;
+            return Err(error);
+        }
+        let found = self.admit(me, false, Purpose::Guard, check)?;
+        self.begin(me, true, Purpose::Guard);
+        Ok(found)
+    }
+
     /// Whether a live thread has a guard, or runs a closure on the data.
     pub(crate) fn is_borrowed(&self) -> bool {
         let state = self.borrow.state.load(Ordering::Relaxed);
@@ -304,6 +321,7 @@ impl<'a> Section<'a> {
             guarded: section.guarded,
             me: section.me,
             was_panicking: std::thread::panicking(),
+            is_spoiled: false,
             not_send: PhantomData,
         })
     }
@@ -327,10 +345,49 @@ pub(crate) struct Hold<'a> {
     guarded: &'a Guarded,
     me: Id,
     was_panicking: bool,
+    /// It let go of the data and could not have them back: it holds the lock alone.
+    is_spoiled: bool,
     not_send: PhantomData<*const ()>,
 }
 
 impl Hold<'_> {
+    /// Whether it holds the lock alone, without the data.
+    #[inline]
+    pub(crate) fn is_spoiled(&self) -> bool {
+        self.is_spoiled
+    }
+
+    /// The number of the lock, if the calling thread may let go of it: nobody else's guard, and no other one under the same lock.
+    pub(crate) fn may_let_go(&self) -> Result<u32> {
+        if !self.is_mine() {
+            return Err(Error::simple(ErrorKind::Foreign));
+        }
+        self.guarded.lock.check_lent_beside(1)?;
+        Ok(self.guarded.lock.index())
+    }
+
+    /// Gives the data back, after `write` has written to it what is to be written, and the lock at every depth.
+    pub(crate) fn let_go(&mut self, write: impl FnOnce()) -> Depth {
+        if !self.is_spoiled {
+            write();
+            // ORDERING(half written): as for a section.
+            self.guarded.borrow.state.store(0, Ordering::Release);
+        }
+        self.guarded.lock.let_go_of(self.me)
+    }
+
+    /// Takes the lock again, as deep as it was, and the data, if `check` finds nothing against it.
+    pub(crate) fn take_again<R>(
+        &mut self,
+        depth: Depth,
+        check: impl FnOnce() -> Result<R>,
+    ) -> Result<R> {
+        let found = self.guarded.take_again(self.me, check);
+        self.is_spoiled = found.is_err();
+        self.guarded.lock.deepen_to(depth, self.is_spoiled);
+        found
+    }
+
     /// False in a forked child that inherited it: nothing is borrowed there.
     #[inline]
     pub(crate) fn is_mine(&self) -> bool {
@@ -343,6 +400,9 @@ impl Hold<'_> {
     pub(crate) fn end(&self, write: impl FnOnce()) {
         if !self.is_mine() {
             return;
+        }
+        if self.is_spoiled {
+            return self.guarded.lock.end_hold(self.me, true);
         }
         let is_broken = std::thread::panicking() && !self.was_panicking;
         if !is_broken {

@@ -73,13 +73,9 @@ impl<K: OfKind> Object<K> {
 
     /// Gives the object a block of `len` bytes, whatever is in them.
     pub(crate) fn make_block(&mut self, len: usize) -> Result<()> {
-        let world = self.world();
-        let block = world.memory.alloc_lasting(len, world.liveness.me()?)?;
-        block.give_for_life(self.reference.id);
         if let Some(word) = K::block(self.reference.object) {
-            word.store(block.id(), Ordering::Relaxed);
+            self.block = Some(self.reference.make_block(word, len)?);
         }
-        self.block = Some(block);
         Ok(())
     }
 

@@ -29,7 +29,7 @@ use super::plain::{self, Plain};
 use super::store::{self, Kind, MemoryObject, Object, OfKind, Words};
 use crate::error::Result;
 use crate::forms::forms;
-use crate::sync::RLock;
+use crate::sync::{Depth, LetGo, RLock, WaitGuard};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::Deadline;
 use core::marker::PhantomData;
@@ -357,6 +357,29 @@ impl<T: Plain> Drop for ValueGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.hold.end(|| plain::store(self.words, &self.value));
+    }
+}
+
+impl<T: Plain> LetGo for ValueGuard<'_, T> {
+    fn may_let_go(&self) -> Result<u32> {
+        self.hold.may_let_go()
+    }
+
+    fn let_go(&mut self) -> Depth {
+        self.hold.let_go(|| plain::store(self.words, &self.value))
+    }
+
+    fn take_again(&mut self, depth: Depth) -> Result<()> {
+        self.value = self.hold.take_again(depth, || plain::load(self.words))?;
+        Ok(())
+    }
+}
+
+impl<T: Plain> WaitGuard for ValueGuard<'_, T> {
+    type Data = T;
+
+    fn data(&mut self) -> &mut T {
+        &mut self.value
     }
 }
 

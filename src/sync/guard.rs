@@ -28,7 +28,19 @@ pub trait Lockable: Clone + fmt::Debug + sealed::Release {}
 
 impl<L: Clone + fmt::Debug + sealed::Release> Lockable for L {}
 
-pub(super) mod sealed {
+/// A guard with which a thread can wait for a [`Condition`](crate::Condition): one that can be let go and taken again. Sealed: the
+/// guards of [`Lock`](crate::Lock) and [`RLock`](crate::RLock), [`ValueGuard`](crate::ValueGuard) and
+/// [`ArrayGuard`](crate::ArrayGuard) implement it.
+pub trait WaitGuard: sealed::LetGo {
+    /// What [`wait_while`](crate::Condition::wait_while) shows its predicate: the data of the guard, `()` if it has none.
+    type Data: ?Sized;
+
+    #[doc(hidden)]
+    fn data(&mut self) -> &mut Self::Data;
+}
+
+pub(crate) mod sealed {
+    use crate::error::Result;
     use crate::sync::guard::Holding;
 
     /// Gives a hold back.
@@ -39,8 +51,77 @@ pub(super) mod sealed {
 
         /// The guard that knows `holding` is dropped by the thread that locked.
         fn release(&self, holding: &Holding);
+
+        /// The lock's object, by number.
+        fn number(&self) -> u32;
+
+        /// Whether the calling thread, which holds the lock, may let go of it: an error if it lends out data under it.
+        fn check_lent(&self) -> Result<()>;
+
+        /// Lets go of the lock at every depth. The calling thread holds it.
+        fn let_go(&self, holding: &mut Holding) -> Depth;
+
+        /// Takes the lock again, waiting for ever, as deep as it was. In an error, too, the calling thread holds it then.
+        fn take_again(&self, holding: &Holding, depth: Depth) -> Result<()>;
+    }
+
+    /// How deep a thread was in a lock of which it let go.
+    #[derive(Clone, Copy, Debug, Default)]
+    #[allow(unnameable_types, reason = "a part of the sealed trait")]
+    pub struct Depth {
+        pub(crate) depth: u32,
+        pub(crate) unfinished: bool,
+        pub(crate) lent: u32,
+    }
+
+    /// Lets go of what a guard holds, and takes it again.
+    #[allow(unnameable_types, reason = "the trait is sealed by it")]
+    pub trait LetGo {
+        /// The number of the lock. An error if the guard is not the calling thread's, or cannot be let go.
+        fn may_let_go(&self) -> Result<u32>;
+
+        /// Lets go of the lock at every depth.
+        fn let_go(&mut self) -> Depth;
+
+        /// Takes the lock again. In an error, too, the guard holds the lock then.
+        fn take_again(&mut self, depth: Depth) -> Result<()>;
     }
 }
+
+/// The guards of a lock itself.
+macro_rules! wait_guard {
+    ($guard:ty) => {
+        impl<L: Lockable> sealed::LetGo for $guard {
+            fn may_let_go(&self) -> Result<u32> {
+                if !self.holding.is_mine() {
+                    return Err(Error::simple(ErrorKind::Foreign));
+                }
+                self.lock.check_lent()?;
+                Ok(self.lock.number())
+            }
+
+            fn let_go(&mut self) -> sealed::Depth {
+                self.lock.let_go(&mut self.holding)
+            }
+
+            fn take_again(&mut self, depth: sealed::Depth) -> Result<()> {
+                self.lock.take_again(&self.holding, depth)
+            }
+        }
+
+        impl<L: Lockable> WaitGuard for $guard {
+            type Data = ();
+
+            fn data(&mut self) -> &mut () {
+                // Of no size: nothing is allocated.
+                Box::leak(Box::new(()))
+            }
+        }
+    };
+}
+
+wait_guard!(Guard<'_, L>);
+wait_guard!(OwnedGuard<L>);
 
 /// What a guard knows about its hold.
 #[derive(Clone, Copy, Debug)]

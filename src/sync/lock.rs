@@ -7,7 +7,7 @@ use crate::forms::forms;
 use crate::handle::{ObjectRef, in_object};
 use crate::liveness::{Id, Liveness};
 use crate::raw::lock::{Policy, RobustLock};
-use crate::sync::guard::sealed::Release;
+use crate::sync::guard::sealed::{Depth, Release};
 use crate::sync::guard::{Holding, Owner, lock_face};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
@@ -134,6 +134,31 @@ impl Release for Lock {
     fn release(&self, holding: &Holding) {
         if holding.is_mine() {
             holding.give_back(&self.object.lock);
+        }
+    }
+
+    fn number(&self) -> u32 {
+        self.reference.id.index
+    }
+
+    fn check_lent(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn let_go(&self, holding: &mut Holding) -> Depth {
+        self.release(holding);
+        // What was recovered is repaired by now, as after a drop.
+        holding.recovered = false;
+        Depth::default()
+    }
+
+    fn take_again(&self, holding: &Holding, _: Depth) -> Result<()> {
+        let (lock, liveness) = (&self.object.lock, self.liveness());
+        let take = |policy| Holding::take(lock, liveness, holding.me, Deadline::NEVER, policy);
+        match take(self.policy()) {
+            // Held as it is, with its poison, which a drop leaves.
+            Err(error) if error.is_owner_died() => take(Policy::Recover).and(Err(error)),
+            outcome => outcome.map(drop),
         }
     }
 }

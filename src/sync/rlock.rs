@@ -6,24 +6,27 @@
 //! 0  8  lock         who holds it ([`crate::raw::lock`])                          THE TRUTH
 //! 8  4  depth        how often the holder holds it; written by the holder alone
 //! 12 4  unfinished   1: a panic dropped a guard of the holder; written by the holder alone
-//! 16 4  ignore_owner_death  1: taken over from the dead in silence; written by the maker
+//! 16 4  lent         how many guards of data the holder has under it; written by the holder alone
+//! 20 4  ignore_owner_death  1: taken over from the dead in silence; written by the maker
 //! ```
 //!
 //! - *Lock*: if the lock names the caller, depth + 1. Else take the lock; then depth = 1, unfinished = 0.
 //! - *Drop of a guard*: if depth is above 1, depth - 1. Else depth = 0 and give the lock back: with its poison if unfinished
 //!   is 1, without it if not. Guards may be dropped in any order.
+//! - *Wait for a condition*: let go at every depth; lock; then depth, unfinished and lent are what they were, and unfinished
+//!   is 1 if the lock was poisoned meanwhile.
 //!
 //! # If a process dies
 //!
-//! Depth and unfinished mean something only to the thread that the lock names. Whatever they are when it dies, whoever takes
-//! the lock over writes both before it does anything else. The rest is as for the lock itself.
+//! Depth, unfinished and lent mean something only to the thread that the lock names. Whatever they are when it dies, whoever takes
+//! the lock over writes all of them before it does anything else. The rest is as for the lock itself.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::forms::forms;
 use crate::handle::{ObjectRef, in_object};
 use crate::liveness::{Id, Liveness};
 use crate::raw::lock::{Outcome, Policy, RobustLock};
-use crate::sync::guard::sealed::Release;
+use crate::sync::guard::sealed::{Depth, Release};
 use crate::sync::guard::{Holding, Owner, lock_face};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
@@ -38,6 +41,8 @@ struct RLockObject {
     depth: AtomicU32,
     /// 1: a panic dropped a guard of the holder.
     unfinished: AtomicU32,
+    /// How many guards of data it has under the lock: [`ValueGuard`](crate::ValueGuard) and the like.
+    lent: AtomicU32,
     /// 1: the lock is taken over from the dead in silence. Written by the maker.
     ignore_owner_death: AtomicU32,
 }
@@ -169,6 +174,7 @@ impl RLock {
     fn enter(&self) {
         self.object.depth.store(1, Ordering::Relaxed);
         self.object.unfinished.store(0, Ordering::Relaxed);
+        self.object.lent.store(0, Ordering::Relaxed);
     }
 
     /// One hold of the holder's ends; of the outermost: whether all ended without a panic.
@@ -198,6 +204,28 @@ impl Release for RLock {
             let recovered = finished && object.lock.is_poisoned();
             Holding { recovered, ..*holding }.give_back(&object.lock);
         }
+    }
+
+    fn number(&self) -> u32 {
+        self.index()
+    }
+
+    fn check_lent(&self) -> Result<()> {
+        self.check_lent_beside(0)
+    }
+
+    fn let_go(&self, holding: &mut Holding) -> Depth {
+        self.let_go_of(holding.me)
+    }
+
+    fn take_again(&self, holding: &Holding, depth: Depth) -> Result<()> {
+        let outcome = self.take(holding.me, Deadline::NEVER, false)?;
+        let has_died = outcome == Outcome::OwnerDied;
+        if has_died {
+            self.take(holding.me, Deadline::NEVER, true)?;
+        }
+        self.deepen_to(depth, has_died);
+        if has_died { Err(Error::simple(ErrorKind::OwnerDied)) } else { Ok(()) }
     }
 }
 
@@ -250,17 +278,58 @@ impl RLock {
     /// Turns a section into a hold that is counted, for a guard: user code will run under it.
     #[inline]
     pub(crate) fn begin_hold(&self, nested: bool) -> Result<()> {
-        if !nested {
+        if nested {
+            self.deepen()?;
+        } else {
             self.enter();
+        }
+        self.lend(1);
+        Ok(())
+    }
+
+    #[inline]
+    fn lend(&self, one: i32) {
+        let lent = self.object.lent.load(Ordering::Relaxed).wrapping_add_signed(one);
+        self.object.lent.store(lent, Ordering::Relaxed);
+    }
+
+    /// An error if the calling thread, which holds the lock, has more guards of data under it than the given ones.
+    pub(crate) fn check_lent_beside(&self, given: u32) -> Result<()> {
+        if self.object.lent.load(Ordering::Relaxed) <= given {
             return Ok(());
         }
-        self.deepen()
+        Err(Error::of(
+            ErrorKind::AlreadyBorrowed,
+            "this thread has another guard of data under the lock, which would be let go, too: drop that guard first, or wait with it",
+        ))
+    }
+
+    /// Lets go of the lock at every depth, which the calling thread `me` holds.
+    pub(crate) fn let_go_of(&self, me: Id) -> Depth {
+        let object = self.object;
+        let depth = Depth {
+            depth: object.depth.load(Ordering::Relaxed),
+            unfinished: object.unfinished.load(Ordering::Relaxed) != 0,
+            lent: object.lent.load(Ordering::Relaxed),
+        };
+        object.depth.store(0, Ordering::Relaxed);
+        self.give(me, !depth.unfinished);
+        depth
+    }
+
+    /// The lock was taken again: the calling thread is as deep in it as it was. If it is poisoned, that stays.
+    pub(crate) fn deepen_to(&self, depth: Depth, is_poisoned: bool) {
+        let unfinished = u32::from(depth.unfinished || is_poisoned);
+        self.object.depth.store(depth.depth, Ordering::Relaxed);
+        self.object.unfinished.store(unfinished, Ordering::Relaxed);
+        self.object.lent.store(depth.lent, Ordering::Relaxed);
     }
 
     /// Ends a counted hold of the calling thread, which is `me`. The poison, if there is one, goes with the outermost, unless a
     /// guard was dropped by a panic.
     #[inline]
     pub(crate) fn end_hold(&self, me: Id, is_broken: bool) {
+        self.lend(-1);
         if let Some(finished) = self.leave(is_broken) {
             self.give(me, finished);
         }

@@ -4,6 +4,17 @@
 
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 
+/// The low half of a word of 64 bits, as a word to sleep on. It is never accessed otherwise through this reference.
+#[inline]
+pub(crate) fn low_half(word: &AtomicU64) -> &AtomicU32 {
+    const _: () = assert!(cfg!(target_endian = "little"), "the low half of a word comes first");
+    // SAFETY:
+    // - the first half of a live, aligned 64-bit atomic;
+    // - it is only slept on and woken, so no access of two sizes meets but the kernel's comparison, which is atomic;
+    // - another process that writes the word only ends the sleep.
+    unsafe { AtomicU32::from_ptr(word.as_ptr().cast()) }
+}
+
 /// Types of which every bit pattern is a value and every field is an atomic. References to them are sound whatever other
 /// processes write.
 ///

@@ -21,10 +21,12 @@ pub(crate) enum Kind {
     SharedMemory = 13,
     Shared = 14,
     SharedList = 15,
+    Condition = 16,
+    Barrier = 17,
 }
 
 impl Kind {
-    const ALL: [Kind; 15] = [
+    const ALL: [Kind; 17] = [
         Kind::Lock,
         Kind::Event,
         Kind::Queue,
@@ -40,6 +42,8 @@ impl Kind {
         Kind::SharedMemory,
         Kind::Shared,
         Kind::SharedList,
+        Kind::Condition,
+        Kind::Barrier,
     ];
 
     /// The kind with this number, which was read from shared memory.

@@ -6,7 +6,9 @@
 //! their own run the test binary once more (`common::alone`). A watchdog ends a run that hangs, and names the test.
 
 mod bad_input;
+mod barrier;
 mod common;
+mod condition;
 mod ends;
 mod event;
 mod fallback;

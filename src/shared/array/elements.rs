@@ -327,11 +327,16 @@ impl<T: Plain> Array<T> {
         check: impl FnOnce() -> Result<R>,
     ) -> Result<(Section<'_>, R)> {
         self.guarded.enter(purpose, until, || {
-            self.check_frozen()?;
-            self.check_holder(purpose, until)?;
-            self.check_claims(purpose)?;
+            self.check_whole(purpose, until)?;
             check()
         })
+    }
+
+    /// Under the lock: refuses where the elements are not one's to write to.
+    pub(crate) fn check_whole(&self, purpose: Purpose, until: Deadline) -> Result<()> {
+        self.check_frozen()?;
+        self.check_holder(purpose, until)?;
+        self.check_claims(purpose)
     }
 
     pub(crate) fn check_frozen(&self) -> Result<()> {

@@ -7,6 +7,7 @@ use crate::forms::forms;
 use crate::shared::array::elements::{Array, INHERITED};
 use crate::shared::borrow::{Hold, Purpose};
 use crate::shared::plain::{self, Plain};
+use crate::sync::{Depth, LetGo, WaitGuard};
 use crate::sys::clock::Deadline;
 use core::ops::{Deref, DerefMut};
 
@@ -51,12 +52,15 @@ impl<T: Plain> Array<T> {
     }
 
     fn guard(&self, purpose: Purpose, until: Deadline) -> Result<ArrayGuard<'_, T>> {
-        let are_values = || plain::check_all(self.first(), self.len());
-        let (section, ()) = self.enter_if(purpose, until, are_values)?;
+        let (section, ()) = self.enter_if(purpose, until, || self.check_values())?;
         let hold = section.hold()?;
         // Before anything is lent out (I3 of the array).
         self.set_holder(self.object.process());
         Ok(ArrayGuard { array: self, hold })
+    }
+
+    fn check_values(&self) -> Result<()> {
+        plain::check_all(self.first(), self.len())
     }
 }
 
@@ -81,6 +85,42 @@ pub struct ArrayGuard<'a, T: Plain> {
     hold: Hold<'a>,
 }
 
+impl<T: Plain> ArrayGuard<'_, T> {
+    /// How many elements it lends out: none, if it let go of them and could not have them back.
+    #[inline]
+    fn lent(&self) -> usize {
+        if self.hold.is_spoiled() { 0 } else { self.array.len() }
+    }
+}
+
+impl<T: Plain> LetGo for ArrayGuard<'_, T> {
+    fn may_let_go(&self) -> Result<u32> {
+        self.hold.may_let_go()
+    }
+
+    fn let_go(&mut self) -> Depth {
+        self.hold.let_go(|| self.array.set_holder(0))
+    }
+
+    fn take_again(&mut self, depth: Depth) -> Result<()> {
+        let array = self.array;
+        self.hold.take_again(depth, || {
+            array.check_whole(Purpose::Guard, Deadline::NEVER)?;
+            array.check_values()
+        })?;
+        array.set_holder(array.object.process());
+        Ok(())
+    }
+}
+
+impl<T: Plain> WaitGuard for ArrayGuard<'_, T> {
+    type Data = [T];
+
+    fn data(&mut self) -> &mut [T] {
+        self
+    }
+}
+
 impl<T: Plain> Deref for ArrayGuard<'_, T> {
     type Target = [T];
 
@@ -91,7 +131,7 @@ impl<T: Plain> Deref for ArrayGuard<'_, T> {
         // - `len` elements from `first` were checked against the block, which is never unmapped; aligned as `layout` says;
         // - they were found to be values when the guard was made, and no other process touches them until it is dropped
         //   (I1 of the array): the lock is held, and this process is the one that holds it.
-        unsafe { core::slice::from_raw_parts(self.array.first(), self.array.len()) }
+        unsafe { core::slice::from_raw_parts(self.array.first(), self.lent()) }
     }
 }
 
@@ -102,13 +142,13 @@ impl<T: Plain> DerefMut for ArrayGuard<'_, T> {
         // SAFETY:
         // - as in `deref`;
         // - there is one guard at a time in all processes, and it is borrowed mutably.
-        unsafe { core::slice::from_raw_parts_mut(self.array.first(), self.array.len()) }
+        unsafe { core::slice::from_raw_parts_mut(self.array.first(), self.lent()) }
     }
 }
 
 impl<T: Plain> Drop for ArrayGuard<'_, T> {
     fn drop(&mut self) {
-        if self.hold.is_mine() {
+        if self.hold.is_mine() && !self.hold.is_spoiled() {
             self.array.set_holder(0);
         }
         self.hold.end(|| ());
