@@ -465,7 +465,7 @@ fn a_value_that_was_spoiled_meanwhile_is_not_written() {
 fn an_array_of_which_a_part_was_claimed_lends_nothing() {
     let _watch = watch();
     let claim = |array: Array<u8>, condition: Condition, done: Event| -> Result<()> {
-        let mut parts = array.partition(2)?;
+        let parts = array.partition(2)?;
         let part = parts[0].claim()?;
         condition.notify_one();
         done.wait()?;
