@@ -127,6 +127,20 @@ impl Error {
         Error(Repr::Full(inner))
     }
 
+    /// The same, saying first what it is about.
+    #[cold]
+    pub(crate) fn about(self, what: &str) -> Error {
+        let mut inner = match self.0 {
+            Repr::Full(inner) => inner,
+            Repr::Simple(kind) => return Error::of(kind, format!("{what}: {}", kind.text())),
+        };
+        inner.message = match inner.message.as_str() {
+            "" => what.to_owned(),
+            message => format!("{what}: {message}"),
+        };
+        Error(Repr::Full(inner))
+    }
+
     /// The same, as another kind.
     pub(crate) fn with_kind(self, kind: ErrorKind) -> Error {
         match self.0 {

@@ -37,29 +37,46 @@ impl StdError for Text {
     }
 }
 
-impl Serialize for Error {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (message, child) = match &self.0 {
+impl Wire {
+    fn of(error: &Error) -> Wire {
+        let (message, child) = match &error.0 {
             Repr::Simple(_) => (None, None),
             Repr::Full(inner) => (Some(inner.message.clone()), inner.child.clone()),
         };
-        let causes = std::iter::successors(self.source(), |error| (*error).source())
+        let causes = std::iter::successors(error.source(), |error| (*error).source())
             .map(ToString::to_string);
-        Wire { kind: self.kind(), message, child, causes: causes.collect() }.serialize(serializer)
+        Wire { kind: error.kind(), message, child, causes: causes.collect() }
     }
-}
 
-impl<'de> Deserialize<'de> for Error {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Error, D::Error> {
-        let Wire { kind, message, child, causes } = Wire::deserialize(deserializer)?;
+    fn arrive(self) -> Error {
+        let Wire { kind, message, child, causes } = self;
         let Some(message) = message else {
-            return Ok(Error::simple(kind));
+            return Error::simple(kind);
         };
         let source = causes
             .into_iter()
             .rev()
             .fold(None, |source, text| Some(Box::new(Text { text, source })))
             .map(|text| text as Box<dyn StdError + Send + Sync>);
-        Ok(Error(Repr::Full(Box::new(Inner { kind, message, child, source }))))
+        Error(Repr::Full(Box::new(Inner { kind, message, child, source })))
+    }
+}
+
+impl Error {
+    /// The same error once more, as another process would get it.
+    pub(crate) fn again(&self) -> Error {
+        Wire::of(self).arrive()
+    }
+}
+
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Wire::of(self).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Error {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Error, D::Error> {
+        Wire::deserialize(deserializer).map(Wire::arrive)
     }
 }

@@ -154,6 +154,35 @@ impl Parcel {
         self.handles.is_empty()
     }
 
+    /// How many handles there are.
+    pub(crate) fn len(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// Whether an owned handle is among them: such a value can be sent once.
+    pub(crate) fn moves(&self) -> bool {
+        !self.passengers.is_empty()
+    }
+
+    /// Has this process keep what the handles are, roles included, until the claim is dropped: the value may be sent once more.
+    pub(crate) fn keep(&self) -> Result<Claimed> {
+        let mut kept = Claimed::default();
+        if self.moves() {
+            return Ok(kept);
+        }
+        for (reference, roles) in &self.handles {
+            reference.add_roles(*roles)?;
+            kept.handles.push(Some((Arc::clone(reference), *roles)));
+        }
+        Ok(kept)
+    }
+
+    /// Adds the handles of another packed value behind these.
+    pub(crate) fn append(&mut self, mut other: Parcel) {
+        self.handles.append(&mut other.handles);
+        self.passengers.append(&mut other.passengers);
+    }
+
     /// The list as bytes, for behind the packed value.
     pub(crate) fn list(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.handles.len() * ENTRY);
@@ -248,6 +277,12 @@ pub(crate) struct Claimed {
 impl Claimed {
     pub(crate) fn is_empty(&self) -> bool {
         self.handles.is_empty()
+    }
+
+    /// Takes the first `count` handles off: those of the first of several packed values.
+    pub(crate) fn take(&mut self, count: usize) -> Claimed {
+        let count = count.min(self.handles.len());
+        Claimed { handles: self.handles.drain(..count).collect() }
     }
 
     /// Counts the handles as no longer in flight: the message or result with them is gone. Under the arena lock.

@@ -113,8 +113,32 @@ pub(crate) fn verify_once<T: DeserializeOwned>(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// A type id is a hash already, of which it gives 64 bits.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    #[inline]
+    fn write_u64(&mut self, bits: u64) {
+        self.0 ^= bits;
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[inline]
 fn hash_of(id: TypeId) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
+    let mut hasher = AsItIs::default();
     id.hash(&mut hasher);
     // 0 is an empty place.
     hasher.finish().max(1)

@@ -51,6 +51,7 @@ pub struct ProcessBuilder {
     pub(super) executable: Option<PathBuf>,
     pub(super) daemon: bool,
     pub(super) end_with_parent: bool,
+    pub(super) is_helper: bool,
 }
 
 impl ProcessBuilder {
@@ -137,6 +138,13 @@ impl ProcessBuilder {
     /// ```
     pub fn end_with_parent(mut self, ends: bool) -> ProcessBuilder {
         self.end_with_parent = ends;
+        self
+    }
+
+    /// A process that the crate starts for its own work: it ends as a daemon does, and may have children, since those that it
+    /// has are of this kind, or the user's own affair.
+    pub(crate) fn helper(mut self) -> ProcessBuilder {
+        self.is_helper = true;
         self
     }
 

@@ -5,6 +5,8 @@
 //! - dropping a [`Process`](crate::Process) of a child that runs hands it to the *reaper*: one thread, started at the
 //!   first such drop, with all signals blocked, that polls the pidfds of these children and a counter that rings when
 //!   there is another one;
+//! - the reaper also watches children for those who want to be told of an end and not wait for it ([`watch`]); it leaves the
+//!   status to them;
 //! - if that thread cannot be started, the child is marked, and each later start and drop looks at the marked ones;
 //! - when the program ends, [`finish`] ends the daemons, waits for the others and takes the rest.
 //!
@@ -15,7 +17,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -37,7 +39,30 @@ struct Family {
 /// What the reaper thread is told.
 struct Reaper {
     bell: Arc<File>,
-    new: Vec<Arc<Child>>,
+    new: Vec<Watched>,
+}
+
+/// A child that the reaper watches.
+struct Watched {
+    child: Arc<Child>,
+    /// Who is told of its end, and joins it; nobody will join it otherwise.
+    tell: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Watched {
+    /// Whether it has ended; its call is freed, or who wants to know is told.
+    fn is_over(&mut self) -> bool {
+        let Some(tell) = self.tell.take() else {
+            return self.child.take_if_ended();
+        };
+        if !matches!(self.child.look(), Ok(Some(_))) {
+            self.tell = Some(tell);
+            return false;
+        }
+        // Not this room's code.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(tell));
+        true
+    }
 }
 
 static FAMILY: PerProcess<Family> = PerProcess::new();
@@ -73,7 +98,7 @@ pub(super) fn detach(child: &Arc<Child>) {
     if !child.is_ours() || child.take_if_ended() {
         return;
     }
-    if !hand_over(child) {
+    if !hand_over(Watched { child: Arc::clone(child), tell: None }) {
         // ORDERING: Relaxed: whoever misses the mark finds it at the next sweep.
         child.left.store(true, Ordering::Relaxed);
     }
@@ -89,8 +114,13 @@ pub(super) fn sweep() {
     }
 }
 
+/// Has the reaper call `tell` once the child has ended; `false` if there is no reaper and none can be started.
+pub(super) fn watch(child: &Arc<Child>, tell: Box<dyn FnOnce() + Send>) -> bool {
+    hand_over(Watched { child: Arc::clone(child), tell: Some(tell) })
+}
+
 /// Gives a child to the reaper thread, which is started if there is none; `false` if it cannot be.
-fn hand_over(child: &Arc<Child>) -> bool {
+fn hand_over(watched: Watched) -> bool {
     let mut slot = lock(&FAMILY.get_or_make().reaper);
     if slot.is_none() {
         let Ok(bell) = descriptor::counter(0).map(File::from).map(Arc::new) else {
@@ -106,7 +136,7 @@ fn hand_over(child: &Arc<Child>) -> bool {
     let Some(reaper) = slot.as_mut() else {
         return false;
     };
-    reaper.new.push(Arc::clone(child));
+    reaper.new.push(watched);
     // A counter that is full is one that rings.
     let _ = (&*reaper.bell).write(&1_u64.to_ne_bytes());
     true
@@ -114,14 +144,14 @@ fn hand_over(child: &Arc<Child>) -> bool {
 
 /// The reaper thread: waits for the children it was given, for the life of the process.
 fn reap_all(mut bell: &File) {
-    let mut watched: Vec<Arc<Child>> = Vec::new();
+    let mut watched: Vec<Watched> = Vec::new();
     loop {
         let mut fds: Vec<BorrowedFd<'_>> = vec![bell.as_fd()];
-        fds.extend(watched.iter().map(|child| child.fd()));
+        fds.extend(watched.iter().map(|watched| watched.child.fd()));
         let ready = descriptor::readable(&fds, Deadline::NEVER);
         let rang = ready.as_ref().is_ok_and(|ready| ready[0]);
         let before = watched.len();
-        watched.retain(|child| !child.take_if_ended());
+        watched.retain_mut(|watched| !watched.is_over());
         if rang {
             let _ = bell.read(&mut [0; 8]);
             if let Some(reaper) = lock(&FAMILY.get_or_make().reaper).as_mut() {
@@ -137,8 +167,17 @@ fn reap_all(mut bell: &File) {
 /// How long a daemon has to follow SIGTERM.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Whether the program is ending: whoever keeps a number of daemons starts no more.
+pub(crate) fn is_ending() -> bool {
+    // ORDERING: Relaxed: one more that is started ends with this process.
+    ENDING.load(Ordering::Relaxed)
+}
+
+static ENDING: AtomicBool = AtomicBool::new(false);
+
 /// Ends the daemons and waits for the other children, as Python does at the end of the main program. A forked process has none.
 fn finish() {
+    ENDING.store(true, Ordering::Relaxed);
     let running = children();
     let daemons: Vec<_> = running.iter().filter(|child| child.daemon).collect();
     for daemon in &daemons {

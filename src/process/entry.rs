@@ -23,8 +23,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::handle;
 use crate::world::World;
 
-/// Decodes the arguments, runs the function and encodes what it returns.
-pub(super) type Trampoline = fn(&'static World, &[u8]) -> Result<Reply>;
+/// Decodes the arguments, with the handles in them, runs the function, and appends what it returns; the handles in that.
+pub(super) type Trampoline = fn(handle::Claimed, &[u8], &mut Vec<u8>) -> Result<handle::Parcel>;
 
 /// What a function returned, as it travels, and the handles in it.
 pub(super) struct Reply {
@@ -110,6 +110,15 @@ impl Entry {
         Ok((place.wrapping_sub(image.base) as u64, checksum(self.function)))
     }
 
+    /// Runs the function with sealed arguments.
+    pub(super) fn call(&self, world: &'static World, args: &[u8]) -> Result<Reply> {
+        let (args, given) = handle::open(world, args)?;
+        let mut bytes = Vec::new();
+        let handles = (self.trampoline)(given, args, &mut bytes)?;
+        handle::seal(&mut bytes, &handles);
+        Ok(Reply { bytes, handles })
+    }
+
     /// The entry at an offset that another process named.
     ///
     /// # Errors
@@ -158,12 +167,15 @@ impl Entry {
 }
 
 /// The child's half of one call: everything that depends on its types.
-fn trampoline<F, P, O>(world: &'static World, args: &[u8]) -> Result<Reply>
+fn trampoline<F, P, O>(
+    given: handle::Claimed,
+    args: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<handle::Parcel>
 where
     F: Function<P, Output: Outcome<O>>,
     P: Parameters,
 {
-    let (args, given) = handle::open(world, args)?;
     let parameters = handle::unpack(given, || P::decode(args, Token))?;
     // SAFETY:
     // - `F` has no bytes (`Entry::of` asserts it before anyone can name this trampoline), so there is nothing to
@@ -172,11 +184,8 @@ where
     // - `F` is Send and 'static, so the value may be used by another thread at any later time.
     let f = unsafe { std::ptr::NonNull::<F>::dangling().read() };
     let output = f.call(parameters, Token);
-    let mut bytes = Vec::new();
-    let encode = || output.put_down(&mut bytes, Token);
-    let ((), handles) = handle::pack(encode)?;
-    handle::seal(&mut bytes, &handles);
-    Ok(Reply { bytes, handles })
+    let ((), handles) = handle::pack(|| output.put_down(out, Token))?;
+    Ok(handles)
 }
 
 #[cfg(test)]

@@ -193,7 +193,7 @@ fn run(ticket: &Ticket, arguments: Option<Arguments>) -> i32 {
 
 /// Runs the function and leaves its outcome; the exit code.
 fn work(entry: &Entry, world: &'static World, call: &Call, args: &[u8]) -> i32 {
-    let work = AssertUnwindSafe(|| (entry.trampoline)(world, args));
+    let work = AssertUnwindSafe(|| entry.call(world, args));
     match std::panic::catch_unwind(work) {
         Ok(Ok(reply)) => match call.finish(State::Returned, &reply.bytes, &reply.handles) {
             Ok(()) => 0,

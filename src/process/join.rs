@@ -101,6 +101,11 @@ impl<R> Process<R> {
         Process { child, unpack }
     }
 
+    /// Has `tell` called once it has ended, by a thread that this process has for all its children; `false` if it has none.
+    pub(crate) fn when_ended(&self, tell: impl FnOnce() + Send + 'static) -> bool {
+        children::watch(&self.child, Box::new(tell))
+    }
+
     /// Its number in the system. Once it has ended, the number may be another's.
     pub fn id(&self) -> u32 {
         self.child.pid()

@@ -13,6 +13,7 @@
 //! - `child`: one child, and its exit status;
 //! - `children`: those of this process, the reaper, the end of the program;
 //! - `handle`: watching and signalling;
+//! - `task`: functions with arguments that other rooms have run;
 //! - `current`: who this process is.
 
 mod at_exit;
@@ -30,12 +31,15 @@ mod image;
 mod join;
 mod panic;
 mod spawn;
+mod task;
 mod ticket;
 
 pub use at_exit::at_exit;
 pub use builder::ProcessBuilder;
+pub(crate) use children::is_ending;
 pub use current::{CurrentProcess, cpu_count, current_process, parent_process};
 pub use function::{Arguments, Function, Outcome, Parameters, Run};
 pub use handle::{ProcessHandle, active_children};
 pub use hook::init;
 pub use join::Process;
+pub(crate) use task::{Task, TaskName, arguments, result};

@@ -89,7 +89,7 @@ impl ProcessBuilder {
         Ok(children::register(Started {
             pid,
             name,
-            daemon: builder.daemon,
+            daemon: builder.daemon || builder.is_helper,
             is_other_program,
             fd,
             call: call.take(),
@@ -98,7 +98,7 @@ impl ProcessBuilder {
     }
 
     fn ends_with_parent(&self) -> bool {
-        self.end_with_parent || self.daemon
+        self.end_with_parent || self.daemon || self.is_helper
     }
 
     /// This process's environment, with what was set and the ticket, in the form of `execve`.

@@ -142,6 +142,11 @@ impl SharedMemory {
         ))
     }
 
+    /// The bytes as atomic words; what is left behind the last whole one is not there.
+    pub(crate) fn words(&self) -> &'static [AtomicU64] {
+        &self.words[..self.len / 8]
+    }
+
     /// Where the bytes start, aligned to 64; they are there as long as a handle is. Nothing may be read or written there if
     /// there are none.
     pub fn as_ptr(&self) -> *mut u8 {

@@ -45,6 +45,11 @@ impl Deadline {
         self.0.is_some_and(|at| at == 0 || now() >= at)
     }
 
+    /// The same moment for calls of the standard library; `None` is for ever.
+    pub(crate) fn instant(self) -> Option<Instant> {
+        self.0.map(|ns| Instant::now() + Duration::from_nanos(ns.saturating_sub(now())))
+    }
+
     /// The absolute time for the kernel; `None` is for ever.
     pub(crate) fn timespec(self) -> Option<libc::timespec> {
         self.0.map(|ns| libc::timespec {
@@ -59,6 +64,14 @@ pub(crate) fn now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid timespec to write; the clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The same clock as it stood at the last tick, 1 to 10 ms ago, for a fifth of the time that [`now`] takes.
+pub(crate) fn coarse() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec to write; the clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 

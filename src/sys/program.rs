@@ -87,6 +87,11 @@ pub(crate) fn take_name_of_file() {
     let Ok(path) = std::fs::read_link("/proc/self/exe") else { return };
     let Some(name) = path.file_name().map(std::ffi::OsStr::as_encoded_bytes) else { return };
     let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
+    take_name(name);
+}
+
+/// Gives the calling thread a name for `ps`, which shows 15 bytes of it.
+pub(crate) fn take_name(name: &[u8]) {
     if let Ok(name) = std::ffi::CString::new(name) {
         // SAFETY: a C string that outlives the call, which copies its first 15 bytes.
         unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };

@@ -11,7 +11,8 @@ use super::port::Port;
 use super::putting::putting;
 use super::travelling::travelling;
 use crate::error::Result;
-use crate::handle::{CONSUMER, PRODUCER};
+use crate::handle::{CONSUMER, Claimed, PRODUCER, Parcel};
+use crate::sys::clock::Deadline;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -41,6 +42,20 @@ impl<T> Producer<T> {
 impl<T> Consumer<T> {
     pub(super) fn of(port: Port<T>) -> Consumer<T> {
         Consumer { port }
+    }
+}
+
+impl<T> Producer<T> {
+    /// Puts bytes with the handles of the values in them, which the caller packed.
+    pub(crate) fn put_parcel(&self, bytes: &mut Vec<u8>, parcel: &Parcel) -> Result<()> {
+        self.port.put_parcel(bytes, parcel)
+    }
+}
+
+impl<T> Consumer<T> {
+    /// Appends the bytes of the first message to `out`; the handles of the values in them. Otherwise as `get_bytes_deadline`.
+    pub(crate) fn get_parcel(&self, out: &mut Vec<u8>, until: Deadline) -> Result<Claimed> {
+        self.port.get_parcel(out, until)
     }
 }
 

@@ -194,6 +194,24 @@ impl<T> Port<T> {
         self.push(&Item { form: Form::Bytes, bytes, parcel: None }, until)
     }
 
+    /// Puts bytes with the handles of the values in them.
+    pub(super) fn put_parcel(&self, bytes: &mut Vec<u8>, parcel: &Parcel) -> Result<()> {
+        if parcel.is_empty() {
+            return self.put_bytes(bytes, Deadline::NEVER);
+        }
+        let len = bytes.len();
+        handle::seal(bytes, parcel);
+        let item = Item { form: Form::Bytes, bytes, parcel: Some(parcel) };
+        let result = self.push(&item, Deadline::NEVER);
+        bytes.truncate(len);
+        result.inspect(|()| parcel.depart())
+    }
+
+    /// Appends the bytes of the first message to `out`; the handles in them.
+    pub(super) fn get_parcel(&self, out: &mut Vec<u8>, until: Deadline) -> Result<Claimed> {
+        Ok(self.pop(Form::Bytes, until, out)?.unwrap_or_default())
+    }
+
     pub(super) fn put_with<R>(
         &self,
         len: usize,

@@ -1,0 +1,266 @@
+//! The collector: the one thread of a pool in its user's process.
+//!
+//! It gets the news of the workers, one queue for all of them, hands results to the calls that wait for them, and puts the next
+//! batches on the tasks queue. The process's reaper puts the end of a worker on the same queue, so it comes after all that the
+//! worker has put there. Then the collector takes what is left in the worker's tray, judges the batch that it had, puts what
+//! it may have taken once more, and starts another worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::board::{Phase as Started, State};
+use super::call;
+use super::core::Core;
+use super::desk::{Judgement, Phase};
+use super::frame::{Kind, NewsHead, Results};
+use crate::channel::Consumer;
+use crate::error::{Error, ErrorKind, Result};
+use crate::handle::Claimed;
+use crate::sys::clock::{self, Deadline};
+
+/// How long it is until a worker that could not be started is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
+/// After so many starts that failed, none of which did anything, a pool without workers gives up.
+const TRIES: u32 = 10;
+
+/// Runs until all workers have ended for good.
+pub(super) fn collect(core: &Core, news: &Consumer<()>) {
+    call::become_collector(core.id);
+    let mut collector = Collector {
+        core,
+        news,
+        ended: Vec::new(),
+        failed_starts: 0,
+        start_at: Deadline::NEVER,
+        check_at: Deadline::NEVER,
+    };
+    while !collector.is_over() {
+        if let Err(error) = collector.turn() {
+            core.stop(Phase::Broken(error.about("the pool cannot go on")));
+        }
+    }
+    core.set_over();
+}
+
+struct Collector<'a> {
+    core: &'a Core,
+    news: &'a Consumer<()>,
+    /// Workers whose end was told: place and number.
+    ended: Vec<(u32, u32)>,
+    /// Starts that failed since a worker was last ready.
+    failed_starts: u32,
+    /// When missing workers are started.
+    start_at: Deadline,
+    /// When a task may have taken too long.
+    check_at: Deadline,
+}
+
+impl Collector<'_> {
+    /// Whether all workers have ended, and no more will start.
+    fn is_over(&self) -> bool {
+        self.ended.is_empty() && self.core.crew.lock().is_gone() && !self.core.wants_workers()
+    }
+
+    /// Waits for news and does what follows.
+    fn turn(&mut self) -> Result<()> {
+        let mut message = Vec::new();
+        self.get(&mut message, self.start_at.earlier(self.check_at))?;
+        if !self.ended.is_empty() {
+            // Deaths come together: as many more of them as there may be, without waiting.
+            let more = self.core.crew.lock().size();
+            for _ in 0..more {
+                if !self.get(&mut message, Deadline::NOW)? {
+                    break;
+                }
+            }
+            self.bury();
+        }
+        if self.start_at.is_over() {
+            self.start_missing();
+        }
+        self.check_times();
+        Ok(())
+    }
+
+    /// Takes the next message, if there is one in time; whether there was.
+    fn get(&mut self, message: &mut Vec<u8>, until: Deadline) -> Result<bool> {
+        message.clear();
+        let given = match self.news.get_parcel(message, until) {
+            Err(error) if error.is_timeout() => return Ok(false),
+            result => result?,
+        };
+        let (head, rest) = NewsHead::read(message)?;
+        match head.kind {
+            Kind::Results => self.results(&head, rest, given),
+            Kind::Ready => self.ready(rest),
+            Kind::Failed => {
+                let error = postcard::from_bytes(rest)
+                    .unwrap_or_else(|_| Error::of(ErrorKind::Corrupted, "an error that cannot be read"));
+                self.initializer_failed(error);
+            }
+            Kind::Ended => self.ended.push((head.worker, head.entry)),
+            Kind::Wake => {}
+        }
+        Ok(true)
+    }
+
+    /// Hands results to their call. Those that it has already are left out: a worker that died may have told them twice.
+    fn results(&mut self, head: &NewsHead, bytes: &[u8], given: Claimed) {
+        let core = self.core;
+        let expected = core.desk.lock().find(head.entry, head.generation);
+        let Some(expected) = expected else { return };
+        let Some(skip) = expected.next.checked_sub(head.first).filter(|skip| *skip < head.count)
+        else {
+            return;
+        };
+        let results = Results::of(bytes, head.count).range(skip, expected.count - expected.next);
+        let taken = expected.call.take(expected.first + expected.next as usize, results, given);
+        self.failed_starts = 0;
+        let (done, losses) = {
+            let mut desk = core.desk.lock();
+            let done = desk.settle(head.entry, head.generation, taken);
+            let losses = desk.refill(&core.link);
+            core.close_if_idle(&desk);
+            (done, losses)
+        };
+        drop(done);
+        core.lose(losses);
+        core.tell_progress();
+    }
+
+    /// A worker's initializer has returned.
+    fn ready(&mut self, result: &[u8]) {
+        self.failed_starts = 0;
+        let check = self.core.crew.lock().initializer().map(|initializer| initializer.check);
+        if let Some(Err(error)) = check.map(|check| check(result)) {
+            self.initializer_failed(error);
+        }
+    }
+
+    fn initializer_failed(&mut self, error: Error) {
+        let what = format!("the initializer of pool {:?} failed", self.core.name);
+        self.core.stop(Phase::Broken(error.about(&what)));
+    }
+
+    /// What follows from the ends of workers.
+    fn bury(&mut self) {
+        let core = self.core;
+        let mut judgements = Vec::new();
+        for (worker, number) in std::mem::take(&mut self.ended) {
+            let end = core.crew.lock().part(worker, number);
+            let Some(end) = end else { continue };
+            if end.phase != Started::Ready && !end.is_in_order {
+                self.failed_starts += 1;
+                let is_initializer = end.phase == Started::Initializing;
+                if (is_initializer && !end.is_killed) || self.failed_starts >= TRIES {
+                    self.start_failed(end.why.again(), is_initializer);
+                }
+            }
+            let tray = core.link.board.line(worker).ok().and_then(|line| line.tray());
+            if let Some(tray) = tray {
+                let count = Results::count(&tray.bytes);
+                let head = NewsHead {
+                    kind: Kind::Results,
+                    worker,
+                    entry: tray.entry,
+                    generation: tray.generation,
+                    first: tray.first,
+                    count,
+                };
+                self.results(&head, &tray.bytes, Claimed::default());
+            }
+            let too_long = self.too_long();
+            judgements.push((worker, Judgement { retries: core.retries, why: end.why, too_long }));
+        }
+        let losses = {
+            let mut desk = core.desk.lock();
+            let mut losses = Vec::new();
+            for (worker, judgement) in &judgements {
+                losses.extend(desk.judge(&core.link.board, *worker, judgement));
+            }
+            if let Some((_, judgement)) = judgements.last() {
+                losses.extend(desk.put_again(&core.link, &judgement.why));
+            }
+            losses.extend(desk.refill(&core.link));
+            losses
+        };
+        core.lose(losses);
+        core.tell_progress();
+        self.start_missing();
+    }
+
+    fn too_long(&self) -> Error {
+        let time = self.core.timeout.unwrap_or_default();
+        let text = format!(
+            "a task took longer than the {time:?} that pool {:?} gives it: its worker was killed",
+            self.core.name
+        );
+        Error::of(ErrorKind::Timeout, text)
+    }
+
+    fn start_failed(&mut self, why: Error, is_initializer: bool) {
+        let what = if is_initializer {
+            format!("the initializer of pool {:?} failed", self.core.name)
+        } else {
+            format!("the workers of pool {:?} cannot start", self.core.name)
+        };
+        self.core.stop(Phase::Broken(why.about(&what)));
+    }
+
+    /// Starts the workers that are missing, unless the pool needs none.
+    fn start_missing(&mut self) {
+        self.start_at = Deadline::NEVER;
+        let missing = self.core.crew.lock().missing();
+        for worker in missing {
+            // Asked with the crew in hand: whoever stops the pool kills those that are in it.
+            let mut crew = self.core.crew.lock();
+            if !self.core.wants_workers() {
+                return;
+            }
+            let Err(error) = crew.start(worker) else { continue };
+            let is_gone = crew.is_gone();
+            drop(crew);
+            self.failed_starts += 1;
+            if is_gone && self.failed_starts >= TRIES {
+                return self.start_failed(error, false);
+            }
+            self.start_at = Deadline::after(AGAIN);
+            return;
+        }
+    }
+
+    /// Ends the workers whose tasks take too long.
+    fn check_times(&mut self) {
+        let Some(time) = self.core.timeout else { return };
+        if self.check_at != Deadline::NEVER && !self.check_at.is_over() {
+            return;
+        }
+        let limit = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let words = self.core.desk.lock().words(&self.core.link.board);
+        let (now, mut left) = (clock::now(), if words.is_empty() { None } else { Some(limit) });
+        for (entry, word) in words {
+            let Ok(line) = self.core.link.board.line(word.worker()) else { continue };
+            let since = line.since();
+            if word.state() != State::Begun || since == 0 {
+                continue;
+            }
+            let spent = now.saturating_sub(since);
+            if spent < limit {
+                left = left.map(|left| left.min(limit - spent));
+            } else if self.core.link.board.condemn(entry, word).unwrap_or(false) {
+                self.core.crew.lock().kill(word.worker());
+            }
+        }
+        self.check_at =
+            left.map_or(Deadline::NEVER, |left| Deadline::after(Duration::from_nanos(left.max(1))));
+    }
+}
+
+/// Starts the thread.
+pub(super) fn start(core: &Arc<Core>, news: Consumer<()>) -> Result<()> {
+    let theirs = Arc::clone(core);
+    let thread = std::thread::Builder::new().name("multiproc-pool".to_owned());
+    let run = move || collect(&theirs, &news);
+    let started = crate::sys::thread::with_signals_blocked(|| thread.spawn(run));
+    started.map(drop).map_err(|error| crate::sys::thread::cannot_start("the thread of a pool", error))
+}
