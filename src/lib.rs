@@ -110,6 +110,7 @@ mod handle;
 mod liveness;
 mod memory;
 mod message;
+mod pool;
 mod process;
 mod raw;
 mod shared;
@@ -128,6 +129,7 @@ pub use channel::{
 };
 pub use error::{ChildFailure, Error, ErrorKind, Result};
 pub use message::Message;
+pub use pool::*;
 pub use process::*;
 pub use shared::*;
 pub use std::process::ExitStatus;

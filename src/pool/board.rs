@@ -178,8 +178,7 @@ impl Board {
     /// The pool: the batch is about to be put on the queue.
     pub(super) fn offer(&self, entry: u32, generation: u32) -> Result<()> {
         // ORDERING: Relaxed: the message that names the entry comes later, and the queue orders the two.
-        self.entry(entry)?
-            .store(Word::of(generation, State::Ready, 0, 0).0, Ordering::Relaxed);
+        self.entry(entry)?.store(Word::of(generation, State::Ready, 0, 0).0, Ordering::Relaxed);
         Ok(())
     }
 

@@ -63,13 +63,12 @@ impl Collector<'_> {
 
     /// Waits for news and does what follows.
     fn turn(&mut self) -> Result<()> {
-        let mut message = Vec::new();
-        self.get(&mut message, self.start_at.earlier(self.check_at))?;
+        self.get(self.start_at.earlier(self.check_at))?;
         if !self.ended.is_empty() {
             // Deaths come together: as many more of them as there may be, without waiting.
             let more = self.core.crew.lock().size();
             for _ in 0..more {
-                if !self.get(&mut message, Deadline::NOW)? {
+                if !self.get(Deadline::NOW)? {
                     break;
                 }
             }
@@ -83,25 +82,30 @@ impl Collector<'_> {
     }
 
     /// Takes the next message, if there is one in time; whether there was.
-    fn get(&mut self, message: &mut Vec<u8>, until: Deadline) -> Result<bool> {
-        message.clear();
-        let given = match self.news.get_parcel(message, until) {
-            Err(error) if error.is_timeout() => return Ok(false),
-            result => result?,
-        };
+    fn get(&mut self, until: Deadline) -> Result<bool> {
+        let news = self.news;
+        match news.get_parcel(|message, given| self.hear(message, given), until) {
+            Err(error) if error.is_timeout() => Ok(false),
+            result => result?.map(|()| true),
+        }
+    }
+
+    /// Does what a message asks for.
+    fn hear(&mut self, message: &[u8], given: Claimed) -> Result<()> {
         let (head, rest) = NewsHead::read(message)?;
         match head.kind {
             Kind::Results => self.results(&head, rest, given),
             Kind::Ready => self.ready(rest),
             Kind::Failed => {
-                let error = postcard::from_bytes(rest)
-                    .unwrap_or_else(|_| Error::of(ErrorKind::Corrupted, "an error that cannot be read"));
+                let error = postcard::from_bytes(rest).unwrap_or_else(|_| {
+                    Error::of(ErrorKind::Corrupted, "an error that cannot be read")
+                });
                 self.initializer_failed(error);
             }
             Kind::Ended => self.ended.push((head.worker, head.entry)),
             Kind::Wake => {}
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Hands results to their call. Those that it has already are left out: a worker that died may have told them twice.
@@ -119,9 +123,7 @@ impl Collector<'_> {
         let (done, losses) = {
             let mut desk = core.desk.lock();
             let done = desk.settle(head.entry, head.generation, taken);
-            let losses = desk.refill(&core.link);
-            core.close_if_idle(&desk);
-            (done, losses)
+            (done, core.refill(&mut desk))
         };
         drop(done);
         core.lose(losses);
@@ -181,7 +183,7 @@ impl Collector<'_> {
             if let Some((_, judgement)) = judgements.last() {
                 losses.extend(desk.put_again(&core.link, &judgement.why));
             }
-            losses.extend(desk.refill(&core.link));
+            losses.extend(core.refill(&mut desk));
             losses
         };
         core.lose(losses);
@@ -262,5 +264,7 @@ pub(super) fn start(core: &Arc<Core>, news: Consumer<()>) -> Result<()> {
     let thread = std::thread::Builder::new().name("multiproc-pool".to_owned());
     let run = move || collect(&theirs, &news);
     let started = crate::sys::thread::with_signals_blocked(|| thread.spawn(run));
-    started.map(drop).map_err(|error| crate::sys::thread::cannot_start("the thread of a pool", error))
+    started
+        .map(drop)
+        .map_err(|error| crate::sys::thread::cannot_start("the thread of a pool", error))
 }

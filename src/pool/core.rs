@@ -3,12 +3,11 @@
 //! Order of locks: `crew`, then `desk`. Neither is held while code of the user runs, or while anything is waited for.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::call::{self, Call, foreign, wait_for};
+use super::call::{self, foreign, wait_for};
 use super::crew::Crew;
 use super::desk::{Batch, Desk, Link, Loss, Phase, Totals};
 use super::frame::{Kind, NewsHead};
@@ -62,7 +61,12 @@ pub(super) struct Core {
     /// Whether all workers have ended and no others will start.
     over: Mutex<bool>,
     is_over: Condvar,
+    /// For calls that make their batches as there is room.
+    room: Condvar,
 }
+
+/// A call that waits for its results has so many batches ready.
+const FEW: usize = 4;
 
 /// What a core is made of.
 pub(super) struct Parts {
@@ -92,6 +96,7 @@ impl Core {
             news: parts.news,
             over: Mutex::new(false),
             is_over: Condvar::new(),
+            room: Condvar::new(),
         }
     }
 
@@ -102,6 +107,12 @@ impl Core {
 
     pub(super) fn check(&self) -> Result<()> {
         if self.is_ours() { Ok(()) } else { Err(foreign("the pool")) }
+    }
+
+    /// Starts all workers.
+    pub(super) fn start_all(&self) -> Result<()> {
+        let mut crew = self.crew.lock();
+        (0..crew.size()).try_for_each(|worker| crew.start(worker))
     }
 
     /// An error unless the pool takes tasks.
@@ -117,10 +128,30 @@ impl Core {
             let mut desk = self.desk.lock();
             desk.check(&self.name)?;
             desk.give(batch)?;
-            desk.refill(&self.link)
+            self.refill(&mut desk)
         };
         self.lose(losses);
         Ok(())
+    }
+
+    /// Waits until only few batches of a call wait for a worker, or the pool takes none.
+    pub(super) fn wait_for_room(&self, call: *const ()) {
+        let mut desk = self.desk.lock();
+        desk.feeders += 1;
+        wait_for(&self.room, &mut desk, Deadline::NEVER, |desk| {
+            desk.waiting(call) < FEW || desk.check(&self.name).is_err()
+        });
+        desk.feeders -= 1;
+    }
+
+    /// Puts what waits on the tasks queue, as much as there is room for.
+    pub(super) fn refill(&self, desk: &mut Desk) -> Vec<Loss> {
+        let losses = desk.refill(&self.link);
+        if desk.feeders > 0 {
+            self.room.notify_all();
+        }
+        self.close_if_idle(desk);
+        losses
     }
 
     /// Tasks are lost: their calls are told, what is left of their batches goes to others.
@@ -129,13 +160,13 @@ impl Core {
             loss.tell();
             let mut desk = self.desk.lock();
             losses.extend(desk.lose(loss, &self.name));
-            losses.extend(desk.refill(&self.link));
-            self.close_if_idle(&desk);
+            losses.extend(self.refill(&mut desk));
         }
     }
 
     /// Nobody wants the results of this call any more: what has not gone to a worker is dropped.
-    pub(super) fn withdraw(&self, call: &Arc<dyn Call>) {
+    /// `call` is its address.
+    pub(super) fn withdraw(&self, call: *const ()) {
         if !self.is_ours() {
             return;
         }
@@ -182,6 +213,7 @@ impl Core {
             }
             desk.phase = phase;
             let batches = desk.clear();
+            self.room.notify_all();
             match desk.check(&self.name) {
                 Ok(()) => return,
                 Err(why) => batches.into_iter().map(|batch| batch.lost(why.again())).collect(),

@@ -11,15 +11,13 @@ use crate::handle::{Claimed, Parcel};
 use crate::process::{Process, TaskName};
 
 /// What each worker runs first.
-#[derive(Debug)]
 pub(super) struct Initializer {
-    task: TaskName,
     bytes: Vec<u8>,
     parcel: Parcel,
     /// Whether what it returned is an error.
     pub(super) check: fn(&[u8]) -> Result<()>,
     /// Keeps the handles in its arguments.
-    kept: Claimed,
+    _kept: Claimed,
     /// Where workers find it, one message for each start.
     ends: Option<(Producer<()>, Consumer<()>)>,
 }
@@ -39,7 +37,7 @@ impl Initializer {
             return Err(Error::of(ErrorKind::InvalidInput, text));
         }
         let kept = parcel.keep()?;
-        Ok(Initializer { task, bytes, parcel, check, kept, ends: None })
+        Ok(Initializer { bytes, parcel, check, _kept: kept, ends: None })
     }
 
     /// One more worker will look for it; where.
@@ -120,14 +118,16 @@ impl Crew {
             is_timed: setup.is_timed,
         };
         let process = Process::builder().name(name).helper().spawn(work, (orders,))?;
-        let (news, head) = (setup.news.clone(), NewsHead::plain(Kind::Ended, worker as u32, number));
+        let (news, head) =
+            (setup.news.clone(), NewsHead::plain(Kind::Ended, worker as u32, number));
         let told = process.when_ended(move || {
             // Fails only if nobody is there to get it.
             let _ = news.put_bytes(&head.message());
         });
         if !told {
             let _ = process.handle().kill();
-            let text = format!("cannot watch the workers of pool {:?}: no thread is left", setup.pool);
+            let text =
+                format!("cannot watch the workers of pool {:?}: no thread is left", setup.pool);
             return Err(Error::of(ErrorKind::Limit, text));
         }
         self.members[worker] = Some(Member { number, process });

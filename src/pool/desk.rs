@@ -55,8 +55,9 @@ impl Batch {
     ) -> Result<()> {
         let start = self.bytes.len();
         self.bytes.extend([0; ITEM_HEAD]);
-        let added = encode(&mut self.bytes)
-            .and_then(|parcel| TaskFrame::close(&mut self.bytes, start, parcel.len()).map(|()| parcel));
+        let added = encode(&mut self.bytes).and_then(|parcel| {
+            TaskFrame::close(&mut self.bytes, start, parcel.len()).map(|()| parcel)
+        });
         match added {
             Ok(parcel) => {
                 if !parcel.is_empty() {
@@ -177,6 +178,8 @@ pub(super) struct Judgement {
 pub(super) struct Desk {
     pub(super) phase: Phase,
     pub(super) totals: Totals,
+    /// Threads that wait until they may give more.
+    pub(super) feeders: u32,
     entries: Vec<Entry>,
     free: Vec<u32>,
     /// What comes before all that waits: it was begun once.
@@ -184,8 +187,9 @@ pub(super) struct Desk {
     waiting: VecDeque<Waiting>,
 }
 
-fn is_same(one: &Arc<dyn Call>, other: &Arc<dyn Call>) -> bool {
-    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
+/// By which calls are told apart while they live.
+pub(super) fn address(call: &Arc<dyn Call>) -> *const () {
+    Arc::as_ptr(call).cast()
 }
 
 impl Desk {
@@ -193,6 +197,7 @@ impl Desk {
         Desk {
             phase: Phase::Open,
             totals: Totals::default(),
+            feeders: 0,
             entries: (0..entries).map(|_| Entry::default()).collect(),
             free: (0..entries as u32).rev().collect(),
             urgent: Vec::new(),
@@ -214,11 +219,18 @@ impl Desk {
         }
     }
 
+    /// How many batches of a call wait here.
+    pub(super) fn waiting(&self, call: *const ()) -> usize {
+        let mut calls = self.waiting.iter();
+        calls.find(|it| address(&it.call) == call).map_or(0, |waiting| waiting.batches.len())
+    }
+
     /// Takes a batch of tasks.
     pub(super) fn give(&mut self, mut batch: Batch) -> Result<()> {
         batch.close()?;
         self.totals.given += u64::from(batch.count);
-        match self.waiting.iter_mut().find(|waiting| is_same(&waiting.call, &batch.call)) {
+        match self.waiting.iter_mut().find(|waiting| address(&waiting.call) == address(&batch.call))
+        {
             Some(waiting) => waiting.batches.push_back(batch),
             None => {
                 let call = Arc::clone(&batch.call);
@@ -367,12 +379,12 @@ impl Desk {
     }
 
     /// Takes out all batches of a call that are not with the workers.
-    pub(super) fn withdraw(&mut self, call: &Arc<dyn Call>) -> Vec<Batch> {
+    pub(super) fn withdraw(&mut self, call: *const ()) -> Vec<Batch> {
         let mut out = Vec::new();
-        while let Some(at) = self.waiting.iter().position(|it| is_same(&it.call, call)) {
+        while let Some(at) = self.waiting.iter().position(|it| address(&it.call) == call) {
             out.extend(self.waiting.remove(at).into_iter().flat_map(|waiting| waiting.batches));
         }
-        out.extend(self.urgent.extract_if(.., |batch| is_same(&batch.call, call)));
+        out.extend(self.urgent.extract_if(.., |batch| address(&batch.call) == call));
         // Nobody waits for their results.
         let tasks = out.iter().map(|batch| u64::from(batch.count - batch.next)).sum::<u64>();
         self.totals.given -= tasks;

@@ -197,7 +197,7 @@ impl<'a> Results<'a> {
     pub(super) fn count(bytes: &'a [u8]) -> u32 {
         let mut results = Results { bytes, left: u32::MAX };
         let mut count = 0;
-        while !results.bytes.is_empty() && results.take().is_some() {
+        while !results.bytes.is_empty() && results.take_one().is_some() {
             count += 1;
         }
         count
@@ -212,7 +212,7 @@ impl<'a> Results<'a> {
         self
     }
 
-    fn take(&mut self) -> Option<Result<&'a [u8]>> {
+    fn take_one(&mut self) -> Option<Result<&'a [u8]>> {
         let (head, rest) = self.bytes.split_at_checked(ITEM_HEAD)?;
         let result = rest.get(..number(head, 0) as usize)?;
         // The last one of a message has no padding.
@@ -230,6 +230,6 @@ impl<'a> Iterator for Results<'a> {
     #[inline]
     fn next(&mut self) -> Option<Result<&'a [u8]>> {
         self.left = self.left.checked_sub(1)?;
-        Some(self.take().unwrap_or_else(|| Err(cut())))
+        Some(self.take_one().unwrap_or_else(|| Err(cut())))
     }
 }

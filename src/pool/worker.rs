@@ -50,21 +50,16 @@ pub(super) fn work(orders: Orders) -> Result<()> {
     if !worker.initialize()? {
         return Ok(());
     }
-    let mut batch = Vec::new();
+    let tasks = worker.orders.tasks.clone();
     loop {
-        batch.clear();
-        let claimed = match worker.orders.tasks.get_parcel(&mut batch, Deadline::NEVER) {
-            Err(error) if error.is_closed() => return Ok(()),
-            result => result?,
-        };
-        match worker.run_batch(&batch, claimed) {
+        let run = |batch: &[u8], claimed| worker.run_batch(batch, claimed);
+        match tasks.get_parcel(run, Deadline::NEVER).and_then(|after| after) {
             Ok(After::Next) => {}
             Ok(After::End) => return Ok(()),
-            // Nobody is there to get the results.
+            // No more tasks will come, or nobody is there to get the results.
             Err(error) if error.is_closed() => return Ok(()),
             Err(error) => return Err(error),
         }
-        give_back(&mut batch);
     }
 }
 
@@ -118,14 +113,12 @@ impl Worker {
         let number = self.orders.worker;
         if let Some(initializer) = &self.orders.initializer {
             self.line.set_phase(Phase::Initializing);
-            let mut batch = Vec::new();
-            let claimed = initializer.get_parcel(&mut batch, Deadline::NEVER)?;
-            let (head, arguments) = BatchHead::read(&batch)?;
             let mut news = NewsHead::plain(Kind::Ready, number, 0).message().to_vec();
-            let ran = Task::find(head.task)
-                .and_then(|task| task.run(claimed, arguments, &mut news))
-                .map(drop);
-            if let Err(error) = ran {
+            let run = |batch: &[u8], claimed| {
+                let (head, arguments) = BatchHead::read(batch)?;
+                Task::find(head.task)?.run(claimed, arguments, &mut news).map(drop)
+            };
+            if let Err(error) = initializer.get_parcel(run, Deadline::NEVER)? {
                 let head = NewsHead::plain(Kind::Failed, number, 0).message();
                 news.clear();
                 news.extend(head);

@@ -18,6 +18,7 @@ mod layers;
 mod lock;
 mod pages;
 mod pipe;
+mod pool;
 mod process;
 mod python;
 mod queue;

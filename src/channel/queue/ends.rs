@@ -53,9 +53,13 @@ impl<T> Producer<T> {
 }
 
 impl<T> Consumer<T> {
-    /// Appends the bytes of the first message to `out`; the handles of the values in them. Otherwise as `get_bytes_deadline`.
-    pub(crate) fn get_parcel(&self, out: &mut Vec<u8>, until: Deadline) -> Result<Claimed> {
-        self.port.get_parcel(out, until)
+    /// As `get_with_deadline`; `read` also gets the handles of the values in the bytes.
+    pub(crate) fn get_parcel<R>(
+        &self,
+        read: impl FnOnce(&[u8], Claimed) -> R,
+        until: Deadline,
+    ) -> Result<R> {
+        self.port.get_parcel(read, until)
     }
 }
 

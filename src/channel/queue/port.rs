@@ -6,7 +6,7 @@ use super::held::HeldBlock;
 use super::special::{Incoming, Outgoing, Taken};
 use super::store::{self, QueueStore};
 use crate::error::{Error, Result};
-use crate::handle::{self, Parcel};
+use crate::handle::{self, Claimed, Parcel};
 use crate::message::{self, Message};
 use crate::raw::records::{
     CARRIES, Form, INLINE, LARGE, NamedBlock, Put, RecordHead, Records, Store,
@@ -207,9 +207,17 @@ impl<T> Port<T> {
         result.inspect(|()| parcel.depart())
     }
 
-    /// Appends the bytes of the first message to `out`; the handles in them.
-    pub(super) fn get_parcel(&self, out: &mut Vec<u8>, until: Deadline) -> Result<Claimed> {
-        Ok(self.pop(Form::Bytes, until, out)?.unwrap_or_default())
+    /// Lets `read` see the bytes of the first message, in place if it is large, with the handles in them.
+    pub(super) fn get_parcel<R>(
+        &self,
+        read: impl FnOnce(&[u8], Claimed) -> R,
+        until: Deadline,
+    ) -> Result<R> {
+        with_scratch(|scratch| match self.pop(Form::Bytes, false, until, scratch)? {
+            Taken::Whole => Ok(read(scratch, Claimed::default())),
+            Taken::Large(large) => Ok(read(large.bytes(), Claimed::default())),
+            Taken::Carrying(claimed) => Ok(read(scratch, claimed)),
+        })
     }
 
     pub(super) fn put_with<R>(

@@ -1,0 +1,78 @@
+//! The pool: tasks for worker processes.
+//!
+//! ```text
+//!   user's threads            collector                 workers
+//!   ─ calls ─▶ desk ─ batches ─▶ [tasks queue] ──────▶ take, begin on the board, run
+//!   ◀─ results ── calls ◀──────── [results queue] ◀──── results; the reaper: "worker 3 has ended"
+//! ```
+//!
+//! - `board`: the words that pool and workers share; `frame`: their messages;
+//! - `worker`: what runs in a worker's process;
+//! - `call`: a user's call, and where its results go; `stream`: one whose results are taken one by one;
+//! - `desk`: which batches of tasks there are, and who has them; `crew`: the processes of the workers;
+//! - `core`: what the user's threads share with the collector; `collector`: the pool's one thread;
+//! - `many`: calls with many tasks; `imap`: their results one by one; `answer`: the result of a call that does not wait;
+//! - `builder`: how a pool is to be; `face`: the pool itself.
+//!
+//! # The way of a task
+//!
+//! 1. A call encodes its tasks into *batches* (users say chunks) and gives them to the desk, which keeps the bytes.
+//! 2. The desk writes READY into a free entry of the board and puts the batch on the tasks queue. There are three entries for each
+//!    worker: one batch to run and two to come. The others wait at the desk, where calls take turns.
+//! 3. A worker takes the batch from the queue and makes the word BEGUN by one compare-and-exchange. **The batch is this worker's.**
+//! 4. For each task it runs the function, puts the result into its tray (**the result is delivered**), and stores the number of the
+//!    next task in the word. **That task has begun.**
+//! 5. At the end of the batch, or after 10 ms, it puts the tray's results on the results queue and empties the tray.
+//! 6. The collector gives the results to the call. When the batch has all of them, its entry is free, and the next one goes out.
+//!
+//! # If a worker dies
+//!
+//! The process's reaper sees the end of the process (its pidfd) and puts it on the results queue, behind all that the worker put
+//! there. When the collector meets it, those results are with their calls. Then it looks at the board. The worker died
+//!
+//! - before step 3: the word is READY. The message may be gone with the worker, or still on the queue: the collector puts every
+//!   READY batch on the queue once more. Whoever takes it second finds the word changed and drops it (invariant 1);
+//! - in step 4, while the function ran: the word tells the task. It is lost, or run again if the pool has retries. Those before
+//!   it are delivered (invariant 2), those behind it make a batch of their own;
+//! - between the tray and the word: the tray has the result of the task that the word tells. It is delivered, and the next one has
+//!   not begun;
+//! - in step 5, after the put and before the tray is empty: the results come twice. The second time they are behind the number that
+//!   the desk expects next, and are left out;
+//! - after step 5, before it takes another batch: nothing is missing.
+//!
+//! If the pool's process dies, the tasks queue has no producer any more, and the workers' keepers see their parent die: they
+//! end at once.
+//!
+//! # Invariants
+//!
+//! 1. A batch begins once in each generation of its entry: only READY becomes BEGUN, and only the collector makes READY.
+//! 2. When the word tells a task, the results of all tasks before it are on the results queue or in the tray. Results of a batch
+//!    arrive in the order of its tasks, so one number says which are there.
+//! 3. The collector reads the tray of a worker only after its end, and only the collector changes what the desk expects.
+//! 4. No lock is held while code of the user runs: callbacks, progress, `Deserialize`.
+//!
+//! # Measured
+//!
+//! See `benches/pool.rs`.
+
+mod answer;
+mod board;
+mod builder;
+mod call;
+mod collector;
+mod core;
+mod crew;
+mod desk;
+mod face;
+mod frame;
+mod imap;
+mod many;
+mod stream;
+mod worker;
+
+pub use answer::AsyncResult;
+pub use builder::{Initialized, PoolBuilder};
+pub use core::Progress;
+pub use face::{Pool, PoolWorker, WorkerState};
+pub use imap::Imap;
+pub use many::Chunked;
