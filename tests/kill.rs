@@ -19,6 +19,7 @@
 //! KILL_SEED=20784 …                           the day, from which chance starts; printed by each run
 //! KILL_VERBOSE=1 …                            a line for each operation
 //! SOAK=200 …                                  kills of each kind
+//! … -- --test-threads=1                       in one process, one after the other
 //! ```
 //!
 //! The last lines, after what failed, are
@@ -43,7 +44,8 @@
 //! - one point, and which points: `stepper.rs`, `sampler.rs`; one scenario: `case.rs`; what must be
 //!   caught: `broken.rs`;
 //! - the soak: `soak.rs`, `roles.rs`, `resources.rs`;
-//! - a run: `wishes.rs`, `system.rs`, `run.rs`, and `watch.rs`, the watchdog over the harness itself.
+//! - a run: `wishes.rs`, `system.rs`, `run.rs`, `jobs.rs` (one harness for each processor), `sums.rs`, and `watch.rs`, the
+//!   watchdog over the harness itself.
 
 // ptrace, a shared mapping and int3 cannot be had without.
 #![allow(unsafe_code)]
@@ -62,6 +64,7 @@ mod harness {
     pub(crate) mod family;
     pub(crate) mod fates;
     pub(crate) mod forms;
+    pub(crate) mod jobs;
     pub(crate) mod ledger;
     pub(crate) mod lock_scripts;
     pub(crate) mod lock_verbs;
@@ -83,6 +86,7 @@ mod harness {
     pub(crate) mod semaphore_verbs;
     pub(crate) mod soak;
     pub(crate) mod stepper;
+    pub(crate) mod sums;
     pub(crate) mod symbols;
     pub(crate) mod sync_verbs;
     pub(crate) mod system;

@@ -8,12 +8,21 @@ use super::case::{Case, Stage};
 use super::director::Settings;
 use super::fates::Fate;
 use super::scenarios::{ALL, Scenario};
+use super::sums::Sums;
 use super::trouble::Trouble;
 use super::wishes::{SOAK, WEEK, Wishes};
-use super::{ptrace, sampler, soak, system, watch};
+use super::{jobs, ptrace, sampler, soak, system, watch};
 
 /// How long a survivor may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One thing to do.
+#[derive(Clone, Copy)]
+enum Item {
+    Step(&'static Scenario),
+    Catch(&'static Variant),
+    Soak,
+}
 
 /// What is wanted, and what came of it so far.
 #[derive(Debug)]
@@ -21,12 +30,7 @@ struct Run {
     wishes: Wishes,
     /// Every victim has everything at the same address, and debug registers.
     fixed: bool,
-    operations: usize,
-    points: usize,
-    caught: usize,
-    hangs: usize,
-    violations: usize,
-    failed: usize,
+    sums: Sums,
 }
 
 pub(crate) fn main() {
@@ -43,47 +47,25 @@ pub(crate) fn main() {
     let is_fixed = system::fix_addresses();
     system::default_signals();
     ptrace::hold_child_signals();
-    watch::start();
+    // It also finds out about the registers.
     let traced = system::may_trace();
-    let mut run = Run {
-        wishes,
-        fixed: is_fixed && ptrace::has_registers(),
-        operations: 0,
-        points: 0,
-        caught: 0,
-        hangs: 0,
-        violations: 0,
-        failed: 0,
+    let fixed = is_fixed && ptrace::has_registers();
+    let mut run = Run { wishes, fixed, sums: Sums::default() };
+    let is_told = if jobs::is_worker() {
+        run.play(jobs::items());
+        true
+    } else {
+        run.lead(names.contains(&WEEK), traced)
     };
-    if names.contains(&WEEK) {
-        run.check_week();
-    }
-    match &traced {
-        Ok(()) => run.step_all(),
-        Err(why) => println!("kill: skipped ({why})"),
-    }
-    if names.contains(&SOAK) {
-        run.soak();
-    }
-    if traced.is_ok() {
-        println!("{}", run.summary());
+    if is_told {
+        println!("{} KILL_SEED={}", run.sums, run.wishes.seed);
     }
     // Nothing of what is under test shall have a say in how this ends.
     let _ = std::io::stdout().flush();
-    std::process::exit(i32::from(run.failed > 0));
+    std::process::exit(i32::from(run.sums.failed > 0));
 }
 
 impl Run {
-    /// The last line.
-    fn summary(&self) -> String {
-        let Self { operations, points, caught, hangs, violations, failed, wishes, .. } = self;
-        format!(
-            "kill: operations={operations} points={points} broken={caught} hangs={hangs} \
-             violations={violations} failed={failed} KILL_SEED={}",
-            wishes.seed
-        )
-    }
-
     fn say(&self, line: &str) {
         if self.wishes.verbose {
             println!("{line}");
@@ -92,25 +74,62 @@ impl Run {
 
     /// Counts one that passed or failed, and says which.
     fn judge(&mut self, passed: bool, line: &str) {
-        self.failed += usize::from(!passed);
+        self.sums.failed += usize::from(!passed);
         if passed { self.say(line) } else { println!("{line}") }
+    }
+
+    /// All that is wanted: the soak, which takes longest, then the scenarios, then what must be caught.
+    fn items(&self) -> Vec<Item> {
+        let wishes = &self.wishes;
+        let soak = wishes.wants(SOAK).then_some(Item::Soak);
+        let broken = BROKEN.iter().filter(|variant| wishes.wants(variant.name));
+        soak.into_iter()
+            .chain(wishes.scenarios().map(Item::Step))
+            .chain(broken.map(Item::Catch))
+            .collect()
+    }
+
+    /// Does all, in this process or by workers; whether anything was stepped.
+    fn lead(&mut self, week: bool, traced: Result<(), String>) -> bool {
+        if week {
+            self.check_week();
+        }
+        if let Err(why) = &traced {
+            println!("kill: skipped ({why})");
+        }
+        let items = self.items();
+        let chosen = (0..items.len())
+            .filter(|&at| traced.is_ok() || matches!(items[at], Item::Soak))
+            .collect::<Vec<_>>();
+        let jobs = self.wishes.jobs.min(chosen.len());
+        if jobs < 2 {
+            self.play(chosen.into_iter());
+        } else {
+            match jobs::run(jobs, &chosen, self.wishes.seed) {
+                Ok(sums) => self.sums += sums,
+                Err(error) => self.judge(false, &format!("kill: no workers: {error}")),
+            }
+        }
+        traced.is_ok()
+    }
+
+    /// Plays items by their numbers.
+    fn play(&mut self, numbers: impl Iterator<Item = usize>) {
+        watch::start();
+        let items = self.items();
+        for number in numbers {
+            match items[number] {
+                Item::Step(scenario) => self.step(scenario),
+                Item::Catch(variant) => self.catch(variant),
+                Item::Soak => self.soak(),
+            }
+        }
     }
 
     fn check_week(&mut self) {
         match sampler::week_covers(ALL.len()) {
             Ok(()) => self.judge(true, "kill: a week covers every operation"),
             Err(what) => self.judge(false, &format!("kill: {what}")),
-        }
-    }
-
-    fn step_all(&mut self) {
-        for scenario in self.wishes.scenarios().collect::<Vec<_>>() {
-            self.step(scenario);
-        }
-        for variant in &BROKEN {
-            if self.wishes.wants(variant.name) {
-                self.catch(variant);
-            }
         }
     }
 
@@ -141,8 +160,8 @@ impl Run {
 
     fn count(&mut self, scenario: &Scenario, case: &Case, len: usize, took: Duration) {
         let Case { findings, points, excused, .. } = case;
-        self.operations += 1;
-        self.points += points;
+        self.sums.operations += 1;
+        self.sums.points += points;
         let line = format!(
             "kill: {} ... {} ({len} instructions, {points} points, {excused} waited for a stopped \
              victim, {:.1} s)",
@@ -154,8 +173,8 @@ impl Run {
         for finding in findings {
             println!("kill: {}", finding.text());
             match finding.trouble {
-                Trouble::Hang(_) => self.hangs += 1,
-                Trouble::Violation(_) => self.violations += 1,
+                Trouble::Hang(_) => self.sums.hangs += 1,
+                Trouble::Violation(_) => self.sums.violations += 1,
                 Trouble::Fault(_) => {}
             }
         }
@@ -166,7 +185,7 @@ impl Run {
         let name = variant.name;
         match variant.catch(self.wishes.seed) {
             Ok(finding) => {
-                self.caught += 1;
+                self.sums.broken += 1;
                 let line = format!("kill: broken variant {name} caught ({})", finding.text());
                 self.judge(true, &line);
             }
@@ -187,8 +206,8 @@ impl Run {
             "soak: kills={} operations={} hangs={} lost={} doubled={} KILL_SEED={}",
             tally.kills, tally.operations, tally.hangs, tally.lost, tally.doubled, self.wishes.seed
         );
-        self.hangs += tally.hangs;
-        self.violations += tally.lost + tally.doubled + tally.others;
-        self.failed += usize::from(!tally.is_clean());
+        self.sums.hangs += tally.hangs;
+        self.sums.violations += tally.lost + tally.doubled + tally.others;
+        self.sums.failed += usize::from(!tally.is_clean());
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::board::SEATS;
 use super::ptrace;
+use super::sums::Sums;
 
 /// Nothing that the director does takes so long.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -47,7 +48,7 @@ pub(crate) fn start() {
                         let _ = ptrace::signal_process(pid, libc::SIGKILL);
                     }
                 }
-                println!("kill: operations=0 points=0 hangs=1 violations=0");
+                println!("{}", Sums { hangs: 1, failed: 1, ..Sums::default() });
                 std::process::exit(1);
             }
         }

@@ -21,6 +21,8 @@ pub(crate) struct Wishes {
     pub(crate) kills: usize,
     /// Every operation has its line.
     pub(crate) verbose: bool,
+    /// How many harnesses work side by side.
+    pub(crate) jobs: usize,
     filters: Vec<String>,
     skip: Vec<String>,
     exact: bool,
@@ -37,6 +39,7 @@ impl Wishes {
             seed: number("KILL_SEED").unwrap_or_else(sampler::today),
             kills: number("SOAK").unwrap_or(10) as usize,
             verbose: text("KILL_VERBOSE").is_some(),
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
             filters: text("KILL_ONLY").into_iter().collect(),
             skip: Vec::new(),
             exact: false,
@@ -59,8 +62,13 @@ impl Wishes {
                 // There is nothing that would be ignored.
                 "--ignored" | "--bench" => self.nothing = true,
                 "--skip" => self.skip.extend(arguments.next()),
-                "--test-threads" | "--format" | "--color" | "--logfile" | "--shuffle-seed"
-                | "-Z" => drop(arguments.next()),
+                "--test-threads" => {
+                    let threads = arguments.next().and_then(|text| text.parse().ok());
+                    self.jobs = threads.unwrap_or(self.jobs);
+                }
+                "--format" | "--color" | "--logfile" | "--shuffle-seed" | "-Z" => {
+                    drop(arguments.next())
+                }
                 other if other.starts_with('-') => {}
                 _ => self.filters.push(argument),
             }
