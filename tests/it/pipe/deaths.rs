@@ -10,8 +10,8 @@ use crate::watchdog::watch;
 /// Messages of lengths on both sides of every limit, by their number.
 fn message(number: u64) -> Vec<u8> {
     let lens = [0, 1, 8, 63, 64, 500, 4000, 16384, 16385, 40_000];
-    let mut bytes = number.to_le_bytes().to_vec();
-    bytes.resize(8 + lens[number as usize % lens.len()], number as u8);
+    let mut bytes = vec![number as u8; 8 + lens[number as usize % lens.len()]];
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
     bytes
 }
 

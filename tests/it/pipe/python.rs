@@ -87,7 +87,10 @@ fn test_big_messages_come_back() {
     let (mut connection, theirs) = Pipe::duplex().unwrap();
     let process = Process::spawn(echo, (theirs,)).unwrap();
     for round in 0..5 {
-        let bytes: Vec<u8> = (0..BIG).map(|at| (at >> 8) as u8 ^ round).collect();
+        let mut bytes = vec![round; BIG];
+        for (at, piece) in bytes.chunks_mut(256).enumerate() {
+            piece.fill(at as u8 ^ round);
+        }
         connection.send_bytes(&bytes).unwrap();
         assert!(connection.recv_with(|back| back == bytes).unwrap());
         let values = vec![f64::from(round); BIG / 8];

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use multiproc::{Atomic, ErrorKind, Event, Plain, Process, Queue, RLock, Value};
 
 use super::Large;
-use crate::common::{LONG, SHORT, killed, kind, park, until_asleep};
+use crate::common::{LONG, SHORT, alone, killed, kind, park, until_asleep};
 use crate::watchdog::watch;
 
 /// There and back: to another process and by its hand, through a queue, in a result.
@@ -327,8 +327,8 @@ fn small_values_cost_no_system_call() {
         });
         crate::common::until("it is done", || DONE.load(Ordering::SeqCst));
     };
-    let _watch = watch();
-    Process::spawn(body, ()).unwrap().join().unwrap();
+    // In a world of its own: a lock that another test has is a reason to sleep.
+    alone(move || Process::spawn(body, ()).unwrap().join().unwrap());
 }
 
 #[test]
