@@ -94,6 +94,29 @@ pub fn set_broken(broken: Option<Broken>) {
     BROKEN.store(broken.map_or(0, |broken| broken as u32), Ordering::Relaxed);
 }
 
+/// The step of a fork server at which it is to be killed, and how often it comes there before that.
+#[derive(Debug)]
+pub(crate) struct FatalStep {
+    step: u32,
+    left: AtomicU32,
+}
+
+impl FatalStep {
+    pub(crate) fn is_now(&self, step: u32) -> bool {
+        step == self.step && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+}
+
+/// What the environment says of it: `MULTIPROC_TEST_SERVER=2:3` for the third time at step 2.
+pub(crate) fn fatal_step() -> Option<FatalStep> {
+    if !cfg!(feature = "testing") {
+        return None;
+    }
+    let text = std::env::var("MULTIPROC_TEST_SERVER").ok()?;
+    let (step, times) = text.split_once(':')?;
+    Some(FatalStep { step: step.parse().ok()?, left: AtomicU32::new(times.parse().ok()?) })
+}
+
 /// Whether the start-up hook is to do as if the linker had left it out: the environment has `MULTIPROC_TEST_NO_HOOK`.
 pub(crate) fn skips_hook() -> bool {
     cfg!(feature = "testing") && std::env::var_os("MULTIPROC_TEST_NO_HOOK").is_some()

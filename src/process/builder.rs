@@ -11,6 +11,7 @@ use super::entry::Entry;
 use super::function::private::Token;
 use super::function::{Arguments, Function, Outcome, Parameters, Run};
 use super::join::{Process, unpack};
+use super::method::StartMethod;
 use crate::error::Result;
 use crate::handle::Claimed;
 
@@ -52,6 +53,7 @@ pub struct ProcessBuilder {
     pub(super) daemon: bool,
     pub(super) end_with_parent: bool,
     pub(super) is_helper: bool,
+    pub(super) start_method: Option<StartMethod>,
 }
 
 impl ProcessBuilder {
@@ -101,6 +103,26 @@ impl ProcessBuilder {
     /// A relative path starts at this process's working directory.
     pub fn executable(mut self, path: impl AsRef<Path>) -> ProcessBuilder {
         self.executable = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// How the process is started; [`StartMethod::Spawn`] without it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc::{Process, StartMethod};
+    ///
+    /// # fn main() -> multiproc::Result<()> {
+    /// let process = Process::builder()
+    ///     .start_method(StartMethod::ForkServer)
+    ///     .spawn(|n: u64| n + 1, (41,))?;
+    /// assert_eq!(process.join()?, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start_method(mut self, method: StartMethod) -> ProcessBuilder {
+        self.start_method = Some(method);
         self
     }
 

@@ -21,6 +21,9 @@
 //! 6. It runs the function and leaves the outcome.
 //! 7. It ends by `std::process::exit`: 0, or 101 after a panic, or 1 if it could not run the function.
 //!
+//! A process with the ticket of a fork server does steps 1 and 2 and serves; each child that it forks goes on with step 3, closing the
+//! descriptors once more.
+//!
 //! A program whose linker or loader leaves the hook out calls [`init`] instead, in the first line of `main`. All is as above, but
 //! that libc has called the constructors already (step 5). A program that does neither starts nothing: [`was_reached`].
 //!
@@ -57,7 +60,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::call::{Call, Panic, Request, State};
 use super::ending::{CANNOT_TELL, RAISED_RIGHTS};
 use super::entry::Entry;
-use super::ticket::{TICKET, Ticket};
+use super::fork_server::{self, Forked};
+use super::ticket::{ServerTicket, TICKET, Ticket};
 use super::{current, image, panic};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Parcel;
@@ -137,9 +141,10 @@ fn run_if_child(arguments: Option<Arguments>) {
     let Some(text) = std::env::var_os(TICKET) else {
         return;
     };
-    let Some(ticket) = Ticket::from_text(&text) else {
+    let (child, server) = (Ticket::from_text(&text), ServerTicket::from_text(&text));
+    if child.is_none() && server.is_none() {
         return;
-    };
+    }
     if !is_in(image::main()) {
         // A shared library's copy of this crate: the ticket is for the copy in the program.
         return;
@@ -151,11 +156,18 @@ fn run_if_child(arguments: Option<Arguments>) {
     if program::is_privileged() {
         program::leave(RAISED_RIGHTS);
     }
-    std::process::exit(run(&ticket, arguments));
+    put_in_order();
+    let forked = server.map(|server| fork_server::serve(&server));
+    let (ticket, settings) = match (child, forked) {
+        (Some(ticket), _) => (ticket, Ok(())),
+        (None, Some(Forked { ticket, settings })) => (ticket, settings),
+        (None, None) => return,
+    };
+    std::process::exit(run(&ticket, settings, arguments));
 }
 
 /// Runs the function that the ticket is for; the exit code.
-fn run(ticket: &Ticket, arguments: Option<Arguments>) -> i32 {
+fn run(ticket: &Ticket, settings: io::Result<()>, arguments: Option<Arguments>) -> i32 {
     let world = match take_over(ticket.world as RawFd) {
         Ok(world) => world,
         Err(error) => {
@@ -165,7 +177,10 @@ fn run(ticket: &Ticket, arguments: Option<Arguments>) -> i32 {
     };
     // Whoever joins in vain closes the one it was given.
     let spare = descriptor::duplicate_above(world.as_fd(), 3);
-    let child = match join(world, ticket) {
+    let settings = settings.map_err(|error| {
+        Error::os("cannot give the process what its parent has: folder, streams or limits", error)
+    });
+    let child = match settings.and_then(|()| join(world, ticket)) {
         Ok(child) => child,
         // The program has not begun: nothing of it is to be called at the end.
         Err(error) => program::leave(refuse_from_outside(spare, ticket.place, &error)),
@@ -218,17 +233,21 @@ struct Child {
     args: Vec<u8>,
 }
 
-/// Puts the process in order, and takes over the descriptor of the world.
-fn take_over(number: RawFd) -> Result<OwnedFd> {
+/// Puts the process in order, as Rust's own start does for `main`.
+fn put_in_order() {
     descriptor::open_standard();
     program::ignore_broken_pipes();
     program::take_name_of_file();
     overflow::report();
+}
+
+/// Takes over the descriptor of the world, and closes what else came along.
+fn take_over(number: RawFd) -> Result<OwnedFd> {
     // SAFETY:
     // - this runs before `main`: the program has opened nothing yet, and the libraries' constructors that ran before
     //   are not to keep descriptors across it (the documentation of `Process` says so);
     // - the standard ones and the world's stay.
-    unsafe { descriptor::close_others(number) };
+    unsafe { descriptor::close_others(&mut [number]) };
     let no_world = |error| Error::os("cannot take over the descriptor of the shared memory", error);
     // SAFETY: the parent put the world under this number for nobody but this hook, which runs once.
     let world = unsafe { descriptor::inherited(number) }.map_err(no_world)?;

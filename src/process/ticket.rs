@@ -2,11 +2,13 @@
 
 use std::ffi::OsStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The name of the environment variable.
 pub(super) const TICKET: &str = "MULTIPROC_CHILD";
 
 /// What the variable holds, as `0.1.0 102a 100017 4000 200 9c… 0`: the version of this crate, then these fields.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ticket {
     /// The child, as the world knows it.
     pub(super) process: u32,
@@ -51,10 +53,42 @@ impl Ticket {
     }
 }
 
+/// What the variable holds for a fork server, as `0.1.0 server 28 29 200 7f1`: these fields.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ServerTicket {
+    /// The descriptors of the socket, of the page and of the world.
+    pub(super) socket: u32,
+    pub(super) page: u32,
+    pub(super) world: u32,
+    /// The number of the parent in the system.
+    pub(super) parent: u32,
+}
+
+impl ServerTicket {
+    pub(super) fn to_text(&self) -> String {
+        let ServerTicket { socket, page, world, parent } = self;
+        let version = env!("CARGO_PKG_VERSION");
+        format!("{version} server {socket:x} {page:x} {world:x} {parent:x}")
+    }
+
+    /// `None` if it is the ticket of a child, was made by another version of this crate, or is none.
+    pub(super) fn from_text(text: &OsStr) -> Option<ServerTicket> {
+        let rest = text.to_str()?.strip_prefix(env!("CARGO_PKG_VERSION"))?;
+        let mut parts = rest.strip_prefix(" server ")?.split(' ');
+        let mut number = || u32::from_str_radix(parts.next()?, 16).ok();
+        let mut descriptor = || number().filter(|number| (3..1 << 30).contains(number));
+        let (socket, page, world) = (descriptor()?, descriptor()?, descriptor()?);
+        let ticket = ServerTicket { socket, page, world, parent: number()? };
+        parts.next().is_none().then_some(ticket)
+    }
+}
+
 /// Whether this process was started to run a function and the hook did not see it: it must not start others, or a
 /// program without the hook would start itself for ever.
 pub(super) fn hook_was_skipped() -> bool {
-    std::env::var_os(TICKET).is_some_and(|text| Ticket::from_text(&text).is_some())
+    std::env::var_os(TICKET).is_some_and(|text| {
+        Ticket::from_text(&text).is_some() || ServerTicket::from_text(&text).is_some()
+    })
 }
 
 #[cfg(test)]
@@ -84,6 +118,19 @@ mod tests {
             &standard,
         ] {
             assert_eq!(Ticket::from_text(text.as_ref()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_servers_ticket_is_read_back_and_no_childs() {
+        let ticket = ServerTicket { socket: 40, page: 41, world: 3, parent: u32::MAX };
+        let text = ticket.to_text();
+        assert_eq!(ServerTicket::from_text(text.as_ref()), Some(ticket));
+        assert_eq!(Ticket::from_text(text.as_ref()), None);
+        for text in
+            ["", "0.1.0 server", &format!("{text} 1"), &text.replace(" 3 ", " 2 "), &text[1..]]
+        {
+            assert_eq!(ServerTicket::from_text(text.as_ref()), None, "{text:?}");
         }
     }
 }

@@ -3,10 +3,11 @@
 //! The crate's own descriptors keep away from the numbers that programs count on ([`keep_high`]): 0, 1 and 2 are the standard
 //! streams, whoever closed them, and a program puts its descriptors at low numbers by `dup2`.
 //!
-//! Sources: `fcntl(2)`, `close_range(2)`, `eventfd(2)`, `ppoll(2)`.
+//! Sources: `fcntl(2)`, `close_range(2)`, `fchdir(2)`, `eventfd(2)`, `ppoll(2)`.
 
 #![allow(unsafe_code, reason = "system calls")]
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -59,6 +60,56 @@ pub(crate) fn open_standard() {
             unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
         }
     }
+}
+
+/// The standard streams, as far as they are open.
+pub(crate) fn standard() -> [Option<BorrowedFd<'static>>; 3] {
+    [0, 1, 2].map(|number| {
+        // SAFETY: fcntl without argument touches no memory of ours.
+        let is_open = unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0;
+        // SAFETY: a standard stream, which was open just now and which nobody owns. Whoever closes it meanwhile makes calls with it
+        // fail, or concern what took its place.
+        is_open.then(|| unsafe { BorrowedFd::borrow_raw(number) })
+    })
+}
+
+/// Puts a copy of `fd` under the number of a standard stream, open in programs that this process starts.
+pub(crate) fn put_at(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    // SAFETY: two integers. The number is a standard one, which nobody owns.
+    let result = unsafe { libc::dup2(fd.as_raw_fd(), number) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Closes a standard stream.
+pub(crate) fn close_standard(number: RawFd) {
+    // SAFETY: an integer. The number is a standard one, which nobody owns.
+    unsafe { libc::close(number) };
+}
+
+/// A folder as a descriptor, to work in or to hand on.
+pub(crate) fn folder(path: &CStr) -> io::Result<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: the path is a C string that outlives the call.
+    let fd = unsafe { libc::open(path.as_ptr(), flags) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just made this descriptor and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // Not in place of a standard stream that is closed.
+    if fd.as_raw_fd() > 2 { Ok(fd) } else { duplicate_above(fd.as_fd(), 3) }
+}
+
+/// Works in this folder from now on.
+pub(crate) fn change_directory(folder: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: an integer.
+    let result = unsafe { libc::fchdir(folder.as_raw_fd()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The error of a descriptor table that is full.
+pub(crate) fn limit() -> io::Error {
+    io::Error::from_raw_os_error(libc::EMFILE)
 }
 
 /// A counter that threads write and poll; with a `count` above zero it is readable at once.
@@ -121,18 +172,20 @@ pub(crate) unsafe fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Closes every descriptor above the standard ones but `keep`.
+/// Closes every descriptor above the standard ones but those to keep.
 ///
 /// # Safety
 ///
 /// Nobody in this process owns or will use any of them.
-pub(crate) unsafe fn close_others(keep: RawFd) {
-    let keep = keep.max(2) as libc::c_uint;
-    let close = |first: libc::c_uint, last: libc::c_uint| {
+pub(crate) unsafe fn close_others(keep: &mut [RawFd]) {
+    keep.sort_unstable();
+    let close = |first: RawFd, last: RawFd| {
         // SAFETY: three integers; the caller vouches that nobody uses the descriptors.
         first > last || unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0
     };
-    if close(3, keep - 1) && close(keep + 1, libc::c_uint::MAX) {
+    let mut first = 3;
+    let between = keep.iter().all(|&kept| close(std::mem::replace(&mut first, kept + 1), kept - 1));
+    if between && close(first, RawFd::MAX) {
         return;
     }
     // Kernels before 5.9 and some sandboxes have no close_range: go through the list, or else through all numbers.
@@ -142,7 +195,7 @@ pub(crate) unsafe fn close_others(keep: RawFd) {
     });
     let all = || (3..limits().0.min(1 << 20) as RawFd).collect();
     for fd in listed.unwrap_or_else(|_| all()) {
-        if fd > 2 && fd as libc::c_uint != keep {
+        if fd > 2 && !keep.contains(&fd) {
             // SAFETY: the caller vouches that nobody uses the descriptor; the one that listed them is closed already,
             // and closing a number twice only fails.
             unsafe { libc::close(fd) };

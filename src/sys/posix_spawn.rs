@@ -68,8 +68,8 @@ impl Drop for Actions {
 struct Attributes(MaybeUninit<libc::posix_spawnattr_t>);
 
 impl Attributes {
-    /// No signal blocked, and SIGPIPE, which Rust's runtime ignores, as the system delivers it: what
-    /// `std::process::Command` sets too.
+    /// SIGPIPE, which Rust's runtime ignores, as the system delivers it: what `std::process::Command` sets too. The signal mask is
+    /// that of the caller.
     fn new() -> io::Result<Attributes> {
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: the pointer is valid to write; the call initialises what it points to.
@@ -78,17 +78,13 @@ impl Attributes {
         let mut signals = MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: the pointer is valid to write; the call initialises the set.
         unsafe { libc::sigemptyset(signals.as_mut_ptr()) };
-        // SAFETY: both are initialised; the call copies the set.
-        number(unsafe {
-            libc::posix_spawnattr_setsigmask(attributes.0.as_mut_ptr(), signals.as_ptr())
-        })?;
         // SAFETY: the set is initialised and the signal exists.
         unsafe { libc::sigaddset(signals.as_mut_ptr(), libc::SIGPIPE) };
         // SAFETY: both are initialised; the call copies the set.
         number(unsafe {
             libc::posix_spawnattr_setsigdefault(attributes.0.as_mut_ptr(), signals.as_ptr())
         })?;
-        let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        let flags = libc::POSIX_SPAWN_SETSIGDEF;
         // SAFETY: the attributes are initialised.
         number(unsafe {
             libc::posix_spawnattr_setflags(attributes.0.as_mut_ptr(), flags as libc::c_short)

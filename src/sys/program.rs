@@ -4,13 +4,67 @@
 
 #![allow(unsafe_code, reason = "system calls")]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString, c_char};
+use std::io;
 
 /// How many descriptors and how many processes (of this user) the limits allow.
 pub(crate) fn limits() -> (u64, u64) {
     use nix::sys::resource::{Resource, getrlimit};
     let soft = |resource| getrlimit(resource).map_or(u64::MAX, |(soft, _)| soft);
     (soft(Resource::RLIMIT_NOFILE), soft(Resource::RLIMIT_NPROC))
+}
+
+/// How many kinds of limits the kernel has.
+pub(crate) const LIMITS: usize = 16;
+
+/// All limits of this process, soft and hard, by their numbers.
+pub(crate) fn all_limits() -> [(u64, u64); LIMITS] {
+    std::array::from_fn(|number| {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is valid to write; a number that the kernel does not know is an error, which leaves it as it is.
+        unsafe { libc::getrlimit(number as _, &mut limit) };
+        (limit.rlim_cur, limit.rlim_max)
+    })
+}
+
+/// Sets one limit of this process.
+pub(crate) fn set_limit(number: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: `limit` is valid to read.
+    let result = unsafe { libc::setrlimit(number as _, &limit) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// What a process has from its start and can change: user and group ids, session, process group.
+pub(crate) fn standing() -> [u32; 6] {
+    use nix::unistd;
+    let session = unistd::getsid(None).map_or(0, unistd::Pid::as_raw) as u32;
+    [
+        unistd::getuid().as_raw(),
+        unistd::geteuid().as_raw(),
+        unistd::getgid().as_raw(),
+        unistd::getegid().as_raw(),
+        session,
+        unistd::getpgrp().as_raw() as u32,
+    ]
+}
+
+/// Replaces the environment. The caller is the only thread.
+pub(crate) fn set_environment(variables: Vec<CString>) {
+    unsafe extern "C" {
+        static mut environ: *const *const c_char;
+    }
+    // libc keeps the strings and the list for the life of the process, as it does those of the kernel.
+    let variables = variables.leak().iter().map(|variable| variable.as_ptr());
+    let list: Vec<*const c_char> = variables.chain(std::iter::once(std::ptr::null())).collect();
+    // SAFETY: no other thread reads or writes the environment: there is none. The list ends with a null pointer, its strings are
+    // C strings, and nobody frees either.
+    unsafe { environ = list.leak().as_ptr() };
+}
+
+/// How many threads this process has.
+pub(crate) fn count_threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
 /// Whether the program runs with rights its caller does not have (set-user-id and the like): then nothing in its

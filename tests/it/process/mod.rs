@@ -8,6 +8,7 @@ mod ends;
 mod environment;
 mod failures;
 mod families;
+mod fork_server;
 mod inherits;
 mod parents;
 mod watching;

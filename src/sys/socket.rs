@@ -1,0 +1,104 @@
+//! A pair of connected sockets, and descriptors that travel over it.
+//!
+//! Sources: `socketpair(2)`, `unix(7)` (`SCM_RIGHTS`).
+
+#![allow(unsafe_code, reason = "descriptors that the kernel has just made")]
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    sendmsg, socketpair,
+};
+
+use crate::sys::descriptor::keep_high;
+
+/// Two ends of one stream, closed in every program that this process starts.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let (one, other) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
+    Ok((keep_high(one)?, keep_high(other)?))
+}
+
+/// Sends all of the bytes; the descriptors travel with the first of them. No signal, if nobody is there to receive.
+pub(crate) fn send(
+    socket: BorrowedFd<'_>,
+    mut bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let mut numbers: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    while !bytes.is_empty() {
+        let rights = [ControlMessage::ScmRights(&numbers)];
+        let rights = if numbers.is_empty() { &[][..] } else { &rights[..] };
+        let part = [IoSlice::new(bytes)];
+        match sendmsg::<()>(socket.as_raw_fd(), &part, rights, MsgFlags::MSG_NOSIGNAL, None) {
+            Ok(sent) => {
+                bytes = &bytes[sent..];
+                numbers.clear();
+            }
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Receives what is there, at most `buffer`, and waits if there is nothing; 0 if the other end is closed. The descriptors that came
+/// along, up to `most`, are added to `fds`, closed in every program that this process starts.
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    most: usize,
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
+    // SAFETY: integer arithmetic.
+    let room = unsafe { libc::CMSG_SPACE((most * size_of::<RawFd>()) as libc::c_uint) };
+    let mut space = vec![0; room as usize];
+    loop {
+        let mut parts = [IoSliceMut::new(buffer)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+            Ok(message) => message,
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        for rights in message.cmsgs().into_iter().flatten() {
+            if let ControlMessageOwned::ScmRights(numbers) = rights {
+                // SAFETY: the kernel has just made these descriptors, and nobody else owns them.
+                fds.extend(numbers.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+            }
+        }
+        return Ok(message.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn bytes_and_descriptors_come_through_and_an_end_is_seen() {
+        let (one, other) = pair().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let bytes = vec![7; 1 << 20];
+        let sender = std::thread::spawn({
+            let (bytes, writer) = (bytes.clone(), OwnedFd::from(writer));
+            move || send(one.as_fd(), &bytes, &[writer.as_fd(), writer.as_fd()]).unwrap()
+        });
+        let (mut found, mut fds, mut buffer) = (Vec::new(), Vec::new(), vec![0; 1 << 16]);
+        loop {
+            match receive(other.as_fd(), &mut buffer, 4, &mut fds).unwrap() {
+                0 => break,
+                len => found.extend_from_slice(&buffer[..len]),
+            }
+        }
+        sender.join().unwrap();
+        assert_eq!((found, fds.len()), (bytes, 2));
+        drop(fds);
+        assert_eq!(std::io::read_to_string(reader).unwrap(), "", "the writers are gone");
+        assert!(send(other.as_fd(), b"x", &[]).is_err());
+    }
+}
