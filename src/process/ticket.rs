@@ -25,12 +25,12 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn to_text(&self) -> String {
+    pub(super) fn to_text(self) -> String {
         let Ticket { process, call, place, world, image, ends_with_parent } = self;
         format!(
             "{} {process:x} {call:x} {place:x} {world:x} {image:x} {:x}",
             env!("CARGO_PKG_VERSION"),
-            u8::from(*ends_with_parent)
+            u8::from(ends_with_parent)
         )
     }
 

@@ -26,7 +26,7 @@ static SERVER: PerProcess<Mutex<Option<Server>>> = PerProcess::new();
 
 /// Why no child was started.
 #[derive(Debug)]
-pub(in crate::process) enum Failure {
+pub(crate) enum Failure {
     /// The system refuses a process, or a descriptor.
     System(io::Error),
     /// This program cannot have a fork server.
@@ -64,7 +64,7 @@ enum Outcome {
 }
 
 /// Starts a child, and answers its number. `program` and `args` are what a server is to execute.
-pub(in crate::process) fn start(
+pub(crate) fn start(
     program: &CStr,
     args: &[CString],
     ticket: Ticket,

@@ -25,9 +25,9 @@ pub(super) const FAILED: u32 = 2;
 pub(super) const UNABLE: u32 = 3;
 
 /// A new child: what it is to do, and whether it is what its parent wants it to be.
-pub(in crate::process) struct Forked {
-    pub(in crate::process) ticket: Ticket,
-    pub(in crate::process) settings: io::Result<()>,
+pub(crate) struct Forked {
+    pub(crate) ticket: Ticket,
+    pub(crate) settings: io::Result<()>,
 }
 
 struct Server {
@@ -48,7 +48,7 @@ struct Work {
 /// Serves the parent, whose ticket this is; returns in each child and nowhere else.
 ///
 /// To be called once, at the very beginning of a process: before anything is opened, and with one thread.
-pub(in crate::process) fn serve(ticket: &ServerTicket) -> Forked {
+pub(crate) fn serve(ticket: &ServerTicket) -> Forked {
     let found = Dispositions::of_this_thread();
     signals::block_all();
     let Ok(server) = Server::begin(ticket) else { end() };

@@ -23,14 +23,14 @@ const MOST: u64 = 64 << 20;
 pub(super) const DESCRIPTORS: usize = 4;
 
 /// A child's standard streams, as far as they are open.
-pub(in crate::process) type Streams<'a> = [Option<BorrowedFd<'a>>; 3];
+pub(crate) type Streams<'a> = [Option<BorrowedFd<'a>>; 3];
 
 /// What a child is to take over.
 #[derive(Debug)]
-pub(in crate::process) struct Settings<'a> {
-    pub(in crate::process) env: &'a [CString],
-    pub(in crate::process) directory: BorrowedFd<'a>,
-    pub(in crate::process) streams: Streams<'a>,
+pub(crate) struct Settings<'a> {
+    pub(crate) env: &'a [CString],
+    pub(crate) directory: BorrowedFd<'a>,
+    pub(crate) streams: Streams<'a>,
 }
 
 /// The body of a request.

@@ -72,8 +72,10 @@ fn failures_are_as_those_of_any_child() {
     }
 }
 
+type Found = (Option<String>, PathBuf, (u64, u64), bool, Vec<(i32, String)>);
+
 /// What a process finds, as far as it can be set.
-fn find() -> (Option<String>, PathBuf, (u64, u64), bool, Vec<(i32, String)>) {
+fn find() -> Found {
     let mut mask = SigSet::empty();
     pthread_sigmask(SigmaskHow::SIG_BLOCK, None, Some(&mut mask)).unwrap();
     (
@@ -226,7 +228,7 @@ fn killed_at_the_beginning(pid: u32) -> bool {
     signal(Signal::SIGSTOP);
     until("the process stands still", || is_still(state()));
     let folder = fs::read_link(format!("/proc/{pid}/cwd"));
-    if folder.is_ok_and(|folder| folder == PathBuf::from("/")) {
+    if folder.is_ok_and(|folder| folder.as_os_str() == "/") {
         return signal(Signal::SIGKILL);
     }
     signal(Signal::SIGCONT);
