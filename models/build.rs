@@ -24,7 +24,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "raw",
         &[
+            "barrier.rs",
             "claims.rs",
+            "condition.rs",
             "event_count.rs",
             "fairness.rs",
             "flag.rs",

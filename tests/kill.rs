@@ -26,7 +26,7 @@
 //!
 //! ```text
 //! soak: kills=N operations=N hangs=0 lost=0 doubled=0 KILL_SEED=N
-//! kill: operations=N points=N broken=7 hangs=0 violations=0 failed=0 KILL_SEED=N
+//! kill: operations=N points=N broken=10 hangs=0 violations=0 failed=0 KILL_SEED=N
 //! ```
 //!
 //! and the exit status is 1 if anything failed. Where `ptrace` is refused, and on other machines than
@@ -36,7 +36,7 @@
 //!
 //! - one thread under steps: `ptrace.rs`, `threads.rs`; names for addresses: `symbols.rs`;
 //! - what is said over the `board.rs`: `order.rs`, `forms.rs`; with what it is done: `props.rs`;
-//! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`,
+//! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`, `round_verbs.rs`,
 //!   `queue_verbs.rs`, `end_verbs.rs`, `pipe_verbs.rs`, `make_verbs.rs`;
 //! - the words that scripts are written in: `director.rs` (actors), `commands.rs` (orders), `fates.rs`
 //!   (the victim), `ledger.rs` (messages), `trouble.rs` (why a point failed);
@@ -79,6 +79,8 @@ mod harness {
     pub(crate) mod queue_verbs;
     pub(crate) mod resources;
     pub(crate) mod roles;
+    pub(crate) mod round_scripts;
+    pub(crate) mod round_verbs;
     pub(crate) mod run;
     pub(crate) mod sampler;
     pub(crate) mod scenarios;

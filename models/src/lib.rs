@@ -62,7 +62,7 @@ pub(crate) mod liveness {
     package!("liveness");
 
     pub(crate) use sleepers::Wait;
-    pub(crate) use slot::{Id, PROCESSES, ProcessId};
+    pub(crate) use slot::{Id, PROCESSES, ProcessId, SLOTS};
     pub(crate) use spin::{Pauses, Rhythm};
     pub(crate) use thread::is_me;
     pub(crate) use view::Liveness;

@@ -34,6 +34,46 @@ const fn weak_within(
 
 pub const WEAKENED: &[Weakened] = &[
     weak(
+        "raw/condition.rs",
+        "notifier_wakes_nobody",
+        "futex::wake(low_half(entry), 1);",
+        "let _ = entry;",
+    ),
+    weak(
+        "raw/condition.rs",
+        "ringing_looks_nowhere",
+        "Entry(word.fetch_or(u64::from(RUNG), Ordering::Relaxed)).sleeps()",
+        "{ let _ = word; false }",
+    ),
+    weak(
+        "raw/condition.rs",
+        "dead_waiters_count",
+        "self.liveness.registry.is_dead(thread)",
+        "false",
+    ),
+    weak(
+        "raw/condition.rs",
+        "nobody_counts_at_the_alarm",
+        "self.given() == 0 || self.lock(place.me).is_err()",
+        "true",
+    ),
+    weak(
+        "raw/condition.rs",
+        "nothing_is_used_up",
+        "self.set_given(self.given().saturating_sub(1))",
+        "()",
+    ),
+    weak("raw/barrier.rs", "last_wakes_nobody", "has_ended && now.has_waiters()", "false"),
+    weak("raw/barrier.rs", "arrival_is_relaxed", "Ordering::AcqRel", "Ordering::Relaxed"),
+    weak(
+        "raw/barrier.rs",
+        "the_dead_are_not_missed",
+        "member != 0 && self.is_lost(member)",
+        "false",
+    ),
+    weak("raw/barrier.rs", "reset_notes_nothing", "self.note_failed(now.round());", "();"),
+    weak("raw/barrier.rs", "any_reset_is_ones_own", "entry == failed(round)", "entry != 0"),
+    weak(
         "raw/lock.rs",
         "unlock_stores_zero",
         "self.word.fetch_sub(me.to_bits(), Ordering::Release)",

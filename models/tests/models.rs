@@ -24,6 +24,13 @@ models! {
         a_sweep_leaves_what_a_getter_takes
         a_sweep_leaves_what_a_putter_gives
         a_getter_that_dies_leaves_the_block_to_the_queue_or_to_nobody;
+    barrier:
+        two_stay_in_step
+        three_have_a_number_each
+        a_party_that_dies_stops_nobody
+        a_reset_is_told_to_those_who_arrived_before_it
+        a_reset_is_not_told_to_those_who_are_through
+        a_resetter_that_dies_stops_nobody;
     chunks:
         a_getter_follows_a_putter
         what_was_taken_meanwhile_is_not_freed
@@ -36,6 +43,11 @@ models! {
         the_part_of_a_dead_claimant_is_done_again
         the_part_of_the_dead_is_adopted_by_one
         what_a_dead_claimant_left_is_told_to_all;
+    condition:
+        each_notification_wakes_one
+        what_is_changed_under_the_lock_is_seen
+        a_waiter_that_dies_swallows_nothing
+        a_notifier_that_dies_leaves_no_sleeper;
     event:
         nobody_misses_a_set_that_is_cleared_at_once
         a_pulse_reaches_a_sleeper

@@ -147,6 +147,11 @@ impl Entry {
         Entry(self.0 | u64::from(SLEEPS))
     }
 
+    /// Stands in `word` from now on. A swap, so that it has a place among all changes of the word and the looks of the kernel.
+    fn put(self, word: &AtomicU64) {
+        word.swap(self.0, Ordering::Relaxed);
+    }
+
     /// How many tickets were given since, where `next` is the next one.
     fn age(self, next: u32) -> u32 {
         next.wrapping_sub((self.0 >> 32) as u32)
@@ -228,7 +233,7 @@ impl WaitList {
         };
         let ticket = words.tickets.load(Ordering::Relaxed);
         words.tickets.store(ticket.wrapping_add(1), Ordering::Relaxed);
-        self.entries.0[index].store(Entry::new(me, ticket).0, Ordering::Relaxed);
+        Entry::new(me, ticket).put(&self.entries.0[index]);
         if index >= self.used().len() {
             // Behind the entry: what stood there before it meant nothing.
             words.used.store(index as u32 + 1, Ordering::Release);
@@ -255,7 +260,7 @@ impl WaitList {
                 }
                 _ if entry == Entry::FREE => {}
                 // The dead write no more; and nonsense is nobody's.
-                _ => word.store(Entry::FREE.0, Ordering::Relaxed),
+                _ => Entry::FREE.put(word),
             }
         }
         count
@@ -336,9 +341,8 @@ impl WaitList {
             }
         }
         for choice in &mut chosen[..len] {
-            // ORDERING(rung): Release, pairs with the Acquire in `sleep`: what the notifier did before.
             *choice = choice
-                .filter(|word| Entry(word.fetch_or(u64::from(RUNG), Ordering::Release)).sleeps());
+                .filter(|word| Entry(word.fetch_or(u64::from(RUNG), Ordering::Relaxed)).sleeps());
         }
         chosen
     }
@@ -372,8 +376,8 @@ impl WaitList {
         let given = &self.words.given;
         let mut spin = self.liveness.spin(Rhythm::Signal);
         loop {
-            // ORDERING(rung): Acquire, pairs with the Release in `ring_oldest`.
-            let now = Entry(word.load(Ordering::Acquire));
+            // Relaxed: what the notifier did before is seen behind the lock, in `leave`.
+            let now = Entry(word.load(Ordering::Relaxed));
             // An entry that is another's by now is what only scribbling leaves.
             if now.is_rung() || until.is_over() || now.thread() != Some(place.me) {
                 return;
@@ -382,8 +386,8 @@ impl WaitList {
                 continue;
             }
             let asleep = now.asleep();
-            let (relaxed, order) = (Ordering::Relaxed, Ordering::Relaxed);
-            if now != asleep && word.compare_exchange(now.0, asleep.0, order, relaxed).is_err() {
+            let relaxed = Ordering::Relaxed;
+            if now != asleep && word.compare_exchange(now.0, asleep.0, relaxed, relaxed).is_err() {
                 continue;
             }
             let wait = Wait::Change([Some((given, given.load(Ordering::Relaxed))), None]);
@@ -418,20 +422,22 @@ impl WaitList {
         }
         let word = &self.entries.0[place.index];
         if Entry(word.load(Ordering::Relaxed)).thread() == Some(place.me) {
-            word.store(Entry::FREE.0, Ordering::Relaxed);
+            Entry::FREE.put(word);
         }
         let is_free = |it: &AtomicU64| Entry(it.load(Ordering::Relaxed)) == Entry::FREE;
         let used = self.used().iter().rposition(|it| !is_free(it)).map_or(0, |last| last + 1);
-        self.words.used.store(used as u32, Ordering::Relaxed);
+        self.words.used.store(used as u32, Ordering::Release);
         self.words.lock.unlock();
         Ok(goes_on)
     }
 
-    /// How many live threads wait at this moment.
+    /// How many live threads wait at this moment and were not notified.
     pub(crate) fn waiters(&self) -> usize {
-        let entries = self.used().iter().map(|word| Entry(word.load(Ordering::Relaxed)));
         let registry = &self.liveness.registry;
-        entries.filter(|it| it.thread().is_some_and(|thread| !registry.is_dead(thread))).count()
+        let threads =
+            self.used().iter().filter_map(|it| Entry(it.load(Ordering::Relaxed)).thread());
+        let living = threads.filter(|&thread| !registry.is_dead(thread)).count();
+        living.saturating_sub(self.given() as usize)
     }
 }
 

@@ -35,7 +35,7 @@ impl Variant {
 }
 
 /// All of them.
-pub(crate) const BROKEN: [Variant; 7] = [
+pub(crate) const BROKEN: [Variant; 10] = [
     Variant::new(
         Some(Broken::UnlockStoresZero),
         "unlock-stores-zero",
@@ -63,6 +63,24 @@ pub(crate) const BROKEN: [Variant; 7] = [
     // Nothing is broken but that bounded slices are off, as under the other fates.
     Variant::new(None, "no-slices", &["lock_contended"], Fate::Stop),
     Variant::new(Some(Broken::NoChangePoll), "no-change-poll", &["event_set"], Fate::Stop),
+    Variant::new(
+        Some(Broken::NotifiesTheDead),
+        "notifies-the-dead",
+        &["condition_wait"],
+        Fate::Kill,
+    ),
+    Variant::new(
+        Some(Broken::NotifyRingsNobody),
+        "notify-rings-nobody",
+        &["notify_one", "notify_all"],
+        Fate::Stop,
+    ),
+    Variant::new(
+        Some(Broken::BarrierForgetsTheDead),
+        "barrier-forgets-the-dead",
+        &["barrier_wait", "barrier_last"],
+        Fate::Kill,
+    ),
     Variant::new(Some(Broken::NoAlarm), "no-alarm-seen", &["lock_witness_alone"], Fate::Witness),
 ];
 

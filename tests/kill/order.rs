@@ -113,6 +113,15 @@ pub(crate) enum Verb {
     DropAll,
     /// Make and use and drop one of each kind.
     MakeAll,
+    /// Of the condition, with the first lock. Result: whether it was notified, or told that a holder died.
+    Await,
+    /// Notify; so many as the number of the object says, all if that is 0.
+    Notify,
+    /// Of the barrier. Result: whether the round is complete; it is broken otherwise.
+    Arrive,
+    Party,
+    Abort,
+    Reset,
     Put,
     TryPut,
     /// Put three, of which the first has the id.

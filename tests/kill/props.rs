@@ -2,7 +2,9 @@
 
 use super::board::SEATS;
 use super::end_verbs::Ends;
-use multiproc::{BoundedSemaphore, Event, Lock, Queue, RLock, Receiver, Semaphore, Sender};
+use multiproc::{
+    Barrier, BoundedSemaphore, Condition, Event, Lock, Queue, RLock, Receiver, Semaphore, Sender,
+};
 use serde::{Deserialize, Serialize};
 
 /// What the actors act with.
@@ -15,6 +17,9 @@ pub(crate) struct Props {
     pub(crate) semaphore: Semaphore,
     pub(crate) bounded_semaphore: BoundedSemaphore,
     pub(crate) event: Event,
+    pub(crate) condition: Condition,
+    /// For three.
+    pub(crate) barrier: Barrier,
     /// The queue of each [`Kind`].
     pub(crate) small: Queue<(u64, u64)>,
     pub(crate) bounded: Queue<(u64, u64)>,
@@ -56,6 +61,8 @@ impl Props {
             semaphore: Semaphore::new(PERMITS)?,
             bounded_semaphore: BoundedSemaphore::new(PERMITS)?,
             event: Event::new()?,
+            condition: Condition::new()?,
+            barrier: Barrier::new(3)?,
             small: Queue::new()?,
             bounded: Queue::bounded(BOUND)?,
             raw: Queue::new()?,

@@ -1,6 +1,6 @@
 //! The scenarios: what is set up, what the victim does, what the survivors must then be able to do.
 //! The scripts they are made of are in `lock_scripts`, `semaphore_scripts`, `make_scripts`,
-//! `witness_scripts`, `queue_scripts` and `pipe_scripts`; those of the lock family are listed in `family`, object by
+//! `witness_scripts`, `round_scripts`, `queue_scripts` and `pipe_scripts`; those of the lock family are listed in `family`, object by
 //! form.
 //!
 //! Every script is written for a victim that came any part of the way, nothing and everything
@@ -16,14 +16,14 @@ use std::sync::LazyLock;
 
 use super::board::AFTER;
 use super::director::{BARGER, Director};
-use super::forms::{OWNED, PLAIN};
+use super::forms::{BRIEF, OWNED, PLAIN};
 use super::order::{Order, Verb};
 use super::pipe_verbs::{LARGE, RECEIVES};
 use super::props::Kind;
 use super::sync_verbs::REENTRANT;
 use super::trouble::{Outcome, Trouble};
 use super::witness_scripts::Death;
-use super::{end_scripts, family, lock_scripts, pipe_scripts, queue_scripts};
+use super::{end_scripts, family, lock_scripts, pipe_scripts, queue_scripts, round_scripts};
 
 /// One script.
 #[derive(Clone, Copy)]
@@ -101,6 +101,7 @@ impl Scenario {
     /// Whether the victim may be inside a queue, a semaphore or the list of all objects, where
     /// others have to wait for it.
     pub(crate) fn may_be_inside(&self) -> bool {
+        use Verb::{Abort, Arrive, Await, Notify, Reset};
         use Verb::{Acquire, AskSemaphore, Available, Forget, GiveBack, Make, Release};
         // Small messages of a pipe take no lock.
         let small =
@@ -112,6 +113,7 @@ impl Scenario {
                 self.verb,
                 Acquire | GiveBack | Forget | Release | Available | AskSemaphore | Make
             )
+            || matches!(self.verb, Abort | Arrive | Await | Notify | Reset)
     }
 
     /// Whether it is about a lock that its holder can take again.
@@ -256,6 +258,7 @@ const PIPE_WAKES: Scenario =
 /// All scripts.
 pub(crate) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     let mut all = family::all();
+    all.extend(ROUNDS);
     all.extend(QUEUE);
     all.extend(ENDS);
     all.extend(PIPE);
@@ -265,6 +268,42 @@ pub(crate) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     }
     all
 });
+
+const NOTIFY: Scenario = Scenario {
+    verb: Verb::Notify,
+    arrange: round_scripts::two_wait,
+    after: round_scripts::notify_after,
+    ..LOCK
+};
+const AWAIT: Scenario = Scenario {
+    verb: Verb::Await,
+    asleep: round_scripts::await_asleep,
+    after: round_scripts::await_after,
+    ..LOCK
+};
+const LAST: Scenario = Scenario {
+    verb: Verb::Arrive,
+    arrange: round_scripts::two_arrived,
+    after: round_scripts::rounds_after,
+    ..LOCK
+};
+
+/// Those of conditions and barriers.
+const ROUNDS: &[Scenario] = &[
+    Scenario { name: "notify_one", which: 1, ..NOTIFY },
+    Scenario { name: "notify_all", ..NOTIFY },
+    Scenario { name: "condition_wait", ..AWAIT },
+    Scenario { name: "condition_wait_timeout", form: BRIEF, ..AWAIT },
+    Scenario { name: "barrier_last", ..LAST },
+    Scenario {
+        name: "barrier_wait",
+        arrange: round_scripts::one_arrived,
+        asleep: round_scripts::arrive_asleep,
+        ..LAST
+    },
+    Scenario { name: "barrier_abort", verb: Verb::Abort, ..LAST },
+    Scenario { name: "barrier_reset", verb: Verb::Reset, ..LAST },
+];
 
 /// Those of queues.
 const QUEUE: &[Scenario] = &[

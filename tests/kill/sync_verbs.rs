@@ -1,4 +1,4 @@
-//! What an actor does with locks, semaphores and events; see `actor`.
+//! What an actor does with locks, semaphores and events; see `actor`. For conditions and barriers: `round_verbs`.
 //!
 //! An order says which lock (0: `Lock`, 1: `RLock`, 2 and 3: the same, made to ignore the death of an
 //! owner) or semaphore (0: `Semaphore`, 1: `BoundedSemaphore`), and in which form (`forms`). An operation under test answers before its end, so that the answer is there
@@ -17,7 +17,7 @@ use super::board::Seat;
 use super::forms::{BRIEF, BRIEF_DEADLINE, DEADLINE, IS_SET, TIMEOUT, Time, is_refusal};
 use super::order::Verb;
 use super::props::Props;
-use super::{lock_verbs, semaphore_verbs};
+use super::{lock_verbs, round_verbs, semaphore_verbs};
 
 /// The answer of who locked or acquired nothing, and was not to.
 pub(crate) const REFUSED: u64 = u64::MAX;
@@ -74,6 +74,9 @@ pub(super) fn perform<'a>(
         }
         Verb::AskEvent => return ask_event(seat, mark, form, props),
         Verb::Wait => return wait(seat, mark, form, props),
+        Verb::Await | Verb::Notify | Verb::Arrive | Verb::Party | Verb::Abort | Verb::Reset => {
+            return round_verbs::perform(seat, mark, verb, which, form, props);
+        }
         Verb::Nested => return lock_verbs::nested(seat, mark, &props.rlock),
         Verb::Depths => return lock_verbs::depths(seat, props.reentrant_lock(which)),
         Verb::Acquire
@@ -151,6 +154,7 @@ pub(crate) fn warm(props: &Props) -> multiproc::Result<()> {
     props.semaphore.release(1)?;
     black_box(props.semaphore.available());
     black_box(props.bounded_semaphore.available());
+    round_verbs::warm(props)?;
     props.event.set();
     props.event.wait()?;
     props.event.clear();

@@ -7,8 +7,10 @@ use std::time::Instant;
 
 pub mod alarm;
 pub mod arena;
+pub mod barrier;
 pub mod chunks;
 pub mod claims;
+pub mod condition;
 pub mod event;
 pub mod event_count;
 pub mod lock;

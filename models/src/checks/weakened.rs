@@ -1,8 +1,8 @@
 //! Every weakened variant of `weakened.rs` is caught by a model.
 
 use super::{
-    alarm, arena, chunks, claims, event, event_count, explore, explore_some, lock, queue, recover,
-    registry, rlock, semaphore, stopped,
+    alarm, arena, barrier, chunks, claims, condition, event, event_count, explore, explore_some,
+    lock, queue, recover, registry, rlock, semaphore, stopped,
 };
 use crate::sim;
 use crate::weakened::WEAKENED;
@@ -22,6 +22,16 @@ enum Catcher {
 use Catcher::{Brief, Deaths as D, Deep, Model as M};
 
 const CAUGHT: &[(&str, Catcher)] = &[
+    ("notifier_wakes_nobody", M(condition::two_wait_for_two)),
+    ("ringing_looks_nowhere", M(condition::two_wait_for_two)),
+    ("dead_waiters_count", Brief(condition::waiter_dies, 110)),
+    ("nobody_counts_at_the_alarm", Brief(condition::notifier_dies, 30)),
+    ("nothing_is_used_up", M(condition::two_wait_for_two)),
+    ("last_wakes_nobody", M(barrier::two_in_step)),
+    ("arrival_is_relaxed", M(barrier::two_in_step)),
+    ("the_dead_are_not_missed", D(barrier::party_dies, 40)),
+    ("reset_notes_nothing", M(barrier::reset_under_a_waiter)),
+    ("any_reset_is_ones_own", M(barrier::reset_behind_a_round)),
     ("unlock_stores_zero", M(lock::three_lock_once)),
     ("unlock_is_relaxed", M(lock::three_lock_once)),
     ("lock_is_relaxed", M(lock::three_lock_once)),
