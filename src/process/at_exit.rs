@@ -66,6 +66,11 @@ fn ask() {
 }
 
 extern "C" fn run() {
+    call_all();
+}
+
+/// Calls them. A function that is called has been taken off the list.
+pub(super) fn call_all() {
     while let Some(f) = FUNCTIONS.get().and_then(|functions| lock(functions).pop()) {
         let _ = std::panic::catch_unwind(AssertUnwindSafe(f));
     }

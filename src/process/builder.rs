@@ -207,7 +207,7 @@ impl ProcessBuilder {
 }
 
 /// Brings a result back that nobody wants, so that the handles in it are released.
-fn discard<R: Outcome<O>, O>(bytes: &[u8], handles: Claimed) {
+pub(super) fn discard<R: Outcome<O>, O>(bytes: &[u8], handles: Claimed) {
     drop(unpack::<R, O>(bytes, handles));
 }
 

@@ -45,9 +45,9 @@ pub(super) fn is_daemon() -> bool {
     identity.daemon && identity.parent.as_ref().is_some_and(is_own)
 }
 
-/// Tells a child, in the start-up hook, who it is.
+/// Tells a child who it is, before its function runs.
 pub(super) fn set(request: &Request) {
-    IDENTITY.set(Identity {
+    IDENTITY.replace(Identity {
         name: request.name.clone(),
         number: request.number.clone(),
         parent: Some(Parent {

@@ -112,11 +112,7 @@ impl Entry {
 
     /// Runs the function with sealed arguments.
     pub(super) fn call(&self, world: &'static World, args: &[u8]) -> Result<Reply> {
-        let (args, given) = handle::open(world, args)?;
-        let mut bytes = Vec::new();
-        let handles = (self.trampoline)(given, args, &mut bytes)?;
-        handle::seal(&mut bytes, &handles);
-        Ok(Reply { bytes, handles })
+        reply(world, args, self.trampoline)
     }
 
     /// The entry at an offset that another process named.
@@ -166,6 +162,19 @@ impl Entry {
     }
 }
 
+/// Opens sealed arguments, runs the function, and seals what it returned.
+pub(super) fn reply(
+    world: &'static World,
+    args: &[u8],
+    run: impl FnOnce(handle::Claimed, &[u8], &mut Vec<u8>) -> Result<handle::Parcel>,
+) -> Result<Reply> {
+    let (args, given) = handle::open(world, args)?;
+    let mut bytes = Vec::new();
+    let handles = run(given, args, &mut bytes)?;
+    handle::seal(&mut bytes, &handles);
+    Ok(Reply { bytes, handles })
+}
+
 /// The child's half of one call: everything that depends on its types.
 fn trampoline<F, P, O>(
     given: handle::Claimed,
@@ -183,7 +192,11 @@ where
     // - a value of it existed: `Entry::of` took one, in the process that made this call. It is `Copy`: this is a copy;
     // - `F` is Send and 'static, so the value may be used by another thread at any later time.
     let f = unsafe { std::ptr::NonNull::<F>::dangling().read() };
-    let output = f.call(parameters, Token);
+    put_down(&f.call(parameters, Token), out)
+}
+
+/// Appends what a function returned; the handles in it.
+pub(super) fn put_down<R: Outcome<O>, O>(output: &R, out: &mut Vec<u8>) -> Result<handle::Parcel> {
     let ((), handles) = handle::pack(|| output.put_down(out, Token))?;
     Ok(handles)
 }

@@ -37,18 +37,6 @@ impl Start {
                  program skips constructors. Call multiproc::init() in the first line of main",
             ));
         }
-        if current::is_daemon() {
-            return Err(self.unsupported(
-                "this process is a daemon, and daemons can have no children: they would be left behind when it is ended. \
-                 Start it without daemon(true), with end_with_parent(true) if it is to die with its parent",
-            ));
-        }
-        if hook::is_constructing() {
-            return Err(self.unsupported(
-                "a constructor of the program, which runs before main, starts it, and would do so again in each child: start \
-                 processes from main, or where multiproc::parent_process() is None",
-            ));
-        }
         self.method()?;
         let program = match &self.builder.executable {
             None => {
@@ -62,6 +50,23 @@ impl Start {
             None => Ok(program),
             Some(why) => Err(self.unsupported(&format!("{why}: {NO_RAISED_RIGHTS}"))),
         }
+    }
+
+    /// Whether this process may start others at all.
+    pub(super) fn check_may_start(&self) -> Result<()> {
+        if current::is_daemon() {
+            return Err(self.unsupported(
+                "this process is a daemon, and daemons can have no children: they would be left behind when it is ended. \
+                 Start it without daemon(true), with end_with_parent(true) if it is to die with its parent",
+            ));
+        }
+        if hook::is_constructing() {
+            return Err(self.unsupported(
+                "a constructor of the program, which runs before main, starts it, and would do so again in each child: start \
+                 processes from main, or where multiproc::parent_process() is None",
+            ));
+        }
+        Ok(())
     }
 
     /// Makes a process that runs the program and finds the ticket; its number.

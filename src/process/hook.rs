@@ -53,28 +53,20 @@
 use std::ffi::{c_char, c_int};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::call::{Call, Panic, Request, State};
+use super::call::{Call, Request};
 use super::ending::{CANNOT_TELL, RAISED_RIGHTS};
 use super::entry::Entry;
 use super::fork_server::{self, Forked};
 use super::ticket::{ServerTicket, TICKET, Ticket};
-use super::{current, image, panic};
+use super::{current, image, work};
 use crate::error::{Error, ErrorKind, Result};
-use crate::handle::Parcel;
 use crate::liveness::{ProcessId, Reserved};
 use crate::sys::image::{Arguments, Constructor, Image};
 use crate::sys::{descriptor, overflow, program};
 use crate::testing;
 use crate::world::{self, World};
-
-/// Exit code of a child that could not run its function, or could not bring the result back, and left an error.
-const REFUSED: i32 = 1;
-/// Exit code after a panic, as Rust's own.
-const PANICKED: i32 = 101;
 
 /// Behind those of libc and of Rust's standard library, which are below 100, and before all without a priority.
 #[used]
@@ -171,7 +163,7 @@ fn run(ticket: &Ticket, settings: io::Result<()>, arguments: Option<Arguments>) 
     let world = match take_over(ticket.world as RawFd) {
         Ok(world) => world,
         Err(error) => {
-            say(&error);
+            work::say(&error);
             program::leave(CANNOT_TELL)
         }
     };
@@ -183,14 +175,14 @@ fn run(ticket: &Ticket, settings: io::Result<()>, arguments: Option<Arguments>) 
     let child = match settings.and_then(|()| join(world, ticket)) {
         Ok(child) => child,
         // The program has not begun: nothing of it is to be called at the end.
-        Err(error) => program::leave(refuse_from_outside(spare, ticket.place, &error)),
+        Err(error) => program::leave(work::refuse_from_outside(spare, ticket.place, &error)),
     };
     drop(spare);
     let Child { world, call, request, args } = child;
     current::set(&request);
     let entry = match find(ticket, &request).and_then(|entry| call.take().map(|()| entry)) {
         Ok(entry) => entry,
-        Err(error) => program::leave(refuse(&call, &error)),
+        Err(error) => program::leave(work::refuse(&call, &error)),
     };
     if let Some(arguments) = arguments {
         CONSTRUCTING.store(true, Ordering::Relaxed);
@@ -198,31 +190,7 @@ fn run(ticket: &Ticket, settings: io::Result<()>, arguments: Option<Arguments>) 
         unsafe { image::main().call_constructors_after((&raw const HOOK) as usize, arguments) };
         CONSTRUCTING.store(false, Ordering::Relaxed);
     }
-    let call = Arc::new(call);
-    let dying = Arc::clone(&call);
-    panic::install(&request.name, move |panic| {
-        let _ = dying.finish(State::Panicked, &panic_bytes(panic), &Parcel::default());
-    });
-    work(entry, world, &call, &args)
-}
-
-/// Runs the function and leaves its outcome; the exit code.
-fn work(entry: &Entry, world: &'static World, call: &Call, args: &[u8]) -> i32 {
-    let work = AssertUnwindSafe(|| entry.call(world, args));
-    match std::panic::catch_unwind(work) {
-        Ok(Ok(reply)) => match call.finish(State::Returned, &reply.bytes, &reply.handles) {
-            Ok(()) => 0,
-            Err(error) => refuse(call, &error),
-        },
-        Ok(Err(error)) => refuse(call, &error),
-        Err(payload) => {
-            let panic = panic::caught(&*payload);
-            // Its destructor may panic again.
-            std::mem::forget(payload);
-            let _ = call.finish(State::Panicked, &panic_bytes(&panic), &Parcel::default());
-            PANICKED
-        }
-    }
+    work::run(call, &request.name, || entry.call(world, &args))
 }
 
 /// What a child knows once it has joined the world.
@@ -283,33 +251,4 @@ fn find(ticket: &Ticket, request: &Request) -> Result<&'static Entry> {
         ));
     }
     Entry::find(request.offset, request.checksum)
-}
-
-/// Leaves an error, or says it on stderr if that is impossible; the exit code.
-fn refuse(call: &Call, error: &Error) -> i32 {
-    let left = postcard::to_stdvec(error)
-        .map_err(|cause| Error::of(ErrorKind::Encode, cause.to_string()))
-        .and_then(|bytes| call.finish(State::Refused, &bytes, &Parcel::default()));
-    if left.is_err() {
-        say(error);
-        return CANNOT_TELL;
-    }
-    REFUSED
-}
-
-/// The same in a process that has not joined the world.
-fn refuse_from_outside(world: io::Result<OwnedFd>, place: u64, error: &Error) -> i32 {
-    if world.is_ok_and(|world| Call::refuse_from_outside(world, place, error)) {
-        return REFUSED;
-    }
-    say(error);
-    CANNOT_TELL
-}
-
-fn say(error: &Error) {
-    eprintln!("multiproc: process {} cannot tell its parent: {error}", std::process::id());
-}
-
-fn panic_bytes(panic: &Panic) -> Vec<u8> {
-    postcard::to_stdvec(panic).unwrap_or_default()
 }

@@ -7,7 +7,9 @@
 //! - `ticket`: what a child is told in its environment;
 //! - `hook`: the start-up hook, which makes a process a child;
 //! - `at_exit`: what is called when a process ends in order;
+//! - `work`: what a child does with its call;
 //! - `panic`: what a child does with a panic; `ending`: how a child says that it could not begin;
+//! - `forked`: a process that is a copy of this one;
 //! - `fork_server`: the clean process that forks children on request;
 //! - `join`: a started process, and its result;
 //! - `builder`: what can be set about a process; `method`: how it can be started;
@@ -28,6 +30,7 @@ mod ending;
 mod entry;
 mod execute;
 mod fork_server;
+mod forked;
 mod function;
 mod handle;
 mod hook;
@@ -38,6 +41,7 @@ mod panic;
 mod spawn;
 mod task;
 mod ticket;
+mod work;
 
 pub use at_exit::at_exit;
 pub use builder::ProcessBuilder;

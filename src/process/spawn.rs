@@ -14,7 +14,8 @@
 //! taken back. Whatever was given to it is freed with its slot.
 
 use std::fmt;
-use std::os::fd::AsRawFd;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -26,8 +27,8 @@ use super::entry::Entry;
 use super::execute::Start;
 use super::ticket::Ticket;
 use super::{current, image};
-use crate::error::Result;
-use crate::handle::{self, Claimed};
+use crate::error::{Error, Result};
+use crate::handle::{self, Claimed, Parcel};
 use crate::liveness::ProcessId;
 use crate::sys::descriptor;
 use crate::world::{World, world};
@@ -42,52 +43,98 @@ impl ProcessBuilder {
     ) -> Result<Arc<Child>> {
         let name = entry.name()?;
         let image = image::identity()?;
-        let number = current::next_number();
-        let start = Start {
-            name: self.name.clone().unwrap_or_else(|| format!("Process-{number}")),
-            builder: self,
+        let prepared = Prepared::new(self, name, encode)?;
+        let program = prepared.start.program()?;
+        let world = prepared.descriptor()?;
+        let ticket = Ticket {
+            process: prepared.child().to_bits(),
+            call: prepared.call(),
+            place: prepared.place(),
+            world: world.as_raw_fd() as u32,
+            image,
+            ends_with_parent: prepared.start.builder.ends_with_parent(),
         };
-        let program = start.program()?;
+        let pid = prepared.start.execute(&program, ticket, world)?;
+        prepared.started(pid, discard)
+    }
+}
+
+/// All that a child needs but a process.
+pub(super) struct Prepared {
+    start: Start,
+    world: &'static World,
+    embryo: Embryo,
+    call: Unstarted,
+    handles: Parcel,
+    /// Makes room in the table for the pidfd.
+    aside: OwnedFd,
+}
+
+impl Prepared {
+    /// `entry` is the name of the function.
+    pub(super) fn new(
+        builder: ProcessBuilder,
+        entry: (u64, u64),
+        encode: &dyn Fn(&mut Vec<u8>) -> Result<()>,
+    ) -> Result<Prepared> {
+        let number = current::next_number();
+        let name = builder.name.clone().unwrap_or_else(|| format!("Process-{number}"));
+        let start = Start { name, builder };
+        start.check_may_start()?;
         children::sweep();
         let aside = descriptor::counter(1).map_err(|error| start.cannot(error))?;
         let world = world()?;
-        let descriptor = world.descriptor()?;
         let embryo = Embryo::reserve(world)?;
-
         let mut args = Vec::new();
         let ((), handles) = handle::pack(|| encode(&mut args))?;
         handle::seal(&mut args, &handles);
         handles.give_to(world, embryo.child)?;
-        let request = request(embryo.child, name, &start, number);
-        let ends_with_parent = start.builder.ends_with_parent();
-        if ends_with_parent {
+        let request = request(embryo.child, entry, &start, number);
+        if start.builder.ends_with_parent() {
             world.untidy.store(true, Ordering::Relaxed);
         }
-        let call = Unstarted::new(Call::create(world, embryo.child, &request, &args)?);
-        drop(args);
-        let ticket = Ticket {
-            process: embryo.child.to_bits(),
-            call: call.id(),
-            place: call.place(),
-            world: descriptor.as_raw_fd() as u32,
-            image,
-            ends_with_parent,
-        };
+        let call = Unstarted(Some(Call::create(world, embryo.child, &request, &args)?));
+        Ok(Prepared { start, world, embryo, call, handles, aside })
+    }
 
-        let pid = start.execute(&program, ticket, descriptor)?;
-        // From here on there is a child: nothing may fail without ending it.
-        let fd = start.watch(pid, aside)?;
-        world.liveness.embryo_started(embryo.started(), pid);
-        handles.depart();
-        let Start { name, builder } = start;
-        let is_other_program = builder.executable.is_some();
+    /// The child, as the world knows it.
+    pub(super) fn child(&self) -> ProcessId {
+        self.embryo.child
+    }
+
+    /// The number of its call.
+    pub(super) fn call(&self) -> u32 {
+        self.call.0.as_ref().map_or(0, Call::id)
+    }
+
+    /// Where its call stands in the file of the world.
+    pub(super) fn place(&self) -> u64 {
+        self.call.0.as_ref().map_or(0, Call::place)
+    }
+
+    /// The descriptor of the world.
+    pub(super) fn descriptor(&self) -> Result<BorrowedFd<'static>> {
+        self.world.descriptor()
+    }
+
+    /// Why the process could not be made.
+    pub(super) fn cannot(&self, error: io::Error) -> Error {
+        self.start.cannot(error)
+    }
+
+    /// There is a process: nothing may fail without ending it.
+    pub(super) fn started(self, pid: u32, discard: fn(&[u8], Claimed)) -> Result<Arc<Child>> {
+        let fd = self.start.watch(pid, self.aside)?;
+        self.world.liveness.embryo_started(self.embryo.started(), pid);
+        self.handles.depart();
+        let Start { name, builder } = self.start;
         Ok(children::register(Started {
             pid,
             name,
             daemon: builder.daemon || builder.is_helper,
-            is_other_program,
+            is_other_program: builder.executable.is_some(),
             fd,
-            call: call.take(),
+            call: self.call.take(),
             discard,
         }))
     }
@@ -136,18 +183,6 @@ impl Drop for Embryo {
 struct Unstarted(Option<Call>);
 
 impl Unstarted {
-    fn new(call: Call) -> Unstarted {
-        Unstarted(Some(call))
-    }
-
-    fn id(&self) -> u32 {
-        self.0.as_ref().map_or(0, Call::id)
-    }
-
-    fn place(&self) -> u64 {
-        self.0.as_ref().map_or(0, Call::place)
-    }
-
     fn take(mut self) -> Option<Call> {
         self.0.take()
     }
@@ -163,6 +198,6 @@ impl Drop for Unstarted {
 
 impl fmt::Debug for Unstarted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Unstarted").field(&self.id()).finish()
+        f.debug_tuple("Unstarted").field(&self.0.as_ref().map(Call::id)).finish()
     }
 }

@@ -112,7 +112,7 @@ impl<T: Default + Send + Sync + 'static> PerProcess<T> {
     }
 }
 
-/// A value that is set once and is the same in forked processes.
+/// A value that is set once and is the same in forked processes, unless they replace it.
 pub(crate) struct SetOnce<T>(AtomicPtr<T>);
 
 impl<T: Send + Sync + 'static> SetOnce<T> {
@@ -129,6 +129,12 @@ impl<T: Send + Sync + 'static> SetOnce<T> {
     /// The value; `make` is called if there is none, and its outcome is dropped if another thread was faster.
     pub(crate) fn get_or_make(&self, make: impl FnOnce() -> T) -> &'static T {
         self.get().unwrap_or_else(|| self.set(make()))
+    }
+
+    /// Sets another value. Whoever has the one before keeps it.
+    pub(crate) fn replace(&self, value: T) {
+        // ORDERING: Release: the value before the pointer.
+        self.0.store(Box::into_raw(Box::new(value)), Ordering::Release);
     }
 
     /// Sets the value unless there is one; the one there is.

@@ -159,6 +159,17 @@ pub(crate) fn has_interpreter() -> bool {
     unsafe { libc::getauxval(libc::AT_BASE) != 0 }
 }
 
+/// Forks; 0 in the new process.
+///
+/// # Safety
+///
+/// Those of `fork(2)`: of the threads only the calling one goes on in the new process.
+pub(crate) unsafe fn fork() -> io::Result<u32> {
+    // SAFETY: no arguments; the caller vouches for what the new process does.
+    let pid = unsafe { libc::fork() };
+    if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid as u32) }
+}
+
 /// Kills this process.
 pub(crate) fn kill() {
     // SAFETY: integer arguments; the signal ends this process, whatever its threads are doing.

@@ -143,7 +143,7 @@ fn make(given: Option<(SharedFile, Reserved)>) -> Result<&'static World> {
     static AT_EXIT: AtomicBool = AtomicBool::new(false);
     if !AT_EXIT.swap(true, Ordering::Relaxed) {
         // Without it the end of this process is an alarm, which costs time and nothing else.
-        program::at_exit(leave_in_order);
+        program::at_exit(at_exit);
     }
     Ok(world)
 }
@@ -195,8 +195,12 @@ fn sweep_soon() {
     let _ = thread::with_signals_blocked(|| thread.spawn(sweep));
 }
 
+extern "C" fn at_exit() {
+    leave_in_order();
+}
+
 /// Called when this process ends by itself: if it holds nothing, its end interests nobody.
-extern "C" fn leave_in_order() {
+pub(crate) fn leave_in_order() {
     let Some(world) = current() else { return };
     let tidy = !world.untidy.load(Ordering::Relaxed)
         && world.references.try_lock().is_ok_and(|table| table.is_empty());

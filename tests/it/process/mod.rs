@@ -9,6 +9,7 @@ mod environment;
 mod failures;
 mod families;
 mod fork_server;
+mod forked;
 mod inherits;
 mod parents;
 mod watching;
