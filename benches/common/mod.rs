@@ -200,6 +200,12 @@ impl Sample {
         )
     }
 
+    /// The same, of which each is so many.
+    pub(crate) fn for_each(mut self, count: u64) -> Sample {
+        self.count *= count;
+        self
+    }
+
     /// Adds something to the end of the row.
     pub(crate) fn note(
         mut self,

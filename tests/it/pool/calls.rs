@@ -3,7 +3,10 @@
 use super::{builder, pool, sleep, square};
 use crate::common::{LONG, kind};
 use crate::watchdog::watch;
-use multiproc::{ErrorKind, Pool, Result};
+use multiproc::{Atomic, Connection, ErrorKind, Pipe, Pool, Producer, Progress, Queue, Result};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 #[test]
@@ -78,5 +81,245 @@ fn a_result_is_taken_once() {
     assert_eq!(result.get().unwrap(), 30);
     let again = result.get().unwrap_err();
     assert_eq!(again.to_string(), "the result of this task was taken already: get gives it once");
-    let _ = builder();
+}
+
+/// Writes itself and cannot be read back.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Untagged {
+    Number(u64),
+}
+
+/// Refuses to be written when it is odd.
+#[derive(Debug, Deserialize)]
+struct Even(u64);
+
+impl Serialize for Even {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 % 2 {
+            0 => serializer.serialize_newtype_struct("Even", &self.0),
+            _ => Err(serde::ser::Error::custom(format!("{} is odd", self.0))),
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_a_message_is_the_error_of_its_task() {
+    let _watch = watch();
+    let pool = pool();
+    let half = |even: Even| even.0 / 2;
+    let refused = pool.map(half, (0..10).map(|x| Even(2 * x + u64::from(x == 6)))).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Encode);
+    assert!(refused.to_string().starts_with("item 6: argument 1: "), "{refused}");
+    assert!(refused.to_string().contains("13 is odd"), "{refused}");
+    let results: Vec<Result<u64>> = pool.chunk_size(4).imap(half, (0..6).map(Even)).collect();
+    let found: Vec<Option<u64>> = results.into_iter().map(Result::ok).collect();
+    assert_eq!(found, [Some(0), None, Some(1), None, Some(2), None]);
+    // Results: the worker refuses.
+    let results: Vec<Result<Even>> = pool.imap(|x: u64| Even(x), 0..4).collect();
+    assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true, false]);
+    assert_eq!(results[3].as_ref().unwrap_err().kind(), ErrorKind::Encode);
+    assert_eq!(kind(pool.apply(Untagged::Number, (1,))), ErrorKind::Encode);
+    assert_eq!(kind(pool.apply(|_: Untagged| (), (Untagged::Number(1),))), ErrorKind::Encode);
+    assert_eq!(pool.apply(square, (3,)).unwrap(), 9);
+}
+
+#[test]
+fn a_source_that_panics_or_ends_early_does_no_harm() {
+    let _watch = watch();
+    let pool = pool();
+    let panics = |at: u64| (0..10).map(move |x| if x == at { panic!("source") } else { x });
+    let quietly = |f: &mut dyn FnMut()| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();
+    };
+    quietly(&mut || drop(pool.map(square, panics(5))));
+    let mut results = pool.chunk_size(2).imap(square, panics(3));
+    let mut found = Vec::new();
+    // The panic passes through; the results of what came before and after it are there.
+    quietly(&mut || found.push(results.next().unwrap().unwrap()));
+    found.extend(results.map(Result::unwrap));
+    assert_eq!(found, [0, 1, 4, 16, 25, 36, 49, 64, 81]);
+    // A source that fails half-way: its own error is an item like any other.
+    let source = (0..5).map(|x| if x == 2 { Err("no more".to_owned()) } else { Ok(x) });
+    let results = pool.imap(|x: std::result::Result<u64, String>| x.map(square), source);
+    assert_eq!(results.filter(|result| result.as_ref().unwrap().is_err()).count(), 1);
+}
+
+#[test]
+fn an_endless_source_is_pulled_as_results_are_taken() {
+    let _watch = watch();
+    let pool = pool();
+    let pulled = std::cell::Cell::new(0_u64);
+    let source = (0..).inspect(|_| pulled.set(pulled.get() + 1));
+    let mut taken = 0;
+    for (x, result) in (0..).zip(pool.imap(square, source)).take(2000) {
+        assert_eq!(result.unwrap(), square(x));
+        taken += 1;
+        assert!(pulled.get() - taken <= 8, "{} pulled, {taken} taken", pulled.get());
+    }
+    let many = pool.chunk_size(50).imap_unordered(square, 0..).take(5000);
+    assert_eq!(many.map(Result::unwrap).count(), 5000);
+    assert_eq!(pool.apply(square, (3,)).unwrap(), 9);
+}
+
+#[test]
+fn two_hundred_workers() {
+    let _watch = watch();
+    let pool = Pool::with_workers(200).unwrap();
+    assert_eq!(pool.chunk_size(1).map(square, 0..1000).unwrap().len(), 1000);
+    assert_eq!(pool.workers().len(), 200);
+}
+
+#[test]
+fn large_arguments_and_results() {
+    let _watch = watch();
+    let pool = pool();
+    let items = (0..1000_u32).map(|x| vec![x as u8; 1 << 20]);
+    let sums = pool.imap(|bytes: Vec<u8>| (bytes.len(), bytes[1 << 19]), items);
+    for (x, sum) in (0..1000_u32).zip(sums) {
+        assert_eq!(sum.unwrap(), (1 << 20, x as u8));
+    }
+    let made = pool.imap(|x: u8| vec![x; 3 << 20], 0..30);
+    for (x, made) in (0..30).zip(made) {
+        let made = made.unwrap();
+        assert!(made.len() == 3 << 20 && made.iter().all(|byte| *byte == x));
+    }
+    let items: Vec<_> = (0..40).map(|x: u8| vec![x; 1 << 20]).collect();
+    let back = pool.map(|bytes: Vec<u8>| bytes, &items).unwrap();
+    assert!(back == items);
+}
+
+#[test]
+fn handles_travel_in_arguments_and_results() {
+    let _watch = watch();
+    let pool = pool();
+    let counter = Atomic::<u64>::new(0).unwrap();
+    let add = |x: u64, counter: Atomic<u64>| counter.fetch_add(x);
+    pool.chunk_size(10).starmap(add, (0..100).map(|x| (x, &counter))).unwrap();
+    assert_eq!(counter.load(), 4950);
+    let make = |x: u64| -> Result<Queue<u64>> {
+        let queue = Queue::new()?;
+        queue.put(x)?;
+        Ok(queue)
+    };
+    for (x, queue) in (0..20).zip(pool.map(make, 0..20).unwrap()) {
+        assert_eq!(queue.unwrap().get().unwrap(), x);
+    }
+    // An end that is given away while its task waits for a worker stays open.
+    let busy = [pool.apply_async(sleep, (50,)), pool.apply_async(sleep, (50,))];
+    let (producer, consumer) = Queue::<u64>::new().unwrap().split();
+    let put = pool.apply_async(|producer: Producer<u64>| producer.put(7), (producer,));
+    assert_eq!(consumer.get().unwrap(), 7);
+    put.get().unwrap().unwrap();
+    assert_eq!(kind(consumer.get_timeout(LONG)), ErrorKind::Closed);
+    // An end of a pipe moves.
+    let (mut here, there) = Pipe::duplex::<u64, u64>().unwrap();
+    let echo = pool.apply_async(
+        |mut end: Connection<u64, u64>| -> Result<()> { end.recv().and_then(|x| end.send(x + 1)) },
+        (there,),
+    );
+    here.send(5).unwrap();
+    assert_eq!(here.recv().unwrap(), 6);
+    echo.get().unwrap().unwrap();
+    assert!(busy.into_iter().all(|result| result.get().unwrap() == 50));
+}
+
+#[test]
+fn callbacks_hear_of_results_and_of_errors_before_those_who_wait() {
+    let _watch = watch();
+    let pool = pool();
+    let (sender, receiver) = mpsc::channel();
+    let errors = sender.clone();
+    let fine = pool.map_async(square, 0..10).on_done(move |all| sender.send(all.len()).unwrap());
+    assert_eq!(fine.get().unwrap().len(), 10);
+    assert_eq!(receiver.try_recv(), Ok(10));
+    let bad = pool
+        .apply_async(|| std::process::exit(4), ())
+        .on_done(|_: &()| panic!("no result"))
+        .on_error(move |error| {
+            errors.send(error.child().unwrap().exit_code().unwrap() as usize).unwrap();
+        });
+    bad.wait().unwrap();
+    assert!(bad.is_ready() && !bad.is_successful());
+    assert_eq!(receiver.try_recv(), Ok(4));
+    // One that comes late is called at once.
+    let bad = bad.on_error(|error| assert!(error.is_child()));
+    assert_eq!(kind(bad.get()), ErrorKind::Child);
+}
+
+#[test]
+fn progress_counts_all_tasks() {
+    let _watch = watch();
+    let last = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&last);
+    let progress = move |state: Progress| {
+        assert!(state.done() <= state.given() && state.failed() <= 1);
+        seen.fetch_max(state.done(), Ordering::Relaxed);
+    };
+    let pool = builder().progress(progress).build().unwrap();
+    pool.map(square, 0..1000).unwrap();
+    let _ = pool.apply(|| std::process::exit(1), ());
+    pool.close();
+    pool.join().unwrap();
+    assert_eq!(last.load(Ordering::Relaxed), 1001);
+}
+
+#[test]
+fn a_short_call_does_not_wait_for_all_of_a_long_one() {
+    let _watch = watch();
+    let pool = pool();
+    let long = pool.chunk_size(1).map_async(sleep, [10; 300]);
+    assert_eq!(pool.apply(square, (5,)).unwrap(), 25);
+    assert!(!long.is_ready());
+}
+
+#[test]
+fn several_threads_use_one_pool() {
+    let _watch = watch();
+    let pool = pool();
+    std::thread::scope(|scope| {
+        for start in 0..4_u64 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for x in start * 100..start * 100 + 50 {
+                    assert_eq!(pool.apply(square, (x,)).unwrap(), square(x));
+                }
+                let squares = pool.map(square, start..start + 100).unwrap();
+                assert!(squares.into_iter().eq((start..start + 100).map(square)));
+            });
+        }
+    });
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let _watch = watch();
+    let refused = |builder: multiproc::PoolBuilder, kind: ErrorKind, text: &str| {
+        let error = builder.build().unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (kind, text));
+    };
+    let invalid = ErrorKind::InvalidInput;
+    let text = "a pool of 0 workers would never do a task: give at least 1, or leave it out for one per processor";
+    refused(builder().workers(0), invalid, text);
+    let text = "max_tasks_per_child(0) would replace workers that did nothing: give at least 1, or leave it out for no limit";
+    refused(builder().max_tasks_per_child(0), invalid, text);
+    let text = "task_timeout of 0 would kill every worker: give the longest time that a task may take, or leave it out";
+    refused(builder().task_timeout(Duration::ZERO), invalid, text);
+    let text = "a pool of 1024 workers is more than a tree of processes can have: at most 1023 in this version";
+    refused(builder().workers(1024), ErrorKind::Limit, text);
+    let (here, there) = Pipe::duplex::<u64, u64>().unwrap();
+    let text = "an end of a pipe cannot be an argument of an initializer: it moves, and there are several workers";
+    refused(builder().initializer(|_: Connection<u64, u64>| (), (there,)), invalid, text);
+    drop(here);
+    let pool = pool();
+    let text = "chunks of 0 tasks would never hold one: give chunk_size at least 1, or leave it out for the usual size";
+    let none = pool.chunk_size(0);
+    for error in [
+        none.map(square, 0..3).unwrap_err(),
+        none.map_async(square, 0..3).get().unwrap_err(),
+        none.imap(square, 0..3).next().unwrap().unwrap_err(),
+    ] {
+        assert_eq!((error.kind(), error.to_string().as_str()), (invalid, text));
+    }
+    assert!(none.imap(square, 0..3).nth(1).is_none());
 }

@@ -24,3 +24,11 @@ fn sleep(ms: u64) -> u64 {
     std::thread::sleep(Duration::from_millis(ms));
     ms
 }
+
+/// Kills a process that may have ended meanwhile.
+fn kill(id: u32) {
+    let _ = nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(id as i32),
+        nix::sys::signal::Signal::SIGKILL,
+    );
+}
