@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `Process(target=f, args=(..)).start()` | [`Process::spawn`]`(f, (..))` | starts a process that runs a function; [`join`](Process::join) brings its result or panic |
 //! | `Queue()` | [`Queue::new`] | messages between any number of processes |
+//! | `JoinableQueue()` | [`JoinableQueue::new`] | tasks that come again until they are done, also if their process dies |
 //! | `Pipe()` | [`Pipe::duplex`], [`Pipe::simplex`] | messages between two, the fastest way |
 //! | `Lock()` | [`Lock::new`] | one at a time |
 //! | `RLock()` | [`RLock::new`] | one at a time, who may lock again |
@@ -124,8 +125,9 @@ mod testing;
 mod world;
 
 pub use channel::{
-    Connection, Consumer, Incoming, IntoIter, Iter, Pipe, Producer, Queue, QueueBuilder, Receiver,
-    Sender, TryIter,
+    Connection, Consumer, Incoming, IntoIter, Iter, JoinableConsumer, JoinableProducer,
+    JoinableQueue, JoinableQueueBuilder, Pipe, Producer, Queue, QueueBuilder, Receiver, Sender,
+    Task, TaskIter, TryIter, TryTaskIter,
 };
 pub use error::{ChildFailure, Error, ErrorKind, Result};
 pub use message::Message;

@@ -304,8 +304,8 @@ pub const WEAKENED: &[Weakened] = &[
     weak_within(
         "raw/records/take.rs",
         "closing_is_no_news",
-        "Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, 0))",
-        "Some((&self.tail.closed, 0))",
+        "Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, closed))",
+        "Some((&self.tail.closed, closed))",
         "None",
     ),
     weak(

@@ -9,4 +9,7 @@ mod queue;
 mod tag;
 
 pub use pipe::{Connection, Incoming, Pipe, Receiver, Sender};
-pub use queue::{Consumer, IntoIter, Iter, Producer, Queue, QueueBuilder, TryIter};
+pub use queue::{
+    Consumer, IntoIter, Iter, JoinableConsumer, JoinableProducer, JoinableQueue,
+    JoinableQueueBuilder, Producer, Queue, QueueBuilder, Task, TaskIter, TryIter, TryTaskIter,
+};

@@ -10,6 +10,13 @@ pub(super) struct TypeTag<'a> {
     pub(super) hash: u32,
 }
 
+/// The tag of tasks `T`: another one than that of messages `T`.
+pub(super) fn task_tag_of<T>() -> TypeTag<'static> {
+    /// Tells the two apart.
+    struct Task<T>(T);
+    TypeTag { name: type_name::<T>(), ..tag_of::<Task<T>>() }
+}
+
 /// The tag of the message type `T`. All processes of a family run the same image, so a type id means the same in each; it tells
 /// types of one name apart.
 pub(super) fn tag_of<T>() -> TypeTag<'static> {

@@ -99,7 +99,7 @@ impl core::fmt::Debug for Block {
 
 /// Until when a block is its owner's, as read at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Lease {
+pub(crate) enum Term {
     ForLife,
     /// Until the low half of this word of the owner's payload is past the position.
     Until {
@@ -307,10 +307,10 @@ impl Block {
     }
 
     /// Until when the block is its owner's.
-    pub(crate) fn lease(&self) -> Lease {
+    pub(crate) fn term(&self) -> Term {
         match self.head.floor.load(Ordering::Relaxed) {
-            FOR_LIFE => Lease::ForLife,
-            floor => Lease::Until {
+            FOR_LIFE => Term::ForLife,
+            floor => Term::Until {
                 floor: floor as usize,
                 position: self.head.until.load(Ordering::Relaxed),
             },
@@ -319,9 +319,24 @@ impl Block {
 
     /// Whether the block was given to this object for life, and nobody has it in hand.
     pub(crate) fn is_of(&self, owner: ObjectId) -> bool {
-        self.head.owner.load(Ordering::Acquire) == owner.to_bits()
-            && self.head.holder.load(Ordering::Acquire) == 0
-            && self.lease() == Lease::ForLife
+        self.is_kept_by(owner) && self.head.holder.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether the block was given to this object for life.
+    pub(crate) fn is_kept_by(&self, owner: ObjectId) -> bool {
+        self.head.owner.load(Ordering::Acquire) == owner.to_bits() && self.term() == Term::ForLife
+    }
+
+    /// The block is its owner's for life, which was its owner's until a position. The caller has become its holder and stays it:
+    /// a sweep that has read the old position finds another holder than before.
+    pub(crate) fn keep_for_life(&self) {
+        // ORDERING(hand over): Release, as in `give_until`.
+        self.head.floor.store(FOR_LIFE, Ordering::Release);
+    }
+
+    /// The block is the caller's alone, which has become its holder.
+    pub(crate) fn disown(&self) {
+        self.head.owner.store(0, Ordering::Release);
     }
 
     /// Names or clears the holder.

@@ -37,7 +37,7 @@
 //! - Sweeping: the successor sweeps again.
 
 use crate::liveness::{Id, PROCESSES};
-use crate::memory::block::{Block, Lease, PERMANENT};
+use crate::memory::block::{Block, PERMANENT, Term};
 use crate::memory::id::ObjectId;
 use crate::memory::objects::Object;
 use crate::memory::store::Held;
@@ -199,7 +199,7 @@ impl Held<'_> {
         if owner.generation == 0 || !objects.has(owner) {
             return false;
         }
-        let Lease::Until { floor, position } = block.lease() else { return true };
+        let Term::Until { floor, position } = block.term() else { return true };
         let Ok(object) = self.memory.object(owner.index) else { return true };
         let Some(floor) = object.payload.get(floor) else { return true };
         let floor = floor.load(Ordering::SeqCst) as u32;

@@ -14,6 +14,7 @@ mod event;
 mod fallback;
 mod faults;
 mod fork;
+mod joinable;
 mod layers;
 mod lock;
 mod pages;

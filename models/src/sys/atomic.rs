@@ -156,6 +156,7 @@ macro_rules! atomic {
                 fetch_or(|old, bits| old | bits)
                 fetch_and(|old, bits| old & bits)
                 fetch_max(<$int>::max)
+                fetch_min(<$int>::min)
             );
 
             /// Where the number is that stands for this word during the preparation, when only one thread runs.

@@ -126,6 +126,18 @@ impl<T> QueueBuilder<T> {
     /// [`is_invalid_input`](crate::Error::is_invalid_input) for a limit of 0, or of more than 2^31 - 1 messages; else as
     /// [`Queue::new`].
     pub fn build(self) -> Result<Queue<T>> {
+        let records = store::make(0, &tag_of::<T>(), self.limits()?)?;
+        Ok(Queue::from_port(Port::new(records)))
+    }
+}
+
+impl<T> QueueBuilder<T> {
+    pub(super) fn unlimited() -> QueueBuilder<T> {
+        QueueBuilder { max_items: None, capacity_bytes: None, message: PhantomData }
+    }
+
+    /// The limits, if they are such.
+    pub(super) fn limits(&self) -> Result<store::Limits> {
         let most = i32::MAX as usize;
         let max_items = match self.max_items {
             Some(0) => {
@@ -150,13 +162,10 @@ impl<T> QueueBuilder<T> {
                 "a queue of at most 0 bytes could never hold a message: give at least 1, or leave capacity_bytes out for no limit",
             ));
         }
-        let records = store::make(0, &tag_of::<T>(), max_items, self.capacity_bytes.unwrap_or(0))?;
-        Ok(Queue::from_port(Port::new(records)))
-    }
-}
-
-impl<T> QueueBuilder<T> {
-    pub(super) fn unlimited() -> QueueBuilder<T> {
-        QueueBuilder { max_items: None, capacity_bytes: None, message: PhantomData }
+        Ok(store::Limits {
+            items: max_items,
+            bytes: self.capacity_bytes.unwrap_or(0),
+            deliveries: None,
+        })
     }
 }

@@ -3,6 +3,9 @@
 /// Implements them for a handle with a `port`.
 macro_rules! looking {
     ($Type:ident) => {
+        $crate::channel::queue::looking::looking!($Type, shutdown);
+    };
+    ($Type:ident, $shutdown:ident) => {
         impl<T> $Type<T> {
             /// How many messages are in the queue at this moment; exact.
             pub fn len(&self) -> usize {
@@ -53,7 +56,7 @@ macro_rules! looking {
             ///
             /// As [`close`](Self::close).
             pub fn shutdown(&self) -> $crate::error::Result<()> {
-                self.port.shutdown()
+                self.port.$shutdown()
             }
         }
 

@@ -31,7 +31,7 @@ thread_local! {
 /// Runs `f` with empty scratch memory of this thread. A nested call gets its own, and so does one in another thread-local's
 /// destructor.
 #[inline]
-fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+pub(super) fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let mut f = Some(f);
     let ran = SCRATCH.try_with(|place| {
         let mut scratch = place.try_borrow_mut().ok()?;

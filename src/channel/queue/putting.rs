@@ -1,8 +1,12 @@
 //! The methods of whatever can put.
 
-/// Implements them for a handle with a `port`.
+/// Implements them for a handle with a `port`; for values alone, if that is said.
 macro_rules! putting {
     ($Type:ident) => {
+        $crate::channel::queue::putting::putting!($Type, values);
+        $crate::channel::queue::putting::putting!($Type, bytes);
+    };
+    ($Type:ident, values) => {
         impl<T: ::serde::Serialize + ::serde::de::DeserializeOwned> $Type<T> {
             $crate::forms::forms! {
                 /// Puts a message; waits while a bounded queue is full.
@@ -37,7 +41,8 @@ macro_rules! putting {
                 try: Full, is_full, "there is no room for one of them"
             }
         }
-
+    };
+    ($Type:ident, bytes) => {
         impl<T> $Type<T> {
             $crate::forms::forms! {
                 /// Puts plain bytes, to be taken with `get_bytes` or `get_with`; else as `put`.

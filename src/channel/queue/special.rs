@@ -89,7 +89,7 @@ impl Taken {
 }
 
 impl Special for Incoming {
-    fn claim(&mut self, me: Id, head: RecordHead, out: &mut Vec<u8>) -> Result<u64> {
+    fn claim(&mut self, me: Id, _: u32, head: RecordHead, out: &mut Vec<u8>) -> Result<u64> {
         let start = out.len() - head.len;
         let mut total = head.len as u64;
         if head.names_block {

@@ -7,6 +7,7 @@
 //! 128       name of the message type, its length first; never written after the start
 //! ```
 
+use super::joinable::leases::{self, Leases};
 use crate::channel::tag::TypeTag;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, CONSUMER, Found, ObjectRef, PRODUCER};
@@ -37,6 +38,10 @@ pub(super) struct QueueStore {
     tail: &'static TailLine,
     /// The alarm epoch at which the other ends were last seen alive; 0: never.
     epoch: AtomicU32,
+    /// Where tasks stand that were taken, if this is a queue of tasks.
+    pub(super) leases: Option<Leases<'static>>,
+    /// The alarm epoch at which the tasks of the dead were given back last; 0: never.
+    pub(super) reaped: AtomicU32,
 }
 
 impl QueueStore {
@@ -46,7 +51,7 @@ impl QueueStore {
 
     /// A number that changes when a process died, or an end went.
     #[inline]
-    fn now(&self) -> u32 {
+    pub(super) fn now(&self) -> u32 {
         let gone = self.tail.ends_gone.load(Ordering::Relaxed);
         self.liveness.epoch().wrapping_add(gone).wrapping_add(1)
     }
@@ -82,6 +87,18 @@ impl Store for QueueStore {
         }
     }
 
+    #[inline]
+    fn has_other(&self) -> bool {
+        self.leases.is_some_and(|leases| {
+            leases.may_be_returned() || self.reaped.load(Ordering::Relaxed) != self.now()
+        })
+    }
+
+    fn may_come_back(&self) -> bool {
+        // In doubt nothing comes: whoever takes is told what is damaged.
+        self.leases.is_some_and(|leases| !leases.is_shut() && leases.has_open().unwrap_or(false))
+    }
+
     fn is_gone(&self, side: Side) -> bool {
         // A handle with both roles keeps the queue open; the others exist only where ends are counted.
         if self.was_there(side) {
@@ -114,19 +131,26 @@ fn chunk(memory: &Memory, id: u32) -> Result<ChunkBlock> {
     ChunkBlock::new(id, block.life(), block.link(), block.payload(), block.len())
 }
 
+/// What limits a queue.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Limits {
+    /// The most records; 0: no limit.
+    pub(super) items: u32,
+    /// The most bytes; 0: no limit.
+    pub(super) bytes: u64,
+    /// If it is a queue of tasks: how often each is delivered at most.
+    pub(super) deliveries: Option<u32>,
+}
+
 /// Makes an empty queue whose first chunk has the given number.
-pub(super) fn make(
-    number: u32,
-    tag: &TypeTag<'_>,
-    most_items: u32,
-    most_bytes: u64,
-) -> Result<Records<QueueStore>> {
+pub(super) fn make(number: u32, tag: &TypeTag<'_>, limits: Limits) -> Result<Records<QueueStore>> {
     let world = crate::world::world()?;
     let me = world.liveness.me()?;
     let roles = PRODUCER | CONSUMER;
     let reference = ObjectRef::create(world, Kind::Queue, roles)?;
     let block = world.memory.alloc(BLOCK_BYTES, me)?;
     let chunk = world.memory.alloc(CHUNK_BYTES, me)?;
+    let table = limits.deliveries.map(|most| leases::make(&world.memory, me, most)).transpose()?;
     block.write(0, &[0; BLOCK_BYTES])?;
     let name = &tag.name.as_bytes()[..tag.name.len().min(NAME_MOST)];
     block.word(NAME_AT)?.store(name.len() as u64, Ordering::Relaxed);
@@ -134,19 +158,33 @@ pub(super) fn make(
     let head: &HeadLine = reference.object.view();
     let tail: &TailLine = block.get(0)?;
     tail.type_hash.store(tag.hash, Ordering::Relaxed);
-    records::begin(head, tail, number, chunk.id(), most_items, most_bytes);
+    records::begin(head, tail, number, chunk.id(), limits.items, limits.bytes);
     head.block.store(block.id(), Ordering::Relaxed);
+    if let Some(table) = &table {
+        head.leases.store(table.id(), Ordering::Relaxed);
+        table.give_for_life(reference.id);
+    }
     reference.add_roles(roles)?;
     block.give_for_life(reference.id);
     chunk.give_until(reference.id, FLOOR, after_chunk(number));
-    Ok(with(reference, head, tail, roles))
+    let leases = leases_of(&reference, head)?;
+    Ok(with(reference, head, tail, roles, leases))
 }
 
 /// A handle with `roles`, which the reference already counts.
 pub(super) fn from_reference(reference: Arc<ObjectRef>, roles: u32) -> Result<Records<QueueStore>> {
     let head: &HeadLine = reference.object.view();
     let block = reference.world.memory.block(head.block.load(Ordering::Relaxed))?;
-    Ok(with(reference, head, block.get(0)?, roles))
+    let leases = leases_of(&reference, head)?;
+    Ok(with(reference, head, block.get(0)?, roles, leases))
+}
+
+/// The leases of a queue of tasks.
+fn leases_of(reference: &ObjectRef, head: &HeadLine) -> Result<Option<Leases<'static>>> {
+    match head.leases.load(Ordering::Relaxed) {
+        0 => Ok(None),
+        block => Leases::open(&reference.world.memory, block).map(Some),
+    }
 }
 
 fn with(
@@ -154,11 +192,13 @@ fn with(
     head: &'static HeadLine,
     tail: &'static TailLine,
     roles: u32,
+    leases: Option<Leases<'static>>,
 ) -> Records<QueueStore> {
     let walker = Walker { walk, may_carry, may_hold: |_| false, takers: CONSUMER };
     register(Kind::Queue as u32, walker);
     let liveness = reference.world.liveness;
-    let store = QueueStore { reference, liveness, roles, tail, epoch: AtomicU32::new(0) };
+    let (epoch, reaped) = (AtomicU32::new(0), AtomicU32::new(0));
+    let store = QueueStore { reference, liveness, roles, tail, epoch, leases, reaped };
     Records::new(store, head, tail)
 }
 
@@ -172,7 +212,13 @@ pub(super) fn with_roles(records: &Records<QueueStore>, roles: u32) -> Records<Q
     if roles != records.store.roles {
         tail.split.store(1, Ordering::SeqCst);
     }
-    with(reference.clone(), head, tail, roles)
+    with(reference.clone(), head, tail, roles, records.store.leases)
+}
+
+/// What a task in hand needs of its queue: no role, which need not be given back.
+pub(super) fn without_roles(records: &Records<QueueStore>) -> Records<QueueStore> {
+    let (head, tail) = records.lines();
+    with(records.store.reference.clone(), head, tail, 0, records.store.leases)
 }
 
 /// A handle is dropped. Who waits for a role to end is woken where ends are counted.
@@ -182,6 +228,9 @@ pub(super) fn drop_roles(records: &Records<QueueStore>) {
     if ended != 0 && tail.split.load(Ordering::SeqCst) != 0 {
         tail.ends_gone.fetch_add(1, Ordering::SeqCst);
         records.notify_all();
+        if let Some(leases) = &records.store.leases {
+            leases.note_end();
+        }
     }
 }
 
@@ -230,6 +279,12 @@ fn walk(memory: &Memory, object: &'static Object, tell: &mut dyn FnMut(Met)) {
     let Ok(tail) = memory.block(block).and_then(|block| block.get::<TailLine>(0)) else { return };
     tell(Met::Block(block));
     let _ = records::walk(head, tail, &mut Teller { memory, tell });
+    let leases = head.leases.load(Ordering::Relaxed);
+    if leases != 0
+        && let Ok(open) = Leases::open(memory, leases)
+    {
+        let _ = open.walk(leases, head.count(), tell);
+    }
 }
 
 /// The error of a getter that finds a message of another form.

@@ -15,7 +15,8 @@ const LAST_CHUNK: u32 = u32::MAX / 8192;
 
 /// A queue whose first chunk has this number.
 fn starting_at(number: u32, most_bytes: u64) -> Port<u64> {
-    Port::new(store::make(number, &tag_of::<u64>(), 0, most_bytes).unwrap())
+    let limits = store::Limits { bytes: most_bytes, ..Default::default() };
+    Port::new(store::make(number, &tag_of::<u64>(), limits).unwrap())
 }
 
 fn push(port: &Port<u64>, bytes: &[u8]) {

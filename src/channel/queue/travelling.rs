@@ -2,7 +2,7 @@
 
 use super::port::Port;
 use super::store;
-use crate::channel::tag::tag_of;
+use crate::channel::tag::{tag_of, task_tag_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle;
 use crate::message;
@@ -13,6 +13,9 @@ use core::any::type_name;
 /// Lets a handle with a `port` and these roles travel.
 macro_rules! travelling {
     ($Type:ident, $roles:expr) => {
+        $crate::channel::queue::travelling::travelling!($Type, $roles, Messages);
+    };
+    ($Type:ident, $roles:expr, $Of:ident) => {
         impl<T> ::serde::Serialize for $Type<T> {
             fn serialize<S: ::serde::Serializer>(
                 &self,
@@ -31,6 +34,7 @@ macro_rules! travelling {
                     deserializer,
                     $roles,
                     stringify!($Type),
+                    $crate::channel::queue::travelling::Of::$Of,
                 )?;
                 Ok($Type { port })
             }
@@ -40,11 +44,29 @@ macro_rules! travelling {
 
 pub(super) use travelling;
 
+/// What a queue is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    Messages,
+    Tasks,
+}
+
+impl Of {
+    /// What the queue is called.
+    fn queue(self) -> &'static str {
+        match self {
+            Of::Messages => "Queue",
+            Of::Tasks => "JoinableQueue",
+        }
+    }
+}
+
 /// Brings a port back that travelled, if it is for this message type and these roles.
 pub(super) fn received<'de, T, D: serde::Deserializer<'de>>(
     deserializer: D,
     wanted: u32,
     what: &str,
+    of: Of,
 ) -> Result<Port<T>, D::Error> {
     let (reference, roles) = handle::deserialize(deserializer, Kind::Queue)?;
     // From here on the port gives the roles back when it is dropped.
@@ -59,12 +81,20 @@ pub(super) fn received<'de, T, D: serde::Deserializer<'de>>(
         )));
     }
     let (_, tail) = port.records().lines();
-    if tail.type_hash.load(Ordering::Relaxed) != tag_of::<T>().hash {
+    let tag = match of {
+        Of::Messages => tag_of::<T>(),
+        Of::Tasks => task_tag_of::<T>(),
+    };
+    if tail.type_hash.load(Ordering::Relaxed) != tag.hash {
         let holds = store::type_name(port.records()).map_err(message::refuse_to_deserialize)?;
+        let is_of_tasks = port.records().store.leases.is_some();
+        let found = if is_of_tasks { Of::Tasks } else { Of::Messages };
         let wanted = type_name::<T>();
-        let namesake = if holds == wanted { ", another type of that name" } else { "" };
+        let namesake =
+            if holds == wanted && found == of { ", another type of that name" } else { "" };
+        let (of, found) = (of.queue(), found.queue());
         return Err(refuse(format!(
-            "queue: opened as Queue<{wanted}>, holds Queue<{holds}>{namesake}"
+            "queue: opened as {of}<{wanted}>, holds {found}<{holds}>{namesake}"
         )));
     }
     Ok(port)

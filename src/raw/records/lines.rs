@@ -25,12 +25,18 @@ pub(crate) struct HeadLine {
     pub(super) chunks: [AtomicU32; 2],
     /// Which kinds of special records were put so far: a bit for large ones, one for those with references. Written by putters.
     pub(super) special: AtomicU32,
-    reserved: AtomicU32,
+    /// The id of the block in which what was taken is kept until it is done; 0: what is taken is gone. Written by the maker.
+    pub(crate) leases: AtomicU32,
 }
 
 /// Kinds of records that [`HeadLine::special`] tells of: those that lie in a block of their own, and those with references.
 pub(crate) const LARGE: u32 = 1;
 pub(crate) const CARRIES: u32 = 2;
+
+/// Nothing can be put any more.
+pub(super) const CLOSED: u64 = 1;
+/// Counts changes for takers, in the same word.
+pub(super) const CHANGE: u64 = 2;
 
 /// What the putters write, and what nobody writes after the start.
 #[repr(C, align(64))]
@@ -39,7 +45,8 @@ pub(crate) struct TailLine {
     pub(super) tail: AtomicU64,
     /// The tail lock.
     pub(super) lock: RobustLock,
-    /// 1: nothing can be put any more. Written under the tail lock.
+    /// Bit 0, [`CLOSED`]: nothing can be put any more; written under the tail lock. Above it: how often something changed for
+    /// takers that is no record; written under the head lock.
     pub(super) closed: AtomicU64,
     /// On which takers sleep who want a record. Written by them and by putters.
     pub(super) messages: EventCount,
@@ -113,6 +120,11 @@ impl HeadLine {
         if self.special.load(Ordering::Relaxed) & kinds != kinds {
             self.special.fetch_or(kinds, Ordering::Relaxed);
         }
+    }
+
+    /// How many records were taken so far, modulo 2^32.
+    pub(crate) fn count(&self) -> u32 {
+        Stamp(self.head.load(Ordering::Acquire)).count()
     }
 
     /// Whether a record with references was put so far.

@@ -13,11 +13,11 @@
 //! 24  8  a tail seen earlier (cache, under the head lock)
 //! 32  8  chunks by parity of their number: where the head is
 //! 40  4  1 once a record was put that names a block or carries references                  putters
-//! 44  4  unused
+//! 44  4  id of the block of leases (0: what is taken is gone)                          never after the start
 //! the tail line, written by putters: the start of the queue's block
 //! 0   8  tail: position and count of records put                                    THE TRUTH of putting
 //! 8   8  tail lock
-//! 16  8  closed
+//! 16  8  closed (bit 0); above it a count of changes that are no records
 //! 24  4  event count of messages
 //! 28  4  1: ends are counted, and somebody may wait for an end to go
 //! 32  8  a head seen earlier (cache, under the tail lock)

@@ -2,7 +2,7 @@
 
 use super::chunk::{Chunk, after_chunk, chunk_at, chunk_before, chunk_start, fits_in_chunk, units};
 use super::head::{Form, INLINE, RecordHead};
-use super::lines::Stamp;
+use super::lines::{CLOSED, Stamp};
 use super::queue::Records;
 use super::store::{Side, Store};
 use crate::error::{Error, ErrorKind, Result};
@@ -58,7 +58,7 @@ impl<S: Store> Records<S> {
         let position = tail.position();
         let units = units(payload.len().min(INLINE + 1));
         let id = self.tail.chunks[chunk_at(position) as usize & 1].load(Ordering::Relaxed);
-        if self.tail.closed.load(Ordering::Relaxed) != 0
+        if self.tail.closed.load(Ordering::Relaxed) & CLOSED != 0
             || !self.fits(tail, seen)
             || payload.len() > INLINE
             || !fits_in_chunk(position, units)
@@ -119,7 +119,7 @@ impl<S: Store> Records<S> {
 
     /// Puts one record if there is room; under the tail lock.
     fn put_locked(&self, me: Id, put: &Put<'_>) -> Result<bool> {
-        if self.tail.closed.load(Ordering::Relaxed) != 0 {
+        if self.tail.closed.load(Ordering::Relaxed) & CLOSED != 0 {
             return Err(Error::simple(ErrorKind::Closed));
         }
         let tail = Stamp(self.tail.tail.load(Ordering::Relaxed));
@@ -234,8 +234,9 @@ impl<S: Store> Records<S> {
         let prepared = self.head.room.prepare_wait();
         let seen = self.load_head();
         if is_full() {
+            let closed = self.tail.closed.load(Ordering::Relaxed);
             let wait =
-                Wait::Change([Some((&self.head.head, seen.0)), Some((&self.tail.closed, 0))]);
+                Wait::Change([Some((&self.head.head, seen.0)), Some((&self.tail.closed, closed))]);
             let blocked = || is_full() && !is_over();
             liveness.sleep(self.head.room.word(), prepared, until, wait, blocked);
         }

@@ -1,7 +1,7 @@
 //! One handle's view of a queue of records: what both sides do.
 
 use super::chunk::Cached;
-use super::lines::{HeadLine, Stamp, TailLine};
+use super::lines::{CHANGE, CLOSED, HeadLine, Stamp, TailLine};
 use super::pace::Pace;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -64,6 +64,11 @@ impl<S: Store> Records<S> {
         tail.count().wrapping_sub(head.count()) as usize
     }
 
+    /// How many records were put so far, modulo 2^32.
+    pub(crate) fn puts(&self) -> u32 {
+        self.load_tail().count()
+    }
+
     /// Head and tail as they were at one moment.
     pub(super) fn load_both(&self) -> (Stamp, Stamp) {
         let mut head = self.load_head();
@@ -91,7 +96,7 @@ impl<S: Store> Records<S> {
 
     pub(crate) fn is_closed(&self) -> bool {
         // ORDERING(close): Acquire, pairs with the store in `close`; what was put before the closing comes before it.
-        self.tail.closed.load(Ordering::Acquire) != 0
+        self.tail.closed.load(Ordering::Acquire) & CLOSED != 0
     }
 
     /// Whether somebody sleeps for messages, and for room.
@@ -107,7 +112,7 @@ impl<S: Store> Records<S> {
         let me = self.store.liveness().me()?;
         self.lock(&self.tail.lock, me, Deadline::NEVER)?;
         // ORDERING(close): SeqCst, pairs with the Acquire in `is_closed`.
-        self.tail.closed.store(1, Ordering::SeqCst);
+        self.tail.closed.fetch_or(CLOSED, Ordering::SeqCst);
         self.tail.lock.unlock(me);
         self.notify_all();
         Ok(())
@@ -117,6 +122,26 @@ impl<S: Store> Records<S> {
     pub(crate) fn notify_all(&self) {
         self.tail.messages.notify_all();
         self.head.room.notify_all();
+    }
+
+    /// Runs `f` under the head lock, with the count of the head: for what takers share beside the records.
+    pub(crate) fn with_head_lock<R>(&self, f: impl FnOnce(Id, u32) -> R) -> Result<R> {
+        let me = self.store.liveness().me()?;
+        self.lock(&self.head.lock, me, Deadline::NEVER)?;
+        // Relaxed: written under this lock.
+        let result = f(me, Stamp(self.head.head.load(Ordering::Relaxed)).count());
+        self.head.lock.unlock(me);
+        Ok(result)
+    }
+
+    /// Something has changed for takers that is no record: `wakes` of those who sleep check. Those that would be missed, should
+    /// this thread be stopped in here, see the change by the word.
+    pub(crate) fn notify_takers(&self, wakes: u32) {
+        // ORDERING(event count): a full barrier between the change and the look for waiters.
+        self.tail.closed.fetch_add(CHANGE, Ordering::SeqCst);
+        if self.tail.messages.has_waiters() {
+            self.tail.messages.notify_slow(wakes);
+        }
     }
 
     pub(super) fn lock(&self, lock: &'static RobustLock, me: Id, until: Deadline) -> Result<()> {

@@ -27,6 +27,16 @@ pub(crate) trait Store {
     /// Whether a side is gone for good, where ends are counted. Not under a lock.
     fn is_gone(&self, side: Side) -> bool;
 
+    /// Whether there is something to take that is no record, or may be. Not under a lock.
+    fn has_other(&self) -> bool {
+        false
+    }
+
+    /// Whether what was taken may come back, to be taken again. Not under a lock.
+    fn may_come_back(&self) -> bool {
+        false
+    }
+
     /// Whether a side was there when last checked, and nothing has happened since. Costs two loads.
     fn was_there(&self, side: Side) -> bool;
 }

@@ -12,9 +12,19 @@ use crate::sys::clock::Deadline;
 
 /// What takes a record that is not all in its chunk: one that names a block, or carries references.
 pub(crate) trait Special {
+    /// Takes something else before any record, under the head lock at this count; whether there was something.
+    fn take_other(&mut self, _me: Id, _count: u32) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Whether a record that is all in its chunk is claimed, too.
+    fn claims_plain(&self) -> bool {
+        false
+    }
+
     /// The payload that stands in the chunk was appended to `out`. Makes the message this thread's before the record is gone; the
-    /// bytes of the whole message.
-    fn claim(&mut self, me: Id, head: RecordHead, out: &mut Vec<u8>) -> Result<u64>;
+    /// bytes of the whole message. The head is at `count`.
+    fn claim(&mut self, me: Id, count: u32, head: RecordHead, out: &mut Vec<u8>) -> Result<u64>;
 
     /// Takes the record by `store`, so that nobody sees the references in it half moved.
     fn move_out(&mut self, store: &mut dyn FnMut()) -> Result<()>;
@@ -101,6 +111,9 @@ impl<S: Store> Records<S> {
         mismatch: &impl Fn(Form) -> Error,
     ) -> Result<bool> {
         let head = Stamp(self.head.head.load(Ordering::Relaxed));
+        if special.take_other(me, head.count())? {
+            return Ok(true);
+        }
         if head.0 == self.head.tail_seen.load(Ordering::Relaxed) {
             let tail = self.load_tail();
             self.head.tail_seen.store(tail.0, Ordering::Relaxed);
@@ -115,10 +128,10 @@ impl<S: Store> Records<S> {
         }
         first.chunk.read(position, record.len, out)?;
         let next = head.next(position.wrapping_add(units(record.len)));
-        if record.is_plain() {
+        if record.is_plain() && !special.claims_plain() {
             self.store_head(head, next, record.len as u64);
         } else {
-            let total = special.claim(me, record, out)?;
+            let total = special.claim(me, head.count(), record, out)?;
             special.move_out(&mut || self.store_head(head, next, total))?;
         }
         *left = first.left;
@@ -170,9 +183,10 @@ impl<S: Store> Records<S> {
         let is_over = || {
             // Closed first: what was put before the closing is seen by the load of the tail after it.
             let over = self.is_closed() || self.store.is_gone(Side::Putters);
-            over && self.load_tail() == self.load_head()
+            // The head before what may come back: what was taken is there by then.
+            over && self.load_tail() == self.load_head() && !self.store.may_come_back()
         };
-        let is_empty = || self.load_tail() == self.load_head();
+        let is_empty = || self.load_tail() == self.load_head() && !self.store.has_other();
         if is_over() {
             return Err(Error::simple(ErrorKind::Closed));
         }
@@ -184,10 +198,10 @@ impl<S: Store> Records<S> {
             return Ok(());
         }
         let prepared = self.tail.messages.prepare_wait();
-        let seen = self.load_tail();
-        if seen == self.load_head() {
+        let (seen, closed) = (self.load_tail(), self.tail.closed.load(Ordering::Relaxed));
+        if is_empty() {
             let wait =
-                Wait::Change([Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, 0))]);
+                Wait::Change([Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, closed))]);
             let blocked = || is_empty() && !is_over();
             liveness.sleep(self.tail.messages.word(), prepared, until, wait, blocked);
         }
