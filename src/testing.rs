@@ -43,11 +43,17 @@ pub enum Broken {
     NotifyRingsNobody = 12,
     /// A barrier does not ask who died.
     BarrierForgetsTheDead = 13,
+    /// What a dead thread left half written is read as if it were whole.
+    HalfWrittenIgnored = 14,
+    /// Claims of the dead are forgotten, and nobody is told of them.
+    DeadClaimsForgotten = 15,
+    /// Whoever died with the lock of an object is taken for one that only read.
+    DeadHoldersOnlyRead = 16,
 }
 
 #[cfg(feature = "testing")]
 impl Broken {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 16] = [
         Self::UnlockStoresZero,
         Self::NoAlarm,
         Self::NoWakeOnPut,
@@ -61,6 +67,9 @@ impl Broken {
         Self::NotifiesTheDead,
         Self::NotifyRingsNobody,
         Self::BarrierForgetsTheDead,
+        Self::HalfWrittenIgnored,
+        Self::DeadClaimsForgotten,
+        Self::DeadHoldersOnlyRead,
     ];
 
     /// The variant with this number: how a process tells another one what to break.

@@ -26,7 +26,7 @@
 //!
 //! ```text
 //! soak: kills=N operations=N hangs=0 lost=0 doubled=0 KILL_SEED=N
-//! kill: operations=N points=N broken=10 hangs=0 violations=0 failed=0 KILL_SEED=N
+//! kill: operations=N points=N broken=13 hangs=0 violations=0 failed=0 KILL_SEED=N
 //! ```
 //!
 //! and the exit status is 1 if anything failed. Where `ptrace` is refused, and on other machines than
@@ -35,12 +35,14 @@
 //! The files, lowest first:
 //!
 //! - one thread under steps: `ptrace.rs`, `threads.rs`; names for addresses: `symbols.rs`;
-//! - what is said over the `board.rs`: `order.rs`, `forms.rs`; with what it is done: `props.rs`;
+//! - what is said over the `board.rs`: `order.rs`, `forms.rs`; with what it is done: `props.rs`,
+//!   `data.rs`;
 //! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`, `round_verbs.rs`,
-//!   `queue_verbs.rs`, `end_verbs.rs`, `pipe_verbs.rs`, `make_verbs.rs`;
+//!   `queue_verbs.rs`, `end_verbs.rs`, `pipe_verbs.rs`, `data_verbs.rs`,
+//!   `value_verbs.rs`, `array_verbs.rs`, `list_verbs.rs`, `make_verbs.rs`;
 //! - the words that scripts are written in: `director.rs` (actors), `commands.rs` (orders), `fates.rs`
 //!   (the victim), `ledger.rs` (messages), `trouble.rs` (why a point failed);
-//! - the scripts: `*_scripts.rs`; the lists of them: `family.rs`, `scenarios.rs`;
+//! - the scripts: `*_scripts.rs`; the lists of them: `family.rs`, `data_family.rs`, `scenarios.rs`;
 //! - one point, and which points: `stepper.rs`, `sampler.rs`; one scenario: `case.rs`; what must be
 //!   caught: `broken.rs`;
 //! - the soak: `soak.rs`, `roles.rs`, `resources.rs`;
@@ -54,10 +56,15 @@
 #[path = "kill"]
 mod harness {
     pub(crate) mod actor;
+    pub(crate) mod array_verbs;
     pub(crate) mod board;
     pub(crate) mod broken;
     pub(crate) mod case;
     pub(crate) mod commands;
+    pub(crate) mod data;
+    pub(crate) mod data_family;
+    pub(crate) mod data_scripts;
+    pub(crate) mod data_verbs;
     pub(crate) mod director;
     pub(crate) mod end_scripts;
     pub(crate) mod end_verbs;
@@ -66,11 +73,13 @@ mod harness {
     pub(crate) mod forms;
     pub(crate) mod jobs;
     pub(crate) mod ledger;
+    pub(crate) mod list_verbs;
     pub(crate) mod lock_scripts;
     pub(crate) mod lock_verbs;
     pub(crate) mod make_scripts;
     pub(crate) mod make_verbs;
     pub(crate) mod order;
+    pub(crate) mod part_scripts;
     pub(crate) mod pipe_scripts;
     pub(crate) mod pipe_verbs;
     pub(crate) mod props;
@@ -94,6 +103,7 @@ mod harness {
     pub(crate) mod system;
     pub(crate) mod threads;
     pub(crate) mod trouble;
+    pub(crate) mod value_verbs;
     pub(crate) mod watch;
     pub(crate) mod wishes;
     pub(crate) mod witness_scripts;

@@ -3,7 +3,7 @@
 //! - `store`: what this room needs of the foundation;
 //! - `plain`: what may stand in shared memory; `bytes`: bytes that anybody may write to at any time;
 //! - `borrow`: who may touch an object's data;
-//! - `value`, `array` with `part` and `frozen`, `list`: data under a lock;
+//! - `value`, `array` with `part`, `claimed` and `frozen`, `list`: data under a lock;
 //! - `atomic`, `structure`, `memory`: data without one;
 //! - `views`: shapes, for `ndarray`.
 
@@ -11,6 +11,7 @@ mod array;
 mod atomic;
 mod borrow;
 mod bytes;
+mod claimed;
 mod frozen;
 mod list;
 mod memory;
@@ -27,10 +28,11 @@ pub use atomic::{Atomic, AtomicInteger, AtomicValue};
 /// The crate that says what plain old data is, for its derives: see [`Plain`].
 pub use bytemuck;
 pub use bytemuck::{Pod, Zeroable};
+pub use claimed::PartGuard;
 pub use frozen::FrozenArray;
 pub use list::{ListItem, SharedList};
 pub use memory::SharedMemory;
-pub use part::{ArrayPart, PartGuard};
+pub use part::ArrayPart;
 pub use plain::Plain;
 pub use structure::{Shared, SharedType};
 pub use value::{Value, ValueBuilder, ValueGuard};

@@ -31,8 +31,9 @@
 
 #![allow(unsafe_code, reason = "elements in shared memory")]
 
-use super::array::{Array, INHERITED};
+use super::array::Array;
 use super::borrow::Purpose;
+use super::claimed::PartGuard;
 use super::plain::{self, Plain};
 use super::store::{self, Kind, MemoryObject, Object, OfKind, Words};
 use crate::error::{Error, ErrorKind, Result};
@@ -40,11 +41,13 @@ use crate::forms::forms;
 use crate::raw::claims::{Outcome, Part};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
-use core::ops::{Deref, DerefMut, Range};
+use core::ops::Range;
 use std::time::Duration;
 
-/// How often a claim that waits for the array's lock checks whether somebody has a guard by now.
-const SLICE: Duration = Duration::from_millis(1);
+/// How soon a claim that waits for the array's lock checks whether somebody has a guard by now; then after twice the time, and so
+/// on, up to the time after which all who wait for a lock check again.
+const FIRST_SLICE: Duration = Duration::from_millis(1);
+const LONGEST_SLICE: Duration = Duration::from_millis(50);
 
 /// What the object of a partition holds.
 #[repr(C)]
@@ -266,6 +269,7 @@ impl<T: Plain> ArrayPart<T> {
     }
 
     fn claim_until(&self, until: Deadline) -> Result<PartGuard<'_, T>> {
+        let mut slice = FIRST_SLICE;
         loop {
             if self.array.guarded.is_borrowed() {
                 return Err(Error::of(
@@ -273,10 +277,11 @@ impl<T: Plain> ArrayPart<T> {
                     "somebody has a guard of the whole array: claim the part when it is dropped",
                 ));
             }
-            match self.claim_once(until.earlier(Deadline::after(SLICE))) {
+            match self.claim_once(until.earlier(Deadline::after(slice))) {
                 Err(error) if error.is_timeout() && !until.is_over() => {}
                 result => return result,
             }
+            slice = (slice * 2).min(LONGEST_SLICE);
         }
     }
 
@@ -291,7 +296,8 @@ impl<T: Plain> ArrayPart<T> {
         if ticket.load(Ordering::Acquire) != self.ticket {
             return Err(moved(self.part.part));
         }
-        let mut guard = PartGuard { part: self, entry: None, me, is_taken_over: false };
+        let range = self.range();
+        let mut guard = PartGuard { array, range, entry: None, me, is_taken_over: false };
         if self.is_empty() {
             return Ok(guard);
         }
@@ -348,88 +354,6 @@ fn moved(index: u32) -> Error {
         ErrorKind::Closed,
         format!("part {index} of the array has moved: it was sent, and arrived somewhere else"),
     )
-}
-
-/// A claimed [`ArrayPart`]: a slice of its elements, in place. Dropping it gives the claim back.
-///
-/// It belongs to the process, not to a thread. A guard that is forgotten keeps the claim until the process ends. If a panic
-/// goes through it, the claim is given back as after any other end.
-///
-/// # Panics
-///
-/// Using it in a forked child that inherited it panics: the elements are its parent's.
-#[must_use = "the claim is given back as soon as the guard is dropped"]
-pub struct PartGuard<'a, T: Plain> {
-    part: &'a ArrayPart<T>,
-    /// `None` for an empty part.
-    entry: Option<usize>,
-    me: u32,
-    is_taken_over: bool,
-}
-
-impl<T: Plain> PartGuard<'_, T> {
-    /// Which elements of the array these are.
-    pub fn range(&self) -> Range<usize> {
-        self.part.range()
-    }
-
-    /// Whether another process died while it had this part claimed, so that its elements may be half written.
-    pub fn is_taken_over(&self) -> bool {
-        self.is_taken_over
-    }
-
-    fn first(&self) -> *mut T {
-        self.part.array.first().wrapping_add(self.part.range.start)
-    }
-
-    fn is_mine(&self) -> bool {
-        self.part.partition.is_current()
-    }
-}
-
-impl<T: Plain> Deref for PartGuard<'_, T> {
-    type Target = [T];
-
-    #[inline]
-    fn deref(&self) -> &[T] {
-        assert!(self.is_mine(), "{INHERITED}");
-        // SAFETY:
-        // - the range is within the array, whose elements were checked against the block, which is never unmapped;
-        // - they were found to be values when the guard was made, and no other process touches them until it is dropped: it
-        //   has the claim (I1 of the claims), and all other uses of the array are refused meanwhile.
-        unsafe { core::slice::from_raw_parts(self.first(), self.part.len()) }
-    }
-}
-
-impl<T: Plain> DerefMut for PartGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [T] {
-        assert!(self.is_mine(), "{INHERITED}");
-        // SAFETY:
-        // - as in `deref`;
-        // - no element is in two claimed parts, in this process or in two (I1 of the claims), and the guard is borrowed mutably.
-        unsafe { core::slice::from_raw_parts_mut(self.first(), self.part.len()) }
-    }
-}
-
-impl<T: Plain> Drop for PartGuard<'_, T> {
-    fn drop(&mut self) {
-        if let Some(entry) = self.entry.filter(|_| self.is_mine()) {
-            self.part.array.claims().release(entry, self.me);
-        }
-    }
-}
-
-impl<T: Plain + core::fmt::Debug> core::fmt::Debug for PartGuard<'_, T> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let mut text = f.debug_struct("PartGuard");
-        text.field("range", &self.part.range);
-        if self.is_mine() {
-            text.field("values", &&**self).finish()
-        } else {
-            text.field("values", &format_args!("<inherited over a fork>")).finish()
-        }
-    }
 }
 
 impl<T> core::fmt::Debug for ArrayPart<T> {

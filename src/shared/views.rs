@@ -1,8 +1,8 @@
 //! Views with a shape, for those who compute with `ndarray` (feature `ndarray`).
 
 use super::array::ArrayGuard;
+use super::claimed::PartGuard;
 use super::frozen::FrozenArray;
-use super::part::PartGuard;
 use super::plain::Plain;
 use crate::error::{Error, ErrorKind, Result};
 use ndarray::{ArrayView, ArrayViewMut, Dimension, StrideShape};

@@ -15,7 +15,7 @@ use super::make_verbs::{self, Made};
 use super::order::{Code, Order};
 use super::props::Props;
 use super::sync_verbs::{self, Hands};
-use super::{pipe_verbs, queue_verbs, roles, semaphore_verbs};
+use super::{data_verbs, pipe_verbs, queue_verbs, roles, semaphore_verbs};
 
 /// The function of every process that the harness starts.
 pub(crate) fn act(board: String, seat: u32, props: Props) {
@@ -167,6 +167,7 @@ fn perform<'a>(
             end_verbs::perform(seat, mark, verb, number, props, ends)
         }
         Order::Pipe { verb, how } => pipe_verbs::perform(seat, mark, verb, how, props, pipe_ends),
+        Order::Data { .. } => data_verbs::perform(seat, mark, order, &props.data, &mut hands.data),
         Order::Queue { verb, kind, id } => queue_verbs::perform(seat, mark, verb, kind, id, props),
     }
 }
@@ -176,6 +177,7 @@ fn warm(props: &Props) -> multiproc::Result<()> {
     sync_verbs::warm(props)?;
     make_verbs::make_all()?;
     pipe_verbs::warm()?;
+    data_verbs::warm(&props.data)?;
     queue_verbs::warm(props)
 }
 

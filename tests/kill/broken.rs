@@ -1,4 +1,4 @@
-//! The deliberately broken variants, which the harness must catch: each must make somebody hang.
+//! The deliberately broken variants, which the harness must catch: each must make somebody hang, or find what nobody may find.
 
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub(crate) struct Variant {
     /// The scenarios that show it.
     shows: &'static [&'static str],
     fate: Fate,
+    /// Whether somebody finds what nobody may find, and does not hang.
+    misleads: bool,
 }
 
 impl Variant {
@@ -30,12 +32,27 @@ impl Variant {
         shows: &'static [&'static str],
         fate: Fate,
     ) -> Self {
-        Self { broken, name, shows, fate }
+        Self { broken, name, shows, fate, misleads: false }
+    }
+
+    /// One that makes nobody hang.
+    const fn misleads(broken: Broken, name: &'static str, shows: &'static [&'static str]) -> Self {
+        Self { broken: Some(broken), name, shows, fate: Fate::Kill, misleads: true }
+    }
+
+    fn is_shown_by(&self, finding: &Finding) -> bool {
+        // Not those in which the victim had not even begun: these show nothing.
+        finding.begun
+            && match finding.trouble {
+                Trouble::Hang(_) => !self.misleads,
+                Trouble::Violation(_) => self.misleads,
+                Trouble::Fault(_) => false,
+            }
     }
 }
 
 /// All of them.
-pub(crate) const BROKEN: [Variant; 10] = [
+pub(crate) const BROKEN: [Variant; 13] = [
     Variant::new(
         Some(Broken::UnlockStoresZero),
         "unlock-stores-zero",
@@ -82,10 +99,21 @@ pub(crate) const BROKEN: [Variant; 10] = [
         Fate::Kill,
     ),
     Variant::new(Some(Broken::NoAlarm), "no-alarm-seen", &["lock_witness_alone"], Fate::Witness),
+    Variant::misleads(
+        Broken::HalfWrittenIgnored,
+        "half-written-ignored",
+        &["array_fill_lock_recovered", "array_copy_lock_recovered"],
+    ),
+    Variant::misleads(
+        Broken::DeadClaimsForgotten,
+        "dead-claims-forgotten",
+        &["part_claim", "part_drop_claim"],
+    ),
+    Variant::misleads(Broken::DeadHoldersOnlyRead, "dead-holders-only-read", &["value_with_lock"]),
 ];
 
 impl Variant {
-    /// Plays the scenarios with this variant until a hang is seen: the finding, or what else was seen.
+    /// Plays the scenarios with this variant until it is seen: the finding, or what else was seen.
     pub(crate) fn catch(&self, seed: u64) -> Result<Finding, Vec<Finding>> {
         let mut others = Vec::new();
         for scenario in ALL.iter().filter(|one| self.shows.contains(&one.name)) {
@@ -102,8 +130,7 @@ impl Variant {
             }
             case.set(settings);
             for finding in case.findings {
-                // Not those in which the victim had not even begun: these show nothing.
-                if finding.begun && matches!(finding.trouble, Trouble::Hang(_)) {
+                if self.is_shown_by(&finding) {
                     return Ok(finding);
                 }
                 others.push(finding);

@@ -16,10 +16,10 @@ use super::sync_verbs::REFUSED;
 use super::witness_scripts::{self as witness, Death};
 
 /// Scenarios that differ in object and form alone.
-struct Row(&'static str, &'static [u64], Scenario);
+pub(super) struct Row(pub(super) &'static str, pub(super) &'static [u64], pub(super) Scenario);
 
 /// What `#` stands for, and the object's number.
-type Object = (&'static str, u64);
+pub(super) type Object = (&'static str, u64);
 
 /// All of the family.
 pub(super) fn all() -> Vec<Scenario> {
@@ -42,13 +42,25 @@ pub(super) fn all() -> Vec<Scenario> {
                 ("semaphore", 4),
                 ("bounded", 5),
                 ("event", 6),
+                ("value", 7),
+                ("large_value", 8),
+                ("atomic", 9),
+                ("array", 10),
+                ("memory", 11),
+                ("list", 12),
+                ("shared", 13),
             ],
         ),
     ];
+    expand(&tables)
+}
+
+/// What tables stand for.
+pub(super) fn expand(tables: &[(&[Row], &[Object])]) -> Vec<Scenario> {
     let mut all = Vec::new();
     for (rows, objects) in tables {
-        for &(object, which) in objects {
-            for Row(pattern, forms, base) in rows {
+        for &(object, which) in *objects {
+            for Row(pattern, forms, base) in *rows {
                 all.extend(forms.iter().map(|&form| Scenario {
                     name: named(pattern, object, forms::name(form)).leak(),
                     which,
@@ -79,7 +91,7 @@ fn named(pattern: &str, object: &str, form: &str) -> String {
 // Forms.
 
 /// One form, that has no name.
-const ONE: &[u64] = &[PLAIN];
+pub(super) const ONE: &[u64] = &[PLAIN];
 /// Those that are had at once, but for the usual one.
 const VARIANTS: &[u64] = &[TIMEOUT, DEADLINE, TRY, OWNED, OWNED_TIMEOUT, OWNED_DEADLINE, OWNED_TRY];
 const EVERY: &[u64] =
@@ -89,9 +101,9 @@ const WAITING: &[u64] = &[PLAIN, TIMEOUT, DEADLINE, OWNED, OWNED_TIMEOUT, OWNED_
 /// Those of a time that runs out.
 const RUNNING_OUT: &[u64] = &[BRIEF, BRIEF_DEADLINE, OWNED_BRIEF, OWNED_BRIEF_DEADLINE];
 /// The same without owned guards: recovering, and events.
-const PLAIN_WAITING: &[u64] = &[PLAIN, TIMEOUT, DEADLINE];
-const PLAIN_RUNNING_OUT: &[u64] = &[BRIEF, BRIEF_DEADLINE];
-const PLAIN_EVERY: &[u64] = &[PLAIN, TIMEOUT, DEADLINE, TRY];
+pub(super) const PLAIN_WAITING: &[u64] = &[PLAIN, TIMEOUT, DEADLINE];
+pub(super) const PLAIN_RUNNING_OUT: &[u64] = &[BRIEF, BRIEF_DEADLINE];
+pub(super) const PLAIN_EVERY: &[u64] = &[PLAIN, TIMEOUT, DEADLINE, TRY];
 /// Of letting go.
 const HELD: &[u64] = &[PLAIN, OWNED];
 /// Of witnesses: one for each way to wait.

@@ -75,7 +75,9 @@ impl Director {
     /// Whether a victim that stands may hold what others wait for.
     pub(crate) fn is_excused(&self) -> bool {
         let Some(seat) = self.victim else { return false };
-        !self.strict || (0..LOCKS).any(|which| self.has_lock(seat, which))
+        !self.strict
+            || (0..LOCKS).any(|which| self.has_lock(seat, which))
+            || self.props.data.is_held_by(self.pid(seat))
     }
 
     /// Whether the actor holds the lock with this number.

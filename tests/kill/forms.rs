@@ -112,6 +112,21 @@ macro_rules! call {
             _ => $object.$plain(),
         }
     };
+    (
+        $object:ident, $form:expr, $time:ident:
+        $plain:ident, $timeout:ident, $deadline:ident, $try:ident; $($argument:expr),+
+    ) => {
+        match $form {
+            $crate::harness::forms::TIMEOUT | $crate::harness::forms::BRIEF => {
+                $object.$timeout($($argument,)+ $time.timeout)
+            }
+            $crate::harness::forms::DEADLINE | $crate::harness::forms::BRIEF_DEADLINE => {
+                $object.$deadline($($argument,)+ $time.deadline)
+            }
+            $crate::harness::forms::TRY => $object.$try($($argument),+),
+            _ => $object.$plain($($argument),+),
+        }
+    };
 }
 
 pub(crate) use call;

@@ -32,6 +32,8 @@ pub(crate) struct Ledger {
     pub(crate) forgotten: u32,
     /// Permits that were released before the victim began.
     pub(crate) released: u32,
+    /// The number that shared data said before the victim began.
+    pub(crate) number: u64,
 }
 
 impl Director {

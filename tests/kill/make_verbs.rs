@@ -1,14 +1,20 @@
 //! What an actor does with whole objects of the family: makes them, clones them, drops them; see
 //! `actor`.
 
-use multiproc::{BoundedSemaphore, Event, Lock, RLock, Semaphore};
+use multiproc::{
+    Array, Atomic, BoundedSemaphore, Event, Lock, RLock, Semaphore, Shared, SharedList,
+    SharedMemory, Value,
+};
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::actor::Mark;
 use super::forms::{CLONE, DROP};
 use super::order::Verb;
 
 /// Kinds of objects.
-const KINDS: u64 = 7;
+const KINDS: u64 = 14;
 
 /// An object that an actor has made for itself.
 #[derive(Clone, Debug)]
@@ -18,6 +24,13 @@ pub(crate) enum Made {
     Semaphore(Semaphore),
     BoundedSemaphore(BoundedSemaphore),
     Event(Event),
+    Value(Value<u64>),
+    LargeValue(Value<[u64; 8]>),
+    Atomic(Atomic<u64>),
+    Array(Array<u64>),
+    Memory(SharedMemory),
+    List(SharedList),
+    Shared(Shared<[AtomicU64; 8]>),
 }
 
 impl Made {
@@ -30,7 +43,14 @@ impl Made {
             3 => Self::RLock(RLock::builder().ignore_owner_death(true).build()?),
             4 => Self::Semaphore(Semaphore::new(1)?),
             5 => Self::BoundedSemaphore(BoundedSemaphore::new(1)?),
-            _ => Self::Event(Event::new()?),
+            6 => Self::Event(Event::new()?),
+            7 => Self::Value(Value::new(5)?),
+            8 => Self::LargeValue(Value::new([5; 8])?),
+            9 => Self::Atomic(Atomic::new(5)?),
+            10 => Self::Array(Array::zeroed(8)?),
+            11 => Self::Memory(SharedMemory::new(64)?),
+            12 => Self::List(SharedList::new(["five".into()])?),
+            _ => Self::Shared(Shared::new([const { AtomicU64::new(5) }; 8])?),
         })
     }
 
@@ -67,6 +87,26 @@ impl Made {
                 event.wait()?;
                 !was_set
             }
+            Self::Value(value) => value.swap(6)? == 5,
+            Self::LargeValue(value) => value.swap([6; 8])? == [5; 8],
+            Self::Atomic(number) => number.swap(6) == 5,
+            Self::Array(array) => {
+                let was_new = array.to_vec()? == [0; 8];
+                array.fill(6)?;
+                was_new
+            }
+            Self::Memory(memory) => {
+                let mut bytes = [1; 64];
+                memory.read(0, &mut bytes)?;
+                memory.write(0, &[6; 64])?;
+                bytes == [0; 64]
+            }
+            Self::List(list) => {
+                let was_new = list.get(0)? == "five".into();
+                list.set(0, 6)?;
+                was_new
+            }
+            Self::Shared(words) => words.iter().all(|word| word.swap(6, Relaxed) == 5),
         })
     }
 }

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::data::Op;
 use super::props::Kind;
 use super::roles::Role;
 
@@ -27,6 +28,8 @@ pub(crate) enum Order {
     Ends { verb: Verb, seat: usize },
     /// Do something with the end of a pipe; how is told in `pipe_verbs`.
     Pipe { verb: Verb, how: u64 },
+    /// Do something with shared data (`data_verbs`): which object, in which form, and the number that is written.
+    Data { op: Op, which: u64, form: u64, number: u64 },
     /// Play a role until the board says so.
     Soak { role: Role, kind: Kind },
 }
@@ -35,6 +38,7 @@ impl Order {
     /// What `verb` says, with the lock, semaphore or kind of object `which`, in this form.
     pub(crate) fn on(verb: Verb, which: u64, form: u64) -> Self {
         match verb {
+            Verb::Data(op) => Self::Data { op, which, form, number: 0 },
             Verb::Release => Self::Release { which, permits: form as u32 },
             Verb::Make | Verb::Hoard | Verb::DropAll | Verb::MakeAll => {
                 Self::Whole { verb, kind: which, what: form }
@@ -165,6 +169,8 @@ pub(crate) enum Verb {
     SendEnd,
     /// Take one out of it, if there is one. Result: whether there was.
     TakeEnd,
+    /// Something with shared data.
+    Data(Op),
 }
 
 /// How an order ended.

@@ -1,6 +1,7 @@
 //! What the actors act with: one object of each kind, made by the director and handed to every actor.
 
 use super::board::SEATS;
+use super::data::Data;
 use super::end_verbs::Ends;
 use multiproc::{
     Barrier, BoundedSemaphore, Condition, Event, Lock, Queue, RLock, Receiver, Semaphore, Sender,
@@ -34,6 +35,7 @@ pub(crate) struct Props {
     /// Ends of pipes on their way.
     pub(crate) senders: Queue<Sender<Vec<u64>>>,
     pub(crate) receivers: Queue<Receiver<Vec<u64>>>,
+    pub(crate) data: Data,
 }
 
 /// Permits of the semaphores at the start of every point.
@@ -74,6 +76,7 @@ impl Props {
             ends: (0..SEATS).map(|_| Queue::new()).collect::<multiproc::Result<_>>()?,
             senders: Queue::new()?,
             receivers: Queue::new()?,
+            data: Data::new()?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The scenarios: what is set up, what the victim does, what the survivors must then be able to do.
 //! The scripts they are made of are in `lock_scripts`, `semaphore_scripts`, `make_scripts`,
-//! `witness_scripts`, `round_scripts`, `queue_scripts` and `pipe_scripts`; those of the lock family are listed in `family`, object by
-//! form.
+//! `witness_scripts`, `round_scripts`, `queue_scripts`, `pipe_scripts` and `data_scripts`; those of the lock family are listed in
+//! `family`, object by form, and those of shared data in `data_family`.
 //!
 //! Every script is written for a victim that came any part of the way, nothing and everything
 //! included, and was killed or stopped there. In every script in which somebody is woken, two
@@ -23,7 +23,10 @@ use super::props::Kind;
 use super::sync_verbs::REENTRANT;
 use super::trouble::{Outcome, Trouble};
 use super::witness_scripts::Death;
-use super::{end_scripts, family, lock_scripts, pipe_scripts, queue_scripts, round_scripts};
+use super::{
+    data_family, data_scripts, end_scripts, family, lock_scripts, pipe_scripts, queue_scripts,
+    round_scripts,
+};
 
 /// One script.
 #[derive(Clone, Copy)]
@@ -106,6 +109,9 @@ impl Scenario {
         // Small messages of a pipe take no lock.
         let small =
             matches!(self.verb, Verb::Send | Verb::Recv | Verb::Poll) && self.which & LARGE == 0;
+        if let Verb::Data(_) = self.verb {
+            return data_scripts::may_be_inside(self);
+        }
         self.is_of_queue()
             || self.is_of_ends()
             || (self.is_of_pipe() && !small)
@@ -123,7 +129,10 @@ impl Scenario {
 
     /// What the victim is told.
     pub(crate) fn order(&self, d: &Director) -> Order {
-        if self.is_of_queue() {
+        if let Verb::Data(op) = self.verb {
+            let (which, form, number) = (self.which, self.form, d.ledger.number + 1);
+            Order::Data { op, which, form, number }
+        } else if self.is_of_queue() {
             Order::put(self.verb, self.kind, d.ledger.own.first().copied().unwrap_or(0))
         } else if self.is_of_ends() {
             Order::ends(self.verb, d.victim_seat())
@@ -262,6 +271,7 @@ pub(crate) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     all.extend(QUEUE);
     all.extend(ENDS);
     all.extend(PIPE);
+    all.extend(data_family::all());
     let mut names = HashSet::new();
     for scenario in &all {
         assert!(names.insert(scenario.name), "two scenarios are called {}", scenario.name);

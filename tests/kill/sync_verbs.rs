@@ -14,6 +14,7 @@ use multiproc::{
 
 use super::actor::{Mark, answer};
 use super::board::Seat;
+use super::data::Grip;
 use super::forms::{BRIEF, BRIEF_DEADLINE, DEADLINE, IS_SET, TIMEOUT, Time, is_refusal};
 use super::order::Verb;
 use super::props::Props;
@@ -47,11 +48,17 @@ pub(crate) struct Hands<'a> {
     locks: Held<LockGuard<'a>, OwnedLockGuard>,
     rlocks: Held<RLockGuard<'a>, OwnedRLockGuard>,
     permits: Held<Permit<'a>, OwnedPermit>,
+    pub(super) data: Grip<'a>,
 }
 
 impl Hands<'_> {
     pub(crate) fn new() -> Self {
-        Self { locks: Held::new(), rlocks: Held::new(), permits: Held::new() }
+        Self {
+            locks: Held::new(),
+            rlocks: Held::new(),
+            permits: Held::new(),
+            data: Grip::default(),
+        }
     }
 }
 

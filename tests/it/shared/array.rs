@@ -8,7 +8,7 @@ use multiproc::{
 use serde::{Deserialize, Serialize};
 
 use super::Large;
-use crate::common::{SHORT, alone, killed, kind, park, until_asleep, world_size};
+use crate::common::{SHORT, alone, killed, kind, park, quiet, until_asleep, world_size};
 use crate::watchdog::watch;
 
 fn round_trip<T: Plain + PartialEq + std::fmt::Debug>(values: &[T]) {
@@ -332,6 +332,20 @@ fn frozen_is_for_ever_and_for_everyone() {
     assert_eq!(&*array.freeze().unwrap(), &*frozen, "again is no error");
     assert_eq!(format!("{frozen:?}"), "FrozenArray(['a', 'b', 'c'])");
     assert_eq!((&frozen).into_iter().count(), 3);
+}
+
+#[test]
+fn who_dies_with_the_lock_of_a_frozen_array_keeps_nobody_from_it() {
+    let _watch = watch();
+    let array = Array::from_slice(&[1, 2, 3]).unwrap();
+    array.freeze().unwrap();
+    let die = |array: Array<i32>| {
+        std::mem::forget(array.get_lock().lock().unwrap());
+        std::process::abort()
+    };
+    assert!(quiet().spawn(die, (&array,)).unwrap().join().is_err());
+    assert_eq!(*array.freeze().unwrap(), [1, 2, 3]);
+    assert_eq!(array.to_vec().unwrap(), [1, 2, 3]);
 }
 
 #[test]
