@@ -23,12 +23,12 @@ macro_rules! forms {
     (
         $(#[$attribute:meta])*
         pub fn $plain:ident, $try:ident, $timeout:ident, $deadline:ident $([$($generic:tt)+])?
-        (&$($this:ident)+ $(, $argument:ident: $type:ty)*; $until:ident) -> $out:ty $body:block
+        (&$($lifetime:lifetime)? $($this:ident)+ $(, $argument:ident: $type:ty)*; $until:ident) -> $out:ty $body:block
         try: $kind:ident, $is_kind:ident, $why:literal
     ) => {
         $(#[$attribute])*
         #[inline]
-        pub fn $plain $(<$($generic)+>)? (&$($this)+ $(, $argument: $type)*) -> $crate::error::Result<$out> {
+        pub fn $plain $(<$($generic)+>)? (&$($lifetime)? $($this)+ $(, $argument: $type)*) -> $crate::error::Result<$out> {
             let $until = $crate::sys::clock::Deadline::NEVER;
             $body
         }
@@ -41,7 +41,7 @@ macro_rules! forms {
         ///
         #[doc = concat!("[`", stringify!($is_kind), "`](crate::Error::", stringify!($is_kind), ") if ", $why, ";")]
         #[doc = concat!("else as [`", stringify!($plain), "`](Self::", stringify!($plain), ").")]
-        pub fn $try $(<$($generic)+>)? (&$($this)+ $(, $argument: $type)*) -> $crate::error::Result<$out> {
+        pub fn $try $(<$($generic)+>)? (&$($lifetime)? $($this)+ $(, $argument: $type)*) -> $crate::error::Result<$out> {
             let $until = $crate::sys::clock::Deadline::NOW;
             // In a closure, so that an early return of the body comes by here, too.
             let attempt = || -> $crate::error::Result<$out> { $body };
@@ -55,7 +55,7 @@ macro_rules! forms {
         #[doc = concat!("[`is_timeout`](crate::Error::is_timeout) if ", $why, " when the time is over;")]
         #[doc = concat!("else as [`", stringify!($plain), "`](Self::", stringify!($plain), ").")]
         pub fn $timeout $(<$($generic)+>)? (
-            &$($this)+ $(, $argument: $type)*, timeout: ::std::time::Duration
+            &$($lifetime)? $($this)+ $(, $argument: $type)*, timeout: ::std::time::Duration
         ) -> $crate::error::Result<$out> {
             let $until = $crate::sys::clock::Deadline::after(timeout);
             $body
@@ -67,7 +67,7 @@ macro_rules! forms {
         ///
         #[doc = concat!("As [`", stringify!($timeout), "`](Self::", stringify!($timeout), ").")]
         pub fn $deadline $(<$($generic)+>)? (
-            &$($this)+ $(, $argument: $type)*, deadline: ::std::time::Instant
+            &$($lifetime)? $($this)+ $(, $argument: $type)*, deadline: ::std::time::Instant
         ) -> $crate::error::Result<$out> {
             let $until = $crate::sys::clock::Deadline::at(deadline);
             $body

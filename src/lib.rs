@@ -113,7 +113,7 @@ mod memory;
 mod message;
 mod pool;
 mod process;
-mod raw;
+pub mod raw;
 mod shared;
 mod sync;
 mod sys;

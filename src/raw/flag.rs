@@ -25,10 +25,11 @@
 //!
 //! *Set*, *clear* and *is set* are atomics and one system call: they can be used in a signal handler.
 
+use crate::error::Result;
 use crate::liveness::{Liveness, Rhythm, Wait};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
-use crate::sys::futex;
+use crate::sys::{futex, shared};
 
 const SET: u32 = 1;
 const WAITERS: u32 = 2;
@@ -64,18 +65,37 @@ impl State {
     }
 }
 
-/// A flag in shared memory.
+/// A flag in shared memory, which any process can set and any number can wait for: what an [`Event`](crate::Event) is, in one word. See
+/// [the module](crate::raw) for what the memory must be like. Zero is a flag that is not set.
+///
+/// [`set`](Flag::set), [`clear`](Flag::clear) and [`is_set`](Flag::is_set) may be used in a signal handler.
 #[repr(transparent)]
-pub(crate) struct Flag(AtomicU32);
+pub struct Flag(AtomicU32);
 
 impl Flag {
+    /// The flag at a place in shared memory.
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](crate::Error::is_invalid_input) if the place is null or not aligned to 4 bytes.
+    ///
+    /// # Safety
+    ///
+    /// The 4 bytes from `place` on are as [the module](crate::raw) says.
+    #[allow(unsafe_code, reason = "a word at an address that the caller knows")]
+    pub unsafe fn at(place: *mut u8) -> Result<&'static Flag> {
+        shared::check_place(place, align_of::<Flag>())?;
+        // SAFETY: not null, aligned, and mapped as long as the process uses it, as the caller promises; any bits are a value.
+        Ok(unsafe { &*place.cast::<Flag>() })
+    }
+
     fn load(&self) -> State {
         // ORDERING(flag): Acquire, pairs with the Release in `set`.
         State(self.0.load(Ordering::Acquire))
     }
 
     /// Sets the flag and wakes everyone who waits.
-    pub(crate) fn set(&self) {
+    pub fn set(&self) {
         let mut now = State(self.0.load(Ordering::Relaxed));
         while !now.is_set() {
             let next = now.set();
@@ -97,12 +117,13 @@ impl Flag {
     }
 
     /// Clears the flag. Those who waited when it was set return all the same.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         // ORDERING(flag): AcqRel: whoever clears has seen what the setter did, and passes it on.
         self.0.fetch_and(!SET, Ordering::AcqRel);
     }
 
-    pub(crate) fn is_set(&self) -> bool {
+    /// Whether the flag is set at this moment.
+    pub fn is_set(&self) -> bool {
         self.load().is_set()
     }
 
@@ -112,7 +133,7 @@ impl Flag {
     }
 
     /// Waits until the flag is set or the time is over; whether it was set. The calling thread has an id.
-    pub(crate) fn wait(&'static self, liveness: &Liveness, until: Deadline) -> bool {
+    pub(crate) fn wait_until(&'static self, liveness: &Liveness, until: Deadline) -> bool {
         let start = self.load();
         let mut spin = liveness.spin(Rhythm::Signal);
         loop {
@@ -137,5 +158,14 @@ impl Flag {
 
     fn announce(&self, now: State, asleep: State) -> bool {
         self.0.compare_exchange(now.0, asleep.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+impl core::fmt::Debug for Flag {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Flag")
+            .field("set", &self.is_set())
+            .field("waiters", &self.has_waiters())
+            .finish()
     }
 }

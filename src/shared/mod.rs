@@ -5,6 +5,7 @@
 //! - `borrow`: who may touch an object's data;
 //! - `value`, `array` with `part`, `claimed` and `frozen`, `list`: data under a lock;
 //! - `atomic`, `structure`, `memory`: data without one;
+//! - `guarded`: the calls of a cell of [`raw`](crate::raw);
 //! - `views`: shapes, for `ndarray`.
 
 mod array;
@@ -13,6 +14,7 @@ mod borrow;
 mod bytes;
 mod claimed;
 mod frozen;
+mod guarded;
 mod list;
 mod memory;
 mod part;

@@ -118,7 +118,43 @@ impl Event {
         }
         let liveness = self.reference.world.liveness;
         liveness.me()?;
-        Ok(flag.wait(liveness, until))
+        Ok(flag.wait_until(liveness, until))
+    }
+}
+
+/// What a flag needs of the world. For an event it is in the handle.
+impl Flag {
+    /// Waits until the flag is set; returns at once if it is. As [`Event::wait`].
+    ///
+    /// # Errors
+    ///
+    /// If this process cannot get shared memory, or this thread cannot take part in it.
+    pub fn wait(&'static self) -> Result<()> {
+        self.wait_in_world(Deadline::NEVER).map(drop)
+    }
+
+    /// Waits at most `timeout`; whether the flag was set.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Flag::wait).
+    pub fn wait_timeout(&'static self, timeout: Duration) -> Result<bool> {
+        self.wait_in_world(Deadline::after(timeout))
+    }
+
+    /// Waits at most until `deadline`; whether the flag was set.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Flag::wait).
+    pub fn wait_deadline(&'static self, deadline: Instant) -> Result<bool> {
+        self.wait_in_world(Deadline::at(deadline))
+    }
+
+    fn wait_in_world(&'static self, until: Deadline) -> Result<bool> {
+        let liveness = crate::world::world()?.liveness;
+        liveness.me()?;
+        Ok(self.wait_until(liveness, until))
     }
 }
 

@@ -127,14 +127,14 @@ wait_guard!(OwnedGuard<L>);
 #[derive(Clone, Copy, Debug)]
 #[allow(unnameable_types, reason = "a part of the sealed trait")]
 pub struct Holding {
-    pub(super) me: Id,
-    pub(super) recovered: bool,
-    pub(super) dead: Option<Owner>,
+    pub(crate) me: Id,
+    pub(crate) recovered: bool,
+    pub(crate) dead: Option<Owner>,
 }
 
 impl Holding {
     /// Takes the lock, waiting until `until`.
-    pub(super) fn take(
+    pub(crate) fn take(
         lock: &'static RobustLock,
         liveness: &Liveness,
         me: Id,
@@ -161,13 +161,13 @@ impl Holding {
 
     /// Whether the hold is the calling thread's. It is not in a forked child, nor after the thread has lost its slot.
     #[inline]
-    pub(super) fn is_mine(&self) -> bool {
+    pub(crate) fn is_mine(&self) -> bool {
         is_me(self.me)
     }
 
     /// Gives the lock back. The caller is the thread that took it.
     #[inline]
-    pub(super) fn give_back(&self, lock: &RobustLock) {
+    pub(crate) fn give_back(&self, lock: &RobustLock) {
         if self.recovered && !thread::is_panicking() {
             lock.unlock_recovered(self.me);
         } else {

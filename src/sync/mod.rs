@@ -18,6 +18,7 @@ mod semaphore;
 pub use barrier::{Barrier, BarrierWait};
 pub use condition::Condition;
 pub use event::Event;
+pub(crate) use guard::Holding;
 pub(crate) use guard::sealed::{Depth, LetGo};
 pub use guard::{Guard, Lockable, OwnedGuard, Owner, WaitGuard};
 pub use lock::{Lock, LockBuilder, LockGuard, OwnedLockGuard};

@@ -23,6 +23,7 @@ mod pool;
 mod process;
 mod python;
 mod queue;
+mod raw;
 mod rlock;
 mod rules;
 mod semaphore;
