@@ -10,15 +10,24 @@
 //! 200 MB in 4 passes, 24000000 words, 2 workers: 1.9 s, 105 MB/s, 1.8 x one process (3.4 s)
 //! ```
 //!
+//! With `--kill` a worker is killed every 100 ms and replaced. The blocks then go through a
+//! `JoinableQueue`: what a killed worker had comes again. A block whose words were told and which was
+//! not yet done comes twice, and counts once. A line says how it went:
+//!
+//! ```text
+//! killed 17 workers, 0 words lost
+//! ```
+//!
 //! A word is a longest run of letters and digits (as Unicode defines them), in lower case. A MB is
 //! 1,000,000 bytes.
 //!
 //! ```sh
 //! cargo run --release --example word_count                    # 200 MB of Rust sources
 //! cargo run --release --example word_count -- --check src     # the text under one folder
+//! cargo run --release --example word_count -- --kill --check  # while workers are killed
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::env;
 use std::error::Error;
 use std::ffi::OsString;
@@ -28,10 +37,12 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use multiproc::{Consumer, Process, Queue};
+use multiproc::{Consumer, JoinableConsumer, JoinableQueue, Process, Producer, Queue};
 
 const HELP: &str = "\
 Counts the words of text files in several processes.
@@ -44,6 +55,7 @@ this crate's own, read again and again until 200 MB are counted.
 
   --workers N   how many processes count (default: one per usable CPU)
   --repeat N    read everything N times
+  --kill        kill a worker every 100 ms, and start another one in its place
   --check       count again in one process, in another way, and compare;
                 the exit code is 1 if the tables differ
   --help        print this text
@@ -56,6 +68,8 @@ const MB: u64 = 1_000_000;
 const BLOCK: usize = 256 * 1024;
 /// So many blocks may be on the queue before the reader waits for the workers.
 const BLOCKS_AHEAD: usize = 16;
+/// With `--kill`, how often.
+const KILL_EVERY: Duration = Duration::from_millis(100);
 /// How many words are printed.
 const TOP: usize = 20;
 
@@ -101,7 +115,11 @@ fn run(input: &Input) -> Result<()> {
     }
 
     let start = Instant::now();
-    let counts = count_in_processes(input)?;
+    let (counts, kills) = if input.kill {
+        count_among_kills(input).map(|(counts, kills)| (counts, Some(kills)))?
+    } else {
+        (count_in_processes(input)?, None)
+    };
     let shared = start.elapsed();
 
     let start = Instant::now();
@@ -111,6 +129,14 @@ fn run(input: &Input) -> Result<()> {
         Ok(())
     })?;
     let single = start.elapsed();
+    if let Some(kills) = kills {
+        let lost: u64 = alone
+            .iter()
+            .map(|(word, times)| times.saturating_sub(counts.get(word).copied().unwrap_or(0)))
+            .sum();
+        let (workers, words) = (plural(kills, "worker", "workers"), plural(lost, "word", "words"));
+        print(&format!("killed {workers}, {words} lost\n"))?;
+    }
     compare("the workers", &counts, "one process", &alone)?;
 
     if input.check {
@@ -153,6 +179,91 @@ fn worker(blocks: Consumer<String>) -> multiproc::Result<Counts> {
     let mut counts = Counts::default();
     for block in &blocks {
         count(&mut block?, &mut counts);
+    }
+    Ok(counts)
+}
+
+/// A block of text, or its words, and its number.
+type Numbered<T> = (u64, T);
+
+/// The same while a worker is killed every now and then: the words, and how many were killed.
+fn count_among_kills(input: &Input) -> Result<(Counts, u64)> {
+    // A block may be with a worker that is killed again and again.
+    let blocks = JoinableQueue::builder().max_items(BLOCKS_AHEAD).max_deliveries(10_000).build()?;
+    let (producer, consumer) = blocks.split();
+    let (teller, told) = Queue::bounded(BLOCKS_AHEAD)?.split();
+    let progress = progress_bar(input.total_bytes);
+    let (over, wait) = channel();
+    thread::scope(|scope| {
+        let adder = scope.spawn(|| add_up(told));
+        let killer = scope.spawn(|| kill_and_replace(input.workers, &consumer, teller, wait));
+        let mut number = 0;
+        let mut reading = read_blocks(input, |block| {
+            producer.put((number, block.to_owned()))?;
+            number += 1;
+            progress.inc(block.len() as u64);
+            Ok(())
+        });
+        if reading.is_ok() {
+            // Until every block is done.
+            reading = producer.join().map_err(Into::into);
+        }
+        progress.finish_and_clear();
+        drop((over, producer));
+        let (workers, kills) = killer.join().expect("it does not panic")?;
+        for worker in workers {
+            worker.join()??;
+        }
+        let counts = adder.join().expect("it does not panic")?;
+        reading.map(|()| (counts, kills))
+    })
+}
+
+/// What a worker process runs: tells the words of a block, and then says that it is done.
+fn careful_worker(
+    blocks: JoinableConsumer<Numbered<String>>,
+    teller: Producer<Numbered<Counts>>,
+) -> multiproc::Result<()> {
+    for task in &blocks {
+        let mut task = task?;
+        let mut counts = Counts::default();
+        count(&mut task.1, &mut counts);
+        teller.put((task.0, counts))?;
+        task.done()?;
+    }
+    Ok(())
+}
+
+/// Kills one worker after the other and starts another one in its place, until `over` is dropped; those that are left, and how many
+/// were killed.
+fn kill_and_replace(
+    workers: usize,
+    blocks: &JoinableConsumer<Numbered<String>>,
+    teller: Producer<Numbered<Counts>>,
+    over: Receiver<()>,
+) -> multiproc::Result<(Vec<Process<multiproc::Result<()>>>, u64)> {
+    let start = || Process::spawn(careful_worker, (blocks, &teller));
+    let mut workers = (0..workers).map(|_| start()).collect::<multiproc::Result<Vec<_>>>()?;
+    let mut kills = 0;
+    while over.recv_timeout(KILL_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let next = kills as usize % workers.len();
+        let victim = std::mem::replace(&mut workers[next], start()?);
+        victim.handle().kill()?;
+        // Says that it was killed.
+        let _ = victim.join();
+        kills += 1;
+    }
+    Ok((workers, kills))
+}
+
+/// Adds up what the workers tell, each block once.
+fn add_up(told: Consumer<Numbered<Counts>>) -> multiproc::Result<Counts> {
+    let (mut counts, mut known) = (Counts::default(), HashSet::new());
+    for block in &told {
+        let (number, more) = block?;
+        if known.insert(number) {
+            merge(&mut counts, more);
+        }
     }
     Ok(counts)
 }
@@ -318,6 +429,7 @@ struct Input {
     /// How much is to be counted, where the number of passes follows from that.
     goal: Option<u64>,
     workers: usize,
+    kill: bool,
     check: bool,
 }
 
@@ -383,6 +495,7 @@ impl Input {
             by_default,
             goal,
             workers: options.workers.unwrap_or_else(multiproc::cpu_count),
+            kill: options.kill,
             check: options.check,
         })
     }
@@ -517,6 +630,7 @@ struct Options {
     paths: Vec<PathBuf>,
     workers: Option<usize>,
     repeat: Option<usize>,
+    kill: bool,
     check: bool,
 }
 
@@ -529,6 +643,7 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Option<Options
             _ if only_paths => options.paths.push(argument.into()),
             Some("--") => only_paths = true,
             Some("--help" | "-h") => return Ok(None),
+            Some("--kill") => options.kill = true,
             Some("--check") => options.check = true,
             Some("--workers") => options.workers = Some(number("--workers", arguments.next())?),
             Some("--repeat") => options.repeat = Some(number("--repeat", arguments.next())?),
