@@ -38,7 +38,7 @@
 //! - what is said over the `board.rs`: `order.rs`, `forms.rs`; with what it is done: `props.rs`,
 //!   `data.rs`;
 //! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`, `round_verbs.rs`,
-//!   `queue_verbs.rs`, `end_verbs.rs`, `pipe_verbs.rs`, `data_verbs.rs`,
+//!   `queue_verbs.rs`, `end_verbs.rs`, `pipe_verbs.rs`, `task_verbs.rs`, `data_verbs.rs`,
 //!   `value_verbs.rs`, `array_verbs.rs`, `list_verbs.rs`, `make_verbs.rs`;
 //! - the words that scripts are written in: `director.rs` (actors), `commands.rs` (orders), `fates.rs`
 //!   (the victim), `ledger.rs` (messages), `trouble.rs` (why a point failed);
@@ -101,6 +101,8 @@ mod harness {
     pub(crate) mod symbols;
     pub(crate) mod sync_verbs;
     pub(crate) mod system;
+    pub(crate) mod task_scripts;
+    pub(crate) mod task_verbs;
     pub(crate) mod threads;
     pub(crate) mod trouble;
     pub(crate) mod value_verbs;

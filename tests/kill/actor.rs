@@ -15,7 +15,7 @@ use super::make_verbs::{self, Made};
 use super::order::{Code, Order};
 use super::props::Props;
 use super::sync_verbs::{self, Hands};
-use super::{data_verbs, pipe_verbs, queue_verbs, roles, semaphore_verbs};
+use super::{data_verbs, pipe_verbs, queue_verbs, roles, semaphore_verbs, task_verbs};
 
 /// The function of every process that the harness starts.
 pub(crate) fn act(board: String, seat: u32, props: Props) {
@@ -45,9 +45,12 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
     seat.report(last.wrapping_add(1));
     last = last.wrapping_add(1);
     let mut hands = Hands::new();
-    let mut made = make_verbs::room();
-    let mut ends = Ends::default();
-    let mut pipe_ends = pipe_verbs::Ends::default();
+    let mut kept = Kept {
+        made: make_verbs::room(),
+        ends: Ends::default(),
+        pipe_ends: pipe_verbs::Ends::default(),
+        tasks: task_verbs::InHand::new(),
+    };
     loop {
         last = seat.await_order(last);
         let order = seat.told();
@@ -56,15 +59,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
             Order::Quit => return seat.report(last),
             Order::Soak { role, kind } => roles::play(&board, index, role, kind, &props),
             _ => {
-                let code = match perform(
-                    seat,
-                    order,
-                    &props,
-                    &mut hands,
-                    &mut made,
-                    &mut ends,
-                    &mut pipe_ends,
-                ) {
+                let code = match perform(seat, order, &props, &mut hands, &mut kept) {
                     Ok(()) => Code::Fine,
                     Err(error) => coded(seat, &error),
                 };
@@ -142,14 +137,20 @@ fn trap() {
     unsafe { asm!("int3") };
 }
 
+/// What an actor keeps from one order to the next, beside locks and permits.
+struct Kept {
+    made: Vec<Made>,
+    ends: Ends,
+    pipe_ends: pipe_verbs::Ends,
+    tasks: task_verbs::InHand,
+}
+
 fn perform<'a>(
     seat: &Seat,
     order: Order,
     props: &'a Props,
     hands: &mut Hands<'a>,
-    made: &mut Vec<Made>,
-    ends: &mut Ends,
-    pipe_ends: &mut pipe_verbs::Ends,
+    kept: &mut Kept,
 ) -> multiproc::Result<()> {
     let mark = Mark(seat);
     seat.stage.store(BEFORE, Relaxed);
@@ -162,11 +163,18 @@ fn perform<'a>(
         Order::Release { which, permits } => {
             semaphore_verbs::release(seat, mark, props, which, permits)
         }
-        Order::Whole { verb, kind, what } => make_verbs::perform(mark, verb, kind, what, made),
-        Order::Ends { verb, seat: number } => {
-            end_verbs::perform(seat, mark, verb, number, props, ends)
+        Order::Whole { verb, kind, what } => {
+            make_verbs::perform(mark, verb, kind, what, &mut kept.made)
         }
-        Order::Pipe { verb, how } => pipe_verbs::perform(seat, mark, verb, how, props, pipe_ends),
+        Order::Ends { verb, seat: number } => {
+            end_verbs::perform(seat, mark, verb, number, props, &mut kept.ends)
+        }
+        Order::Pipe { verb, how } => {
+            pipe_verbs::perform(seat, mark, verb, how, props, &mut kept.pipe_ends)
+        }
+        Order::Task { verb, size, id } => {
+            task_verbs::perform(seat, mark, verb, size, id, props, &mut kept.tasks)
+        }
         Order::Data { .. } => data_verbs::perform(seat, mark, order, &props.data, &mut hands.data),
         Order::Queue { verb, kind, id } => queue_verbs::perform(seat, mark, verb, kind, id, props),
     }

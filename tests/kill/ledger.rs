@@ -18,6 +18,8 @@ pub(crate) struct Ledger {
     seen: Vec<(usize, u64)>,
     /// What the victim puts.
     pub(crate) own: Vec<u64>,
+    /// Tasks put by others than the victim.
+    pub(crate) tasks: Vec<u64>,
     /// How many the victim gets at most.
     pub(crate) takes: usize,
     /// Pages of these that are counted already.

@@ -30,6 +30,8 @@ pub(crate) enum Order {
     Pipe { verb: Verb, how: u64 },
     /// Do something with shared data (`data_verbs`): which object, in which form, and the number that is written.
     Data { op: Op, which: u64, form: u64, number: u64 },
+    /// Do something with tasks of so many bytes; `id` is that of one put.
+    Task { verb: Verb, size: u64, id: u64 },
     /// Play a role until the board says so.
     Soak { role: Role, kind: Kind },
 }
@@ -50,6 +52,11 @@ impl Order {
     /// The same with the ends that the actor of `seat` has.
     pub(crate) fn ends(verb: Verb, seat: usize) -> Self {
         Self::Ends { verb, seat }
+    }
+
+    /// The same with tasks of so many bytes.
+    pub(crate) fn task(verb: Verb, size: u64, id: u64) -> Self {
+        Self::Task { verb, size, id }
     }
 
     /// The same with a queue, from which something is taken.
@@ -171,6 +178,17 @@ pub(crate) enum Verb {
     TakeEnd,
     /// Something with shared data.
     Data(Op),
+    /// Of tasks. Put one.
+    TaskPut,
+    /// Take one and keep it. Result: the id.
+    TaskTake,
+    /// The one taken last is done; is dropped.
+    TaskDone,
+    TaskDrop,
+    /// Wait until all are done.
+    TaskJoin,
+    /// Do them, until all are done. Result: the ids.
+    TaskDrain,
 }
 
 /// How an order ended.

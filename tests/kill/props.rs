@@ -4,7 +4,8 @@ use super::board::SEATS;
 use super::data::Data;
 use super::end_verbs::Ends;
 use multiproc::{
-    Barrier, BoundedSemaphore, Condition, Event, Lock, Queue, RLock, Receiver, Semaphore, Sender,
+    Barrier, BoundedSemaphore, Condition, Event, JoinableQueue, Lock, Queue, RLock, Receiver,
+    Semaphore, Sender,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,7 @@ pub(crate) struct Props {
     pub(crate) busy: Queue<(u64, u64)>,
     pub(crate) pages: Queue<u64>,
     pub(crate) in_place: Queue<u64>,
+    pub(crate) tasks: JoinableQueue<Vec<u8>>,
     /// For each seat, the ends that its actor is handed.
     pub(crate) ends: Vec<Queue<Ends>>,
     /// Ends of pipes on their way.
@@ -42,6 +44,8 @@ pub(crate) struct Props {
 pub(crate) const PERMITS: u32 = 2;
 /// Items in the bounded queues.
 pub(crate) const BOUND: usize = 2;
+/// Nobody dies that often with the same task.
+const DELIVERIES: u32 = 1 << 20;
 /// Items in the queue for traffic.
 const BUSY: usize = 256;
 /// Bytes of a big message: past what a queue takes in line.
@@ -73,6 +77,7 @@ impl Props {
             busy: Queue::bounded(BUSY)?,
             pages: Queue::new()?,
             in_place: Queue::new()?,
+            tasks: JoinableQueue::builder().max_deliveries(DELIVERIES).build()?,
             ends: (0..SEATS).map(|_| Queue::new()).collect::<multiproc::Result<_>>()?,
             senders: Queue::new()?,
             receivers: Queue::new()?,
@@ -100,10 +105,12 @@ pub(crate) enum Kind {
     Page,
     /// Bytes that are written and read where they lie.
     InPlace,
+    /// Tasks, half of which go by a block.
+    Tasks,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Small,
         Self::Bounded,
         Self::Raw,
@@ -112,6 +119,7 @@ impl Kind {
         Self::Busy,
         Self::Page,
         Self::InPlace,
+        Self::Tasks,
     ];
 
     /// Whether it holds [`BOUND`] messages at most.
@@ -130,6 +138,8 @@ impl Kind {
             Self::Busy => props.busy.len(),
             Self::Page => props.pages.len(),
             Self::InPlace => props.in_place.len(),
+            // Those in hand, too.
+            Self::Tasks => usize::from(props.tasks.try_join().is_err()).max(props.tasks.len()),
         }
     }
 }

@@ -89,6 +89,10 @@ fn put(mark: Mark, props: &Props, kind: Kind, id: u64, block: bool) -> multiproc
             let item = bytes(id, BIG);
             mark.around(|| props.big_bounded.try_put(item))
         }
+        (Kind::Tasks, _) => {
+            let item = bytes(id, if id & 1 == 0 { 16 } else { BIG });
+            mark.around(|| props.tasks.put(&item))
+        }
         (Kind::Busy, _) => mark.around(|| props.busy.put(pair)),
         (Kind::Page, _) => {
             let item = bytes(id, PAGE);
@@ -132,19 +136,24 @@ fn get(mark: Mark, props: &Props, kind: Kind, block: bool) -> multiproc::Result<
             let item = mark.around(|| props.in_place.try_get_with(<[u8]>::to_vec));
             item.map(|item| whole(&item, BIG))
         }
+        (Kind::Tasks, _) => {
+            let task = mark.around(|| props.tasks.get())?;
+            let id = whole(&task, task.len());
+            task.done().map(|()| id)
+        }
         (Kind::Busy, true) => mark.around(|| props.busy.get()).map(paired),
         (Kind::Busy, false) => mark.around(|| props.busy.try_get()).map(paired),
     }
 }
 
 /// The bytes of message `id`: the number and its complement in turn.
-fn bytes(id: u64, len: usize) -> Vec<u8> {
+pub(super) fn bytes(id: u64, len: usize) -> Vec<u8> {
     let word = |index: usize| if index & 1 == 0 { id } else { !id };
     (0..len / 8).flat_map(|index| word(index).to_le_bytes()).collect()
 }
 
 /// The number of the message that these bytes are, if they are just that.
-fn whole(item: &[u8], len: usize) -> u64 {
+pub(super) fn whole(item: &[u8], len: usize) -> u64 {
     let id = item.first_chunk().map_or(TORN, |first| u64::from_le_bytes(*first));
     if item == bytes(id, len) { id } else { TORN }
 }

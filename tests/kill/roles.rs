@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::board::{self, SEATS, Shared, TALLIES, Teller};
 use super::props::{Kind, Props, TORN};
-use super::queue_verbs::{simply_get, simply_put};
+use super::queue_verbs::{simply_get, simply_put, whole};
 
 /// What a free-running actor does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub(super) struct Part {
     pub(super) kinds: [Kind; 2],
 }
 
-pub(super) const PARTS: [Part; 8] = [
+pub(super) const PARTS: [Part; 10] = [
     Part {
         name: "lock holder",
         victim: Role::Holder,
@@ -97,6 +97,20 @@ pub(super) const PARTS: [Part; 8] = [
         kinds: [Kind::Busy, Kind::BigBounded],
     },
     Part {
+        name: "task worker",
+        victim: Role::Getter,
+        unborn: false,
+        companions: [Role::Putter, Role::Putter, Role::Getter],
+        kinds: [Kind::Tasks; 2],
+    },
+    Part {
+        name: "task putter",
+        victim: Role::Putter,
+        unborn: false,
+        companions: [Role::Putter, Role::Getter, Role::Getter],
+        kinds: [Kind::Tasks; 2],
+    },
+    Part {
         name: "process that starts",
         victim: Role::Getter,
         unborn: true,
@@ -136,6 +150,13 @@ pub(crate) fn play(board: &Shared, index: usize, role: Role, kind: Kind, props: 
                     teller.put.store(number, Release);
                 }
                 done
+            }
+            // Counted before it is done: then it may come twice, and is never lost.
+            Role::Getter | Role::SlowGetter if kind == Kind::Tasks => {
+                props.tasks.get().and_then(|task| {
+                    note(board, whole(&task, task.len()), &mut [0; SEATS]);
+                    task.done()
+                })
             }
             Role::Getter | Role::SlowGetter => {
                 simply_get(props, kind).map(|id| note(board, id, &mut last))

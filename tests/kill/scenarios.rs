@@ -25,7 +25,7 @@ use super::trouble::{Outcome, Trouble};
 use super::witness_scripts::Death;
 use super::{
     data_family, data_scripts, end_scripts, family, lock_scripts, pipe_scripts, queue_scripts,
-    round_scripts,
+    round_scripts, task_scripts,
 };
 
 /// One script.
@@ -101,6 +101,10 @@ impl Scenario {
         matches!(self.verb, Send | Recv | Poll | DropEnd | SendEnd | TakeEnd)
     }
 
+    fn is_of_tasks(&self) -> bool {
+        matches!(self.verb, Verb::TaskPut | Verb::TaskTake | Verb::TaskDone | Verb::TaskDrop)
+    }
+
     /// Whether the victim may be inside a queue, a semaphore or the list of all objects, where
     /// others have to wait for it.
     pub(crate) fn may_be_inside(&self) -> bool {
@@ -113,6 +117,7 @@ impl Scenario {
             return data_scripts::may_be_inside(self);
         }
         self.is_of_queue()
+            || self.is_of_tasks()
             || self.is_of_ends()
             || (self.is_of_pipe() && !small)
             || matches!(
@@ -136,6 +141,9 @@ impl Scenario {
             Order::put(self.verb, self.kind, d.ledger.own.first().copied().unwrap_or(0))
         } else if self.is_of_ends() {
             Order::ends(self.verb, d.victim_seat())
+        } else if self.is_of_tasks() {
+            let own = d.ledger.own.first().copied().unwrap_or(0);
+            Order::task(self.verb, self.which, own)
         } else if self.is_of_pipe() {
             Order::Pipe { verb: self.verb, how: self.which }
         } else {
@@ -272,6 +280,7 @@ pub(crate) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     all.extend(ENDS);
     all.extend(PIPE);
     all.extend(data_family::all());
+    all.extend(TASKS);
     let mut names = HashSet::new();
     for scenario in &all {
         assert!(names.insert(scenario.name), "two scenarios are called {}", scenario.name);
@@ -353,6 +362,25 @@ const QUEUE: &[Scenario] = &[
     Scenario { name: "get_wakes", ..GET_WAKES },
     Scenario { name: "get_wakes_barger", barge: true, ..GET_WAKES },
     Scenario { name: "get_wakes_large", kind: Kind::BigBounded, ..GET_WAKES },
+];
+
+const TASK: Scenario =
+    Scenario { which: 16, arrange: task_scripts::arrange, after: task_scripts::after, ..LOCK };
+const TASK_WAKES: Scenario =
+    Scenario { arrange: task_scripts::wakes_arrange, after: task_scripts::wakes_after, ..TASK };
+
+/// Those of tasks: in a slot, in a block of the slot's own, in that of the record.
+const TASKS: &[Scenario] = &[
+    Scenario { name: "task_put", verb: Verb::TaskPut, ..TASK },
+    Scenario { name: "task_get", verb: Verb::TaskTake, ..TASK },
+    Scenario { name: "task_get_block", verb: Verb::TaskTake, which: 1000, ..TASK },
+    Scenario { name: "task_get_large", verb: Verb::TaskTake, which: 6000, ..TASK },
+    Scenario { name: "task_done", verb: Verb::TaskDone, ..TASK },
+    Scenario { name: "task_done_block", verb: Verb::TaskDone, which: 1000, ..TASK },
+    Scenario { name: "task_done_large", verb: Verb::TaskDone, which: 6000, ..TASK },
+    Scenario { name: "task_done_wakes", verb: Verb::TaskDone, ..TASK_WAKES },
+    Scenario { name: "task_drop", verb: Verb::TaskDrop, ..TASK },
+    Scenario { name: "task_drop_wakes", verb: Verb::TaskDrop, ..TASK_WAKES },
 ];
 
 /// Those of pipes.

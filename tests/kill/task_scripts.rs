@@ -1,0 +1,99 @@
+//! The scripts about tasks, of which no death may lose one; see `scenarios`.
+
+use super::board::{AFTER, BEFORE};
+use super::director::{BARGER, Director, FIRST, SECOND};
+use super::order::{Order, Verb};
+use super::scenarios::Scenario;
+use super::trouble::{Outcome, Trouble};
+
+/// How many tasks wait before the victim begins.
+const WAITING: usize = 3;
+
+/// Has the barger put a task.
+fn put(d: &mut Director, s: &Scenario) -> Outcome {
+    let id = d.id();
+    d.ledger.tasks.push(id);
+    d.must(BARGER, Order::task(Verb::TaskPut, s.which, id)).map(drop)
+}
+
+fn order(s: &Scenario, verb: Verb) -> Order {
+    Order::task(verb, s.which, 0)
+}
+
+/// Some tasks wait. The victim has the first, if it is to end it.
+pub(super) fn arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    let id = d.id();
+    d.ledger.own = vec![id];
+    for _ in 0..WAITING {
+        put(d, s)?;
+    }
+    if matches!(s.verb, Verb::TaskDone | Verb::TaskDrop) {
+        d.must(victim, order(s, Verb::TaskTake))?;
+    }
+    Ok(())
+}
+
+/// Every task comes, and nothing else: but one that the victim was putting, or had all but ended.
+pub(super) fn after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    d.conclude(victim, |_| Ok(()))?;
+    if d.fate.is_mild() {
+        d.must(victim, order(s, Verb::TaskDrop))?;
+    }
+    let mut got = d.must(BARGER, order(s, Verb::TaskDrain))?;
+    let (mut due, own) = (d.ledger.tasks.clone(), d.ledger.own[0]);
+    let reached = if d.fate.is_mild() { AFTER } else { d.reached(victim) };
+    // What may be there or not.
+    let open = match s.verb {
+        Verb::TaskPut => Some((own, reached == AFTER, reached == BEFORE)),
+        Verb::TaskDone => Some((due[0], reached == BEFORE, reached == AFTER)),
+        _ => None,
+    };
+    if let Some((id, must, must_not)) = open {
+        due.retain(|&other| other != id);
+        let there = got.contains(&id);
+        got.retain(|&other| other != id);
+        if (must && !there) || (must_not && there) {
+            return Err(Trouble::Violation(format!("task {id} was delivered: {there}")));
+        }
+    }
+    got.sort_unstable();
+    if got != due {
+        return Err(Trouble::Violation(format!("{due:?} were due, {got:?} came")));
+    }
+    d.must(BARGER, order(s, Verb::TaskJoin)).map(drop)
+}
+
+/// The victim has the only task; one waits for a task, and one until all is done.
+pub(super) fn wakes_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    put(d, s)?;
+    d.must(victim, order(s, Verb::TaskTake))?;
+    d.lull(FIRST, order(s, Verb::TaskTake))?;
+    d.lull(SECOND, order(s, Verb::TaskJoin))?;
+    Ok(())
+}
+
+/// The one gets the task, or the other is told of its end, by itself.
+pub(super) fn wakes_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    d.conclude(victim, |_| Ok(()))?;
+    let reached = if d.fate.is_mild() { AFTER } else { d.reached(victim) };
+    let is_back = s.verb == Verb::TaskDrop || reached == BEFORE;
+    let is_done = s.verb == Verb::TaskDone && reached == AFTER;
+    d.until("a task that is not done comes again, or all is done and told", |d| {
+        let (taken, joined) = (d.is_finished(FIRST), d.is_finished(SECOND));
+        (taken && !is_done) || (joined && !is_back)
+    })?;
+    if !d.is_finished(FIRST) {
+        put(d, s)?;
+    }
+    let got = d.finish_well(FIRST)?;
+    if got != d.ledger.tasks[d.ledger.tasks.len() - 1..] {
+        return Err(Trouble::Violation(format!("{got:?} came of {:?}", d.ledger.tasks)));
+    }
+    d.must(FIRST, order(s, Verb::TaskDone))?;
+    d.finish_well(SECOND)?;
+    let left = d.must(BARGER, order(s, Verb::TaskDrain))?;
+    if !left.is_empty() {
+        return Err(Trouble::Violation(format!("{left:?} were left")));
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! What an actor does with tasks; see `actor`.
+
+use std::time::Duration;
+
+use multiproc::Task;
+
+use super::actor::{Mark, answer};
+use super::board::Seat;
+use super::order::Verb;
+use super::props::Props;
+use super::queue_verbs::{bytes, whole};
+
+/// How long whoever drains waits before it asks whether all is done.
+const LULL: Duration = Duration::from_millis(2);
+
+/// The tasks that an actor has.
+pub(super) type InHand = Vec<Task<Vec<u8>>>;
+
+/// Performs what concerns tasks; those that are put have `size` bytes.
+pub(super) fn perform(
+    seat: &Seat,
+    mark: Mark,
+    verb: Verb,
+    size: u64,
+    id: u64,
+    props: &Props,
+    in_hand: &mut InHand,
+) -> multiproc::Result<()> {
+    let tasks = &props.tasks;
+    match verb {
+        Verb::TaskPut => {
+            let item = bytes(id, size as usize);
+            return mark.around(|| tasks.put(&item));
+        }
+        Verb::TaskTake => {
+            let task = mark.around(|| tasks.get())?;
+            answer(seat, whole(&task, task.len()));
+            in_hand.push(task);
+        }
+        Verb::TaskDone => {
+            if let Some(task) = in_hand.pop() {
+                return mark.around(|| task.done());
+            }
+        }
+        Verb::TaskDrop => mark.around(|| drop(in_hand.pop())),
+        Verb::TaskJoin => return mark.around(|| tasks.join()),
+        Verb::TaskDrain => loop {
+            match tasks.get_timeout(LULL) {
+                Ok(task) => {
+                    answer(seat, whole(&task, task.len()));
+                    task.done()?;
+                }
+                Err(error) if !error.is_timeout() => return Err(error),
+                Err(_) if tasks.try_join().is_ok() => break,
+                Err(_) => {}
+            }
+        },
+        _ => {}
+    }
+    Ok(())
+}
