@@ -5,6 +5,7 @@ use std::time::Duration;
 use multiproc::{Atomic, Barrier, Event, Process, Queue, Result};
 
 use crate::common::{LONG, SHORT, killed, park, quiet, until};
+use crate::fork::{ended_well, fork};
 use crate::watchdog::watch;
 
 /// Parties that are processes.
@@ -366,4 +367,27 @@ fn a_kill_at_any_moment_stops_nobody() {
         assert!(rounds[0].abs_diff(rounds[1]) <= 1, "{rounds:?}");
         barrier.reset().unwrap();
     }
+}
+
+#[test]
+fn what_a_forked_child_inherits_is_not_its_own() {
+    let _watch = watch();
+    let body = || {
+        let barrier = Barrier::new(2).unwrap();
+        barrier.party().unwrap();
+        let child = fork(|| {
+            assert!(barrier.wait().unwrap_err().is_foreign());
+            assert!(barrier.party().unwrap_err().is_foreign());
+            assert!(barrier.abort().unwrap_err().is_foreign());
+            assert!(barrier.reset().unwrap_err().is_foreign());
+            assert!(!barrier.is_broken() && !format!("{barrier:?}").is_empty());
+        });
+        ended_well(child);
+        // Its end was the end of no party.
+        assert!(!barrier.is_broken());
+        let children = spawn(&barrier, 1);
+        barrier.wait().unwrap();
+        all_pass(children);
+    };
+    Process::spawn(body, ()).unwrap().join().unwrap();
 }

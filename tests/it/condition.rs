@@ -7,6 +7,7 @@ use multiproc::{
 };
 
 use crate::common::{Chance, LONG, SHORT, killed, park, until};
+use crate::fork::{ended_well, fork};
 use crate::watchdog::watch;
 
 /// How many wait.
@@ -517,4 +518,22 @@ fn it_travels_and_goes_with_its_last_user() {
     drop(condition);
     killed(child);
     assert_eq!(waiters(&Condition::new().unwrap()), 0);
+}
+
+#[test]
+fn what_a_forked_child_inherits_is_not_its_own() {
+    let _watch = watch();
+    let body = || {
+        let (lock, condition) = (Lock::new().unwrap(), Condition::new().unwrap());
+        let mut guard = lock.lock().unwrap();
+        let child = fork(|| {
+            assert!(condition.wait(&mut guard).unwrap_err().is_foreign());
+            condition.notify_all();
+            assert!(!format!("{condition:?}").is_empty());
+        });
+        ended_well(child);
+        assert!(lock.is_locked());
+        assert!(!condition.wait_timeout(&mut guard, SHORT).unwrap());
+    };
+    Process::spawn(body, ()).unwrap().join().unwrap();
 }

@@ -10,7 +10,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use multiproc::{Error, ErrorKind, Event, Lock, Process, Queue, RLock, Semaphore};
+use multiproc::{
+    Barrier, Condition, Error, ErrorKind, Event, Lock, Process, Queue, RLock, Semaphore,
+};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::common::{Chance, LONG, alone, kind, world_file, world_size};

@@ -64,13 +64,14 @@ fn a_semaphore_with_a_wrong_block_says_so_and_does_not_wait() {
     });
 }
 
+const SOON: Duration = Duration::from_millis(1);
+
 /// Uses everything without waiting; errors do not matter, hangs, signals and panics do.
 fn use_all(
     (lock, rlock, semaphore): (&Lock, &RLock, &Semaphore),
     event: &Event,
     queue: &Queue<String>,
 ) {
-    const SOON: Duration = Duration::from_millis(1);
     let _ = format!("{rlock:?} {semaphore:?} {} {}", rlock.depth(), semaphore.available());
     let _ = rlock.lock_timeout(SOON).map(drop);
     let _ = rlock.recover_timeout(SOON).map(drop);
@@ -90,12 +91,29 @@ fn use_all(
     let _ = queue.is_full();
 }
 
+/// The same with a condition and a barrier.
+fn meet(lock: &Lock, condition: &Condition, barrier: &Barrier) {
+    condition.notify(2);
+    if let Ok(mut guard) = lock.try_lock() {
+        let _ = condition.wait_timeout(&mut guard, SOON);
+    }
+    condition.notify_all();
+    let _ = barrier.wait_timeout(SOON);
+    let _ = barrier.wait_with_timeout(|| (), SOON);
+    let _ = barrier.party();
+    let _ = barrier.abort();
+    let _ = barrier.reset();
+    let _ = format!("{condition:?} {barrier:?}");
+}
+
 /// Writes nonsense into parts of the world's file while it is used.
 fn scribble(seed: u64) {
     let (lock, event) = (Lock::new().unwrap(), Event::new().unwrap());
     let (rlock, semaphore) = (RLock::new().unwrap(), Semaphore::new(2).unwrap());
+    let (condition, barrier) = (Condition::new().unwrap(), Barrier::new(2).unwrap());
     let queue = Queue::new().unwrap();
     use_all((&lock, &rlock, &semaphore), &event, &queue);
+    meet(&lock, &condition, &barrier);
     let file = world_file();
     let size = file.metadata().unwrap().len();
     let mut chance = Chance::new(seed);
@@ -115,6 +133,7 @@ fn scribble(seed: u64) {
         let at = offset.min(size - 8);
         file.write_all_at(&word.to_le_bytes(), at).unwrap();
         use_all((&lock, &rlock, &semaphore), &event, &queue);
+        meet(&lock, &condition, &barrier);
     }
 }
 
