@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::os;
 use common::team::{self, Gate, Team};
 use common::{Bench, Goal, Sample, Unit};
-use multiproc::{Array, ArrayPart, Atomic, Lock, Process, Result, Value};
+use multiproc::{Array, ArrayPart, Atomic, Lock, Process, Result, SharedMemory, Value};
 use rayon::prelude::*;
 
 /// Elements of 8 bytes in 80 MB.
@@ -22,6 +22,7 @@ fn main() -> Result<()> {
     counting(&mut bench);
     squares(&mut bench)?;
     copies(&mut bench)?;
+    bytes(&mut bench)?;
     making(&mut bench)?;
     bench.finish();
     Ok(())
@@ -246,23 +247,60 @@ fn copies(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
+/// Bytes without a lock, which are copied as words.
+fn bytes(bench: &mut Bench) -> Result<()> {
+    for (name, len) in [("64 KiB", 64 << 10), ("80 MB", 80_000_000)] {
+        let from = vec![1u8; len];
+        let (mut to, mut back) = (vec![0u8; len], vec![0u8; len]);
+        let memory = SharedMemory::new(len)?;
+        memory.write(0, &from)?;
+        bench
+            .cell(&format!("bytes, {name}"), Unit::Gigabytes(len))
+            .side("memcpy", |n| {
+                let start = os::now();
+                (0..n).for_each(|_| black_box(&mut to[..]).copy_from_slice(black_box(&from)));
+                Sample::new(n, os::now() - start)
+            })
+            .subject("SharedMemory::write", Goal::AtLeast(0.95), |n| {
+                let start = os::now();
+                (0..n).for_each(|_| memory.write(0, black_box(&from)).expect("in range"));
+                Sample::new(n, os::now() - start)
+            })
+            .subject("SharedMemory::read", Goal::AtLeast(0.95), |n| {
+                let start = os::now();
+                (0..n).for_each(|_| memory.read(0, black_box(&mut back)).expect("in range"));
+                Sample::new(n, os::now() - start)
+            })
+            .run();
+    }
+    Ok(())
+}
+
 fn making(bench: &mut Bench) -> Result<()> {
     let gib: usize = if bench.is_quick() { 1 << 20 } else { 1 << 30 };
     if !bench.wants("1 GiB made and attached") {
         return Ok(());
     }
+    // How long it takes until the child has the array, and until it has none: what a start costs anyway.
     let attach = |array: Array<u8>| array.len();
-    let (mut made, mut touched) = (Vec::new(), Vec::new());
+    let nothing = || 0;
+    let (mut made, mut attached, mut touched) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..3 {
         let start = os::now();
         let array: Array<u8> = Array::zeroed(gib)?;
         made.push((os::now() - start) as f64 / 1e3);
+        let start = os::now();
         assert_eq!(Process::spawn(attach, (&array,))?.join()?, gib);
+        let middle = os::now();
+        assert_eq!(Process::spawn(nothing, ())?.join()?, 0);
+        let end = os::now();
+        attached.push((middle - start).saturating_sub(end - middle) as f64 / 1e3);
         let start = os::now();
         array.lock()?.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
         touched.push((os::now() - start) as f64 / 1e3);
     }
-    bench.single("1 GiB made and attached", Unit::Microseconds, &made, "without touching it");
+    bench.single("1 GiB made and attached", Unit::Microseconds, &made, "made, without touching it");
+    bench.single("1 GiB attached", Unit::Microseconds, &attached, "beyond the start of a process");
     bench.single("1 GiB touched for the first time", Unit::Microseconds, &touched, "a byte a page");
     let mut anonymous = Vec::new();
     for _ in 0..3 {

@@ -110,6 +110,9 @@ impl Segments {
         };
         let offset = table.entries[..count].iter().map(end).max().unwrap_or(0);
         self.file.grow(offset.saturating_add(len))?;
+        // Before anybody is told of it: a segment that this process cannot map leaves no entry behind, and the next one begins
+        // at the same offset. Nobody else appends meanwhile, and the mapping goes with the process.
+        self.map(count, offset, len)?;
         entry.offset.store(offset, Ordering::Relaxed);
         entry.len.store(len, Ordering::Relaxed);
         // ORDERING(segment): Release, pairs with the Acquire in `entry`; the entry before the count.

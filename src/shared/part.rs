@@ -176,7 +176,7 @@ impl<T: Plain> Array<T> {
 /// It is not `Clone`. It travels by value, and moves: once it has arrived, handles that were left behind are void. A part sent
 /// by reference stays usable until then, so that a failed call can be repeated.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # let array = multiproc::Array::from_slice(&[1, 2]).unwrap();
 /// let part = array.partition(1).unwrap().remove(0);
 /// let again = part.clone();

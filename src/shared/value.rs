@@ -330,6 +330,13 @@ impl<T: Plain> ValueBuilder<T> {
 ///
 /// It belongs to the thread that locked. A guard that is forgotten keeps the lock until its thread ends, and then counts as a
 /// death. In a forked child it is a copy, of which nothing is written back.
+///
+/// ```compile_fail,E0277
+/// let value = multiproc::Value::new(1)?;
+/// let guard = value.lock()?;
+/// std::thread::scope(|scope| scope.spawn(move || drop(guard)).join());
+/// # Ok::<(), multiproc::Error>(())
+/// ```
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct ValueGuard<'a, T: Plain> {
     words: &'static [AtomicU64],
