@@ -87,7 +87,8 @@ impl<R> AsyncResult<R> {
         self.answer.look().1
     }
 
-    /// Calls `f` with the result before those are woken who wait for it: in the pool's own thread, or here if it is there already.
+    /// Calls `f` with the result before those are woken who wait for it: in the pool's own thread or one that waits for the
+    /// pool, or here if it is there already.
     ///
     /// The pool hands out no other results while a callback runs. A callback may give the pool tasks and may terminate it; waiting
     /// for the pool in it is an error with [`is_deadlock`](crate::Error::is_deadlock). A panic in it is reported and goes no further.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::board::{Board, MOST_WORKERS};
 use super::collector;
 use super::core::{Core, OnProgress, Parts, Progress};
-use super::crew::{Crew, Initializer, Setup};
+use super::crew::{Bell, Crew, Initializer, Setup};
 use super::desk::{Link, Phase};
 use super::face::Pool;
 use crate::channel::Queue;
@@ -146,7 +146,7 @@ impl PoolBuilder {
         self
     }
 
-    /// Calls `f` whenever tasks are done, in the pool's own thread, as [`AsyncResult::on_done`](crate::AsyncResult::on_done) does.
+    /// Calls `f` whenever tasks are done, where [`AsyncResult::on_done`](crate::AsyncResult::on_done) calls its function.
     ///
     /// # Examples
     ///
@@ -213,6 +213,7 @@ impl PoolBuilder {
         let board = Board::new(entries, workers)?;
         let (tasks, theirs) = Queue::new()?.split();
         let (news, ours) = Queue::new()?.split();
+        let bell = Arc::new(Bell::default());
         let crew = Crew::new(
             Setup {
                 pool: name.clone(),
@@ -222,6 +223,7 @@ impl PoolBuilder {
                 initializer: self.initializer.transpose()?,
                 max_tasks: self.max_tasks.unwrap_or(u64::MAX),
                 is_timed: self.timeout.is_some(),
+                bell: Arc::clone(&bell),
             },
             workers,
         );
@@ -235,8 +237,10 @@ impl PoolBuilder {
             timeout: self.timeout,
             progress: self.progress,
             news,
+            ours,
+            bell,
         }));
-        let started = core.start_all().and_then(|()| collector::start(&core, ours));
+        let started = core.start_all().and_then(|()| collector::start(&core));
         if let Err(error) = started {
             core.stop(Phase::Terminated);
             return Err(error);

@@ -3,10 +3,10 @@
 //! Results are decoded by the pool's collector, as they come. When the last one is there, the callbacks run, and then those who
 //! wait are woken. A call that has its answer takes no more results.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -63,18 +63,27 @@ pub(super) fn decode_all<R>(
 }
 
 thread_local! {
-    /// The pool whose collector this thread is; 0: none.
-    static COLLECTING: Cell<u64> = const { Cell::new(0) };
+    /// The pools for which this thread is collecting results; a callback of one may wait for another.
+    static COLLECTING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The calling thread is the collector of this pool.
-pub(super) fn become_collector(pool: u64) {
-    COLLECTING.set(pool);
+/// Runs `f`, in which the calling thread collects the results of this pool.
+pub(super) fn as_collector<R>(pool: u64, f: impl FnOnce() -> R) -> R {
+    COLLECTING.with_borrow_mut(|pools| pools.push(pool));
+    let result = f();
+    COLLECTING.with_borrow_mut(|pools| pools.pop());
+    result
 }
 
-/// Whether the calling thread is the collector of this pool, and so a callback.
+/// Whether the calling thread is collecting for this pool, and so a callback.
 pub(super) fn is_collector(pool: u64) -> bool {
-    COLLECTING.get() == pool
+    COLLECTING.with_borrow(|pools| pools.contains(&pool))
+}
+
+/// What a thread that waits can do meanwhile.
+pub(super) trait Help: Send + Sync {
+    /// Collects results until `is_over` or the time is over, unless another thread does.
+    fn help(&self, is_over: &mut dyn FnMut() -> bool, until: Deadline);
 }
 
 /// An error for a callback that waits for its own pool.
@@ -129,16 +138,18 @@ pub(super) struct Answer<T> {
     pool: u64,
     /// The process that waits for it.
     process: u64,
+    help: Weak<dyn Help>,
     state: Mutex<(State<T>, Callbacks<T>)>,
     there: Condvar,
 }
 
 impl<T> Answer<T> {
-    pub(super) fn new(pool: u64) -> Answer<T> {
+    pub(super) fn new(pool: u64, help: Weak<dyn Help>) -> Answer<T> {
         let callbacks = Callbacks { on_done: Vec::new(), on_error: Vec::new() };
         Answer {
             pool,
             process: per_process::process(),
+            help,
             state: Mutex::new((State::Waiting, callbacks)),
             there: Condvar::new(),
         }
@@ -190,12 +201,14 @@ impl<T> Answer<T> {
     /// Waits until it is there; whether it is.
     pub(super) fn wait(&self, until: Deadline) -> Result<bool> {
         self.check()?;
-        let mut state = self.state.lock();
         let is_there = |state: &mut (State<T>, _)| !matches!(state.0, State::Waiting);
-        if !is_there(&mut state) && !until.is_over() {
+        if !is_there(&mut self.state.lock()) && !until.is_over() {
             check_waiting(self.pool)?;
+            if let Some(help) = self.help.upgrade() {
+                help.help(&mut || is_there(&mut self.state.lock()), until);
+            }
         }
-        Ok(wait_for(&self.there, &mut state, until, is_there))
+        Ok(wait_for(&self.there, &mut self.state.lock(), until, is_there))
     }
 
     /// Waits until it is there, and takes it.

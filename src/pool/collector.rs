@@ -1,70 +1,113 @@
-//! The collector: the one thread of a pool in its user's process.
+//! The collector: whichever thread gets the news of a pool's workers.
+//!
+//! A thread that waits for a result collects by itself, so a worker wakes it and no other thread comes between. When it leaves
+//! and tasks are still under way, when tasks are given by somebody who does not wait, and when a worker has ended, the pool's own
+//! thread is called ([`Bell`](super::crew::Bell)) and collects until nothing is under way. One thread at a time collects: it has the duty.
 //!
 //! It gets the news of the workers, one queue for all of them, hands results to the calls that wait for them, and puts the next
 //! batches on the tasks queue. The process's reaper puts the end of a worker on the same queue, so it comes after all that the
 //! worker has put there. Then the collector takes what is left in the worker's tray, judges the batch that it had, puts what
 //! it may have taken once more, and starts another worker.
+//!
+//! # Why somebody always collects
+//!
+//! Whoever gives tasks then rings the bell, or tries to take the duty. If another thread has it, that thread gives the duty back
+//! first and then looks at the desk: it finds the tasks, and rings. The pool's thread takes the bell's mark away first and then
+//! looks at the desk: it finds the tasks, or is rung again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::board::{Phase as Started, State};
-use super::call;
-use super::core::Core;
+use super::call::{self, Help};
+use super::core::{Core, Duty};
 use super::desk::{Judgement, Phase};
 use super::frame::{Kind, NewsHead, Results};
-use crate::channel::Consumer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Claimed;
 use crate::sys::clock::{self, Deadline};
+use crate::sys::thread::{cannot_start, with_signals_blocked};
 
 /// How long it is until a worker that could not be started is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 /// After so many starts that failed, none of which did anything, a pool without workers gives up.
 const TRIES: u32 = 10;
 
-/// Runs until all workers have ended for good.
-pub(super) fn collect(core: &Core, news: &Consumer<()>) {
-    call::become_collector(core.id);
-    let mut collector = Collector {
-        core,
-        news,
-        ended: Vec::new(),
-        failed_starts: 0,
-        start_at: Deadline::NEVER,
-        check_at: Deadline::NEVER,
-    };
-    while !collector.is_over() {
-        if let Err(error) = collector.turn() {
-            core.stop(Phase::Broken(error.about("the pool cannot go on")));
+/// The pool's thread: collects whenever it is called, until all workers have ended for good.
+fn run(core: &Core) {
+    loop {
+        core.bell.wait();
+        let mut collector = Collector { core, duty: &mut core.duty.lock() };
+        call::as_collector(core.id, || collector.collect());
+        if collector.is_over() {
+            return core.set_over();
         }
     }
-    core.set_over();
 }
 
+impl Help for Core {
+    /// The thread that waits for a result collects by itself: the worker wakes it, and no other thread comes between.
+    fn help(&self, is_over: &mut dyn FnMut() -> bool, until: Deadline) {
+        let Some(mut duty) = self.duty.try_lock() else {
+            // Whoever has the duty leaves it before it looks whether there is more to come, and so it sees this thread's tasks.
+            return;
+        };
+        call::as_collector(self.id, || {
+            let mut collector = Collector { core: self, duty: &mut duty };
+            while !is_over() && !collector.is_over() {
+                collector.turn(until);
+                if until.is_over() {
+                    break;
+                }
+            }
+        });
+        let is_timed = duty.start_at != Deadline::NEVER;
+        drop(duty);
+        if is_timed || self.is_expecting() {
+            self.call_collector();
+        }
+    }
+}
+
+/// A thread that collects.
 struct Collector<'a> {
     core: &'a Core,
-    news: &'a Consumer<()>,
-    /// Workers whose end was told: place and number.
-    ended: Vec<(u32, u32)>,
-    /// Starts that failed since a worker was last ready.
-    failed_starts: u32,
-    /// When missing workers are started.
-    start_at: Deadline,
-    /// When a task may have taken too long.
-    check_at: Deadline,
+    duty: &'a mut Duty,
 }
 
 impl Collector<'_> {
     /// Whether all workers have ended, and no more will start.
     fn is_over(&self) -> bool {
-        self.ended.is_empty() && self.core.crew.lock().is_gone() && !self.core.wants_workers()
+        self.duty.ended.is_empty() && !self.core.wants_workers() && self.core.crew.lock().is_gone()
     }
 
-    /// Waits for news and does what follows.
-    fn turn(&mut self) -> Result<()> {
-        self.get(self.start_at.earlier(self.check_at))?;
-        if !self.ended.is_empty() {
+    /// Collects as long as anything is to come.
+    fn collect(&mut self) {
+        loop {
+            self.core.bell.reset();
+            // What came before the reset is there now; what comes later rings once more.
+            while self.turn(Deadline::NOW) {}
+            if self.is_over()
+                || !(self.core.is_expecting() || self.duty.start_at != Deadline::NEVER)
+            {
+                return;
+            }
+            self.core.bell.ring();
+            self.turn(Deadline::NEVER);
+        }
+    }
+
+    /// Waits for news and does what follows; whether there was any.
+    fn turn(&mut self, until: Deadline) -> bool {
+        self.try_turn(until).unwrap_or_else(|error| {
+            self.core.stop(Phase::Broken(error.about("the pool cannot go on")));
+            true
+        })
+    }
+
+    fn try_turn(&mut self, until: Deadline) -> Result<bool> {
+        let found = self.get(until.earlier(self.duty.start_at).earlier(self.duty.check_at))?;
+        if !self.duty.ended.is_empty() {
             // Deaths come together: as many more of them as there may be, without waiting.
             let more = self.core.crew.lock().size();
             for _ in 0..more {
@@ -74,16 +117,16 @@ impl Collector<'_> {
             }
             self.bury();
         }
-        if self.start_at.is_over() {
+        if self.duty.start_at.is_over() {
             self.start_missing();
         }
         self.check_times();
-        Ok(())
+        Ok(found)
     }
 
     /// Takes the next message, if there is one in time; whether there was.
     fn get(&mut self, until: Deadline) -> Result<bool> {
-        let news = self.news;
+        let news = Arc::clone(&self.duty.news);
         match news.get_parcel(|message, given| self.hear(message, given), until) {
             Err(error) if error.is_timeout() => Ok(false),
             result => result?.map(|()| true),
@@ -102,7 +145,7 @@ impl Collector<'_> {
                 });
                 self.initializer_failed(error);
             }
-            Kind::Ended => self.ended.push((head.worker, head.entry)),
+            Kind::Ended => self.duty.ended.push((head.worker, head.entry)),
             Kind::Wake => {}
         }
         Ok(())
@@ -119,7 +162,7 @@ impl Collector<'_> {
         };
         let results = Results::of(bytes, head.count).range(skip, expected.count - expected.next);
         let taken = expected.call.take(expected.first + expected.next as usize, results, given);
-        self.failed_starts = 0;
+        self.duty.failed_starts = 0;
         let (done, losses) = {
             let mut desk = core.desk.lock();
             let done = desk.settle(head.entry, head.generation, taken);
@@ -132,7 +175,7 @@ impl Collector<'_> {
 
     /// A worker's initializer has returned.
     fn ready(&mut self, result: &[u8]) {
-        self.failed_starts = 0;
+        self.duty.failed_starts = 0;
         let check = self.core.crew.lock().initializer().map(|initializer| initializer.check);
         if let Some(Err(error)) = check.map(|check| check(result)) {
             self.initializer_failed(error);
@@ -148,13 +191,13 @@ impl Collector<'_> {
     fn bury(&mut self) {
         let core = self.core;
         let mut judgements = Vec::new();
-        for (worker, number) in std::mem::take(&mut self.ended) {
+        for (worker, number) in std::mem::take(&mut self.duty.ended) {
             let end = core.crew.lock().part(worker, number);
             let Some(end) = end else { continue };
             if end.phase != Started::Ready && !end.is_in_order {
-                self.failed_starts += 1;
+                self.duty.failed_starts += 1;
                 let is_initializer = end.phase == Started::Initializing;
-                if (is_initializer && !end.is_killed) || self.failed_starts >= TRIES {
+                if (is_initializer && !end.is_killed) || self.duty.failed_starts >= TRIES {
                     self.start_failed(end.why.again(), is_initializer);
                 }
             }
@@ -211,7 +254,7 @@ impl Collector<'_> {
 
     /// Starts the workers that are missing, unless the pool needs none.
     fn start_missing(&mut self) {
-        self.start_at = Deadline::NEVER;
+        self.duty.start_at = Deadline::NEVER;
         let missing = self.core.crew.lock().missing();
         for worker in missing {
             // Asked with the crew in hand: whoever stops the pool kills those that are in it.
@@ -222,11 +265,11 @@ impl Collector<'_> {
             let Err(error) = crew.start(worker) else { continue };
             let is_gone = crew.is_gone();
             drop(crew);
-            self.failed_starts += 1;
-            if is_gone && self.failed_starts >= TRIES {
+            self.duty.failed_starts += 1;
+            if is_gone && self.duty.failed_starts >= TRIES {
                 return self.start_failed(error, false);
             }
-            self.start_at = Deadline::after(AGAIN);
+            self.duty.start_at = Deadline::after(AGAIN);
             return;
         }
     }
@@ -234,7 +277,7 @@ impl Collector<'_> {
     /// Ends the workers whose tasks take too long.
     fn check_times(&mut self) {
         let Some(time) = self.core.timeout else { return };
-        if self.check_at != Deadline::NEVER && !self.check_at.is_over() {
+        if self.duty.check_at != Deadline::NEVER && !self.duty.check_at.is_over() {
             return;
         }
         let limit = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -253,18 +296,15 @@ impl Collector<'_> {
                 self.core.crew.lock().kill(word.worker());
             }
         }
-        self.check_at =
+        self.duty.check_at =
             left.map_or(Deadline::NEVER, |left| Deadline::after(Duration::from_nanos(left.max(1))));
     }
 }
 
-/// Starts the thread.
-pub(super) fn start(core: &Arc<Core>, news: Consumer<()>) -> Result<()> {
+/// Starts the pool's thread.
+pub(super) fn start(core: &Arc<Core>) -> Result<()> {
     let theirs = Arc::clone(core);
     let thread = std::thread::Builder::new().name("multiproc-pool".to_owned());
-    let run = move || collect(&theirs, &news);
-    let started = crate::sys::thread::with_signals_blocked(|| thread.spawn(run));
-    started
-        .map(drop)
-        .map_err(|error| crate::sys::thread::cannot_start("the thread of a pool", error))
+    let started = with_signals_blocked(|| thread.spawn(move || run(&theirs)));
+    started.map(drop).map_err(|error| cannot_start("the thread of a pool", error))
 }

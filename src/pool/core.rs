@@ -1,17 +1,19 @@
 //! The core of a pool: what its user's threads and its collector share.
 //!
-//! Order of locks: `crew`, then `desk`. Neither is held while code of the user runs, or while anything is waited for.
+//! Order of locks: `duty`, `crew`, `desk`, and any other last. Only `duty` is held while code of the user runs or anything is waited
+//! for: it belongs to whoever collects.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::call::{self, foreign, wait_for};
-use super::crew::Crew;
+use super::call::{self, Help, foreign, wait_for};
+use super::crew::{Bell, Crew};
 use super::desk::{Batch, Desk, Link, Loss, Phase, Totals};
 use super::frame::{Kind, NewsHead};
-use crate::channel::Producer;
+use crate::channel::{Consumer, Producer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::is_ending;
 use crate::sys::clock::Deadline;
@@ -61,6 +63,9 @@ pub(super) struct Core {
     /// Whether all workers have ended and no others will start.
     over: Mutex<bool>,
     is_over: Condvar,
+    /// What the collecting thread knows, whichever it is; held as long as it collects.
+    pub(super) duty: Mutex<Duty>,
+    pub(super) bell: Arc<Bell>,
     /// For calls that make their batches as there is room.
     room: Condvar,
 }
@@ -79,6 +84,22 @@ pub(super) struct Parts {
     pub(super) timeout: Option<Duration>,
     pub(super) progress: Option<OnProgress>,
     pub(super) news: Producer<()>,
+    /// Where the news come.
+    pub(super) ours: Consumer<()>,
+    pub(super) bell: Arc<Bell>,
+}
+
+/// What a thread that collects needs to know.
+pub(super) struct Duty {
+    pub(super) news: Arc<Consumer<()>>,
+    /// Workers whose end was told: place and number.
+    pub(super) ended: Vec<(u32, u32)>,
+    /// Starts that failed since a worker was last ready.
+    pub(super) failed_starts: u32,
+    /// When missing workers are started.
+    pub(super) start_at: Deadline,
+    /// When a task may have taken too long.
+    pub(super) check_at: Deadline,
 }
 
 impl Core {
@@ -97,6 +118,14 @@ impl Core {
             over: Mutex::new(false),
             is_over: Condvar::new(),
             room: Condvar::new(),
+            duty: Mutex::new(Duty {
+                news: Arc::new(parts.ours),
+                ended: Vec::new(),
+                failed_starts: 0,
+                start_at: Deadline::NEVER,
+                check_at: Deadline::NEVER,
+            }),
+            bell: parts.bell,
         }
     }
 
@@ -136,12 +165,25 @@ impl Core {
 
     /// Waits until only few batches of a call wait for a worker, or the pool takes none.
     pub(super) fn wait_for_room(&self, call: *const ()) {
+        let has_room =
+            |desk: &mut Desk| desk.waiting(call) < FEW || desk.check(&self.name).is_err();
+        self.help(&mut || has_room(&mut self.desk.lock()), Deadline::NEVER);
         let mut desk = self.desk.lock();
         desk.feeders += 1;
-        wait_for(&self.room, &mut desk, Deadline::NEVER, |desk| {
-            desk.waiting(call) < FEW || desk.check(&self.name).is_err()
-        });
+        wait_for(&self.room, &mut desk, Deadline::NEVER, has_room);
         desk.feeders -= 1;
+    }
+
+    /// Has the pool's thread collect results, unless it does already. Whoever gives tasks and does not collect himself calls this
+    /// afterwards.
+    pub(super) fn call_collector(&self) {
+        self.bell.ring();
+    }
+
+    /// Whether results, or ends of workers, are to come.
+    pub(super) fn is_expecting(&self) -> bool {
+        let desk = self.desk.lock();
+        !desk.is_idle() || !matches!(desk.phase, Phase::Open)
     }
 
     /// Puts what waits on the tasks queue, as much as there is room for.
@@ -199,9 +241,10 @@ impl Core {
         self.wake();
     }
 
-    /// Has the collector look at how things are.
+    /// Has whoever collects look at how things are.
     pub(super) fn wake(&self) {
         let _ = self.news.put_bytes(&NewsHead::plain(Kind::Wake, 0, 0).message());
+        self.call_collector();
     }
 
     /// Ends the workers at once, whatever they do; all tasks without results are lost.

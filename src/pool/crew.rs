@@ -1,14 +1,19 @@
 //! The crew: the processes of the workers, and what is known of them.
 
 use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::board::{Board, Phase};
+use super::call::wait_for;
 use super::frame::{BATCH_HEAD, BatchHead, Kind, NewsHead};
 use super::worker::{Orders, work};
 use crate::channel::{Consumer, Producer, Queue};
 use crate::error::{ChildFailure, Error, ErrorKind, Result};
 use crate::handle::{Claimed, Parcel};
 use crate::process::{Process, TaskName};
+use crate::sys::clock::Deadline;
 
 /// What each worker runs first.
 pub(super) struct Initializer {
@@ -61,6 +66,34 @@ pub(super) struct Setup {
     pub(super) initializer: Option<Initializer>,
     pub(super) max_tasks: u64,
     pub(super) is_timed: bool,
+    pub(super) bell: Arc<Bell>,
+}
+
+/// Calls the pool's thread to collect.
+#[derive(Default)]
+pub(super) struct Bell {
+    has_rung: Mutex<bool>,
+    rung: Condvar,
+}
+
+impl Bell {
+    /// The thread will come, if it is not there already.
+    pub(super) fn ring(&self) {
+        let mut has_rung = self.has_rung.lock();
+        if !*has_rung {
+            *has_rung = true;
+            self.rung.notify_one();
+        }
+    }
+
+    /// The thread is about to leave. Afterwards it looks once more whether there is something to do, so that no ring is lost.
+    pub(super) fn reset(&self) {
+        *self.has_rung.lock() = false;
+    }
+
+    pub(super) fn wait(&self) {
+        wait_for(&self.rung, &mut self.has_rung.lock(), Deadline::NEVER, |rung| *rung);
+    }
 }
 
 /// The process of a worker.
@@ -120,9 +153,11 @@ impl Crew {
         let process = Process::builder().name(name).helper().spawn(work, (orders,))?;
         let (news, head) =
             (setup.news.clone(), NewsHead::plain(Kind::Ended, worker as u32, number));
+        let bell = Arc::clone(&setup.bell);
         let told = process.when_ended(move || {
             // Fails only if nobody is there to get it.
             let _ = news.put_bytes(&head.message());
+            bell.ring();
         });
         if !told {
             let _ = process.handle().kill();

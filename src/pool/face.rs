@@ -121,7 +121,7 @@ impl Pool {
         A: Arguments<P>,
     {
         call::check_waiting(self.core.id)?;
-        self.usual().apply_async(f, args).get()
+        self.usual().apply_async(f, args, true).get()
     }
 
     /// Has a worker run `f` with `args`, and does not wait. What [`apply`](Pool::apply) would say is an error of the result.
@@ -132,7 +132,7 @@ impl Pool {
         P: Parameters,
         A: Arguments<P>,
     {
-        self.usual().apply_async(f, args)
+        self.usual().apply_async(f, args, false)
     }
 
     /// Runs `f` for each item and waits for all results, which are in the order of the items.

@@ -148,6 +148,10 @@ impl<I: Iterator, R: Send + 'static> Imap<I, R> {
         if self.under_way() == 0 {
             return None;
         }
+        if until.is_over() {
+            // Nobody waits, so nobody collects.
+            self.core.call_collector();
+        }
         match self.stream.get(until) {
             Ok(result) => {
                 self.taken += 1;

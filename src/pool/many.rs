@@ -1,10 +1,10 @@
 //! Calls of a pool with many tasks: `map` and its relatives, with chunks of a given size or of the usual one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::answer::AsyncResult;
 use super::board::MOST_TASKS;
-use super::call::{Answer, Call, Gather, check_waiting};
+use super::call::{Answer, Call, Gather, Help, check_waiting};
 use super::core::Core;
 use super::desk::{Batch, address};
 use super::imap::{self, BATCH_BYTES, Encode, Imap};
@@ -46,6 +46,11 @@ impl<'pool> Chunked<'pool> {
         Chunked { core, chunk, workers }
     }
 
+    fn help(&self) -> Weak<dyn Help> {
+        let core: Weak<Core> = Arc::downgrade(self.core);
+        core
+    }
+
     /// Tasks in a chunk, of `usual` unless another number was given.
     fn chunk(&self, usual: usize) -> Result<usize> {
         match self.chunk {
@@ -76,7 +81,7 @@ impl<'pool> Chunked<'pool> {
         }
         let items: Vec<T> = items.into_iter().collect();
         let chunk = self.chunk(items.len().div_ceil(4 * self.workers))?;
-        let answer = Arc::new(Answer::new(self.core.id));
+        let answer = Arc::new(Answer::new(self.core.id, self.help()));
         if items.is_empty() {
             answer.set(Ok(Vec::new()));
             return Ok(answer);
@@ -87,6 +92,9 @@ impl<'pool> Chunked<'pool> {
         if let Err(error) = result {
             self.core.withdraw(address(&call));
             gather.give_up(error);
+        }
+        if !waits || answer.look().0 {
+            self.core.call_collector();
         }
         Ok(answer)
     }
@@ -131,7 +139,7 @@ impl<'pool> Chunked<'pool> {
         };
         Imap::of(imap::Parts {
             core: Arc::clone(self.core),
-            stream: Stream::new(self.core.id, decode, is_ordered),
+            stream: Stream::new(self.core.id, self.help(), decode, is_ordered),
             source,
             encode,
             task,
@@ -229,13 +237,19 @@ impl<'pool> Chunked<'pool> {
     /// What a call that does not wait gives back, also if it could not begin.
     fn or_failed<R>(&self, begun: Result<Arc<Answer<R>>>) -> AsyncResult<R> {
         AsyncResult::of(begun.unwrap_or_else(|error| {
-            let answer = Arc::new(Answer::new(self.core.id));
+            let answer = Arc::new(Answer::new(self.core.id, self.help()));
             answer.set(Err(error));
             answer
         }))
     }
 
-    pub(super) fn apply_async<F, P, A, O>(&self, f: F, args: A) -> AsyncResult<F::Output>
+    /// `waits`: whoever calls waits for the result at once.
+    pub(super) fn apply_async<F, P, A, O>(
+        &self,
+        f: F,
+        args: A,
+        waits: bool,
+    ) -> AsyncResult<F::Output>
     where
         F: Function<P>,
         F::Output: Outcome<O> + Send + 'static,
@@ -244,11 +258,14 @@ impl<'pool> Chunked<'pool> {
     {
         let begin = || {
             let task = TaskName::of::<F, P, O>(f)?;
-            let answer = Arc::new(Answer::new(self.core.id));
+            let answer = Arc::new(Answer::new(self.core.id, self.help()));
             let gather = Gather::one(process::result::<F::Output, O>, Arc::clone(&answer));
             let mut batch = Batch::new(Arc::new(gather), 0, task);
             batch.add(|out| all::<P, A>(args, out))?;
             self.core.give(batch)?;
+            if !waits {
+                self.core.call_collector();
+            }
             Ok(answer)
         };
         self.or_failed(begin())

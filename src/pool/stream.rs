@@ -1,10 +1,11 @@
 //! A call whose results are wanted one by one: those of `imap`.
 
 use std::collections::VecDeque;
+use std::sync::Weak;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::call::{Call, Decode, Taken, check_waiting, decode_all, wait_for};
+use super::call::{Call, Decode, Help, Taken, check_waiting, decode_all, wait_for};
 use super::frame::Results;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Claimed;
@@ -21,6 +22,7 @@ struct Kept<R> {
 /// Results that are taken one by one, in the order of the tasks or as they come.
 pub(super) struct Stream<R> {
     pool: u64,
+    help: Weak<dyn Help>,
     decode: Decode<R>,
     is_ordered: bool,
     kept: Mutex<Kept<R>>,
@@ -28,9 +30,14 @@ pub(super) struct Stream<R> {
 }
 
 impl<R> Stream<R> {
-    pub(super) fn new(pool: u64, decode: Decode<R>, is_ordered: bool) -> Stream<R> {
+    pub(super) fn new(
+        pool: u64,
+        help: Weak<dyn Help>,
+        decode: Decode<R>,
+        is_ordered: bool,
+    ) -> Stream<R> {
         let kept = Mutex::new(Kept { next: 0, results: VecDeque::new() });
-        Stream { pool, decode, is_ordered, kept, there: Condvar::new() }
+        Stream { pool, help, decode, is_ordered, kept, there: Condvar::new() }
     }
 
     fn put(&self, at: usize, result: Result<R>) {
@@ -54,11 +61,14 @@ impl<R> Stream<R> {
 
     /// Waits for the next result and takes it.
     pub(super) fn get(&self, until: Deadline) -> Result<Result<R>> {
+        if !self.has_next() && !until.is_over() {
+            check_waiting(self.pool)?;
+            if let Some(help) = self.help.upgrade() {
+                help.help(&mut || self.has_next(), until);
+            }
+        }
         let mut kept = self.kept.lock();
         let has_next = |kept: &mut Kept<R>| matches!(kept.results.front(), Some(Some(_)));
-        if !has_next(&mut kept) && !until.is_over() {
-            check_waiting(self.pool)?;
-        }
         if !wait_for(&self.there, &mut kept, until, has_next) {
             return Err(Error::simple(ErrorKind::Timeout));
         }
