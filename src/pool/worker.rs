@@ -14,7 +14,7 @@ use super::frame::{self, BatchHead, ITEM_HEAD, Kind, NEWS_HEAD, NewsHead, TaskFr
 use crate::channel::{Consumer, Producer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{Claimed, Parcel};
-use crate::process::{Task, TaskName};
+use crate::process::{Output, Task, TaskName};
 use crate::sys::clock::{self, Deadline};
 use crate::sys::program;
 
@@ -116,7 +116,8 @@ impl Worker {
             let mut news = NewsHead::plain(Kind::Ready, number, 0).message().to_vec();
             let run = |batch: &[u8], claimed| {
                 let (head, arguments) = BatchHead::read(batch)?;
-                Task::find(head.task)?.run(claimed, arguments, &mut news).map(drop)
+                let output = Output { bytes: &mut news, long: None };
+                Task::find(head.task)?.run(claimed, arguments, output).map(drop)
             };
             if let Err(error) = initializer.get_parcel(run, Deadline::NEVER)? {
                 let head = NewsHead::plain(Kind::Failed, number, 0).message();
@@ -187,10 +188,12 @@ impl Worker {
             let frame = TaskFrame::take(&mut tasks)?;
             let given = claimed.take(frame.handles);
             let handles = match &task {
-                Ok(task) => self.run_one(*task, given, frame.arguments),
-                Err(error) => self.refuse(error),
+                Ok(task) => self.run_one(head, number, *task, given, frame.arguments),
+                Err(error) => Some(self.refuse(error)),
             };
-            self.deliver(head, number, handles)?;
+            if let Some(handles) = handles {
+                self.deliver(head, number, handles)?;
+            }
             self.done += 1;
             self.line.set_done(self.done);
             let (next, now) = (number + 1, self.now());
@@ -217,25 +220,48 @@ impl Worker {
         Ok(if is_enough { After::End } else { After::Next })
     }
 
-    /// Runs one task; its result, or its error, is in `one`, and its handles are given.
-    fn run_one(&mut self, task: Task, given: Claimed, arguments: &[u8]) -> Parcel {
-        self.one.truncate(NEWS_HEAD);
-        self.one.extend([0; ITEM_HEAD]);
-        let handles = task.run(given, arguments, &mut self.one).and_then(|handles| {
-            let len = self.one.len();
-            if u32::try_from(len).is_ok() {
-                return Ok(handles);
-            }
-            let text = format!("the result of a task takes {len} bytes: 4 GiB are too many");
-            Err(Error::of(ErrorKind::TooLarge, text))
-        });
+    /// Runs one task; its result, or its error, is in `one`, and its handles are given. `None` if the result has gone already.
+    fn run_one(
+        &mut self,
+        head: &BatchHead,
+        number: u32,
+        task: Task,
+        given: Claimed,
+        arguments: &[u8],
+    ) -> Option<Parcel> {
+        let mut one = std::mem::take(&mut self.one);
+        one.truncate(NEWS_HEAD);
+        one.extend([0; ITEM_HEAD]);
+        let mut has_gone = false;
+        let mut put_long = |bytes: &[u8]| {
+            check_len(bytes.len())?;
+            self.put_results(head)?;
+            self.put_long(head, number, bytes)?;
+            has_gone = true;
+            Ok(())
+        };
+        let output = Output { bytes: &mut one, long: Some(&mut put_long) };
+        let handles = task.run(given, arguments, output);
+        self.one = one;
+        let handles = handles.and_then(|handles| check_len(self.one.len()).map(|()| handles));
         match handles {
+            Ok(_) if has_gone => None,
             Ok(handles) => {
                 frame::close_result(&mut self.one, NEWS_HEAD, false);
-                handles
+                Some(handles)
             }
-            Err(error) => self.refuse(&error),
+            Err(error) => Some(self.refuse(&error)),
         }
+    }
+
+    /// Puts a long result, from where it lies into the queue's own memory.
+    fn put_long(&self, head: &BatchHead, number: u32, bytes: &[u8]) -> Result<()> {
+        let start = NEWS_HEAD + ITEM_HEAD;
+        self.orders.results.put_with(start + bytes.len(), |message| {
+            self.news(head, number, 1).write(message);
+            message[start..].copy_from_slice(bytes);
+            frame::close_result(message, NEWS_HEAD, false);
+        })
     }
 
     /// The task has this error.
@@ -307,6 +333,14 @@ impl Worker {
             put => put,
         }
     }
+}
+
+fn check_len(len: usize) -> Result<()> {
+    if u32::try_from(len).is_ok() {
+        return Ok(());
+    }
+    let text = format!("the result of a task takes {len} bytes: 4 GiB are too many");
+    Err(Error::of(ErrorKind::TooLarge, text))
 }
 
 fn error_bytes(error: &Error) -> Vec<u8> {

@@ -23,8 +23,19 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::handle;
 use crate::world::World;
 
-/// Decodes the arguments, with the handles in them, runs the function, and appends what it returns; the handles in that.
-pub(super) type Trampoline = fn(handle::Claimed, &[u8], &mut Vec<u8>) -> Result<handle::Parcel>;
+/// Decodes the arguments, with the handles in them, runs the function, and puts down what it returns; the handles in that.
+pub(super) type Trampoline = fn(handle::Claimed, &[u8], &mut Output<'_>) -> Result<handle::Parcel>;
+
+/// Where the result of a function goes.
+pub(crate) struct Output<'a> {
+    /// It is appended here,
+    pub(crate) bytes: &'a mut Vec<u8>,
+    /// or goes here instead, if it is long and lies in memory as it travels: one copy less.
+    pub(crate) long: Option<&'a mut dyn FnMut(&[u8]) -> Result<()>>,
+}
+
+/// So many bytes are long.
+const LONG: usize = 64 << 10;
 
 /// What a function returned, as it travels, and the handles in it.
 pub(super) struct Reply {
@@ -112,7 +123,9 @@ impl Entry {
 
     /// Runs the function with sealed arguments.
     pub(super) fn call(&self, world: &'static World, args: &[u8]) -> Result<Reply> {
-        reply(world, args, self.trampoline)
+        reply(world, args, |given, args, bytes| {
+            (self.trampoline)(given, args, &mut Output { bytes, long: None })
+        })
     }
 
     /// The entry at an offset that another process named.
@@ -179,7 +192,7 @@ pub(super) fn reply(
 fn trampoline<F, P, O>(
     given: handle::Claimed,
     args: &[u8],
-    out: &mut Vec<u8>,
+    out: &mut Output<'_>,
 ) -> Result<handle::Parcel>
 where
     F: Function<P, Output: Outcome<O>>,
@@ -192,7 +205,13 @@ where
     // - a value of it existed: `Entry::of` took one, in the process that made this call. It is `Copy`: this is a copy;
     // - `F` is Send and 'static, so the value may be used by another thread at any later time.
     let f = unsafe { std::ptr::NonNull::<F>::dangling().read() };
-    put_down(&f.call(parameters, Token), out)
+    let output = f.call(parameters, Token);
+    if let Some(put) = &mut out.long
+        && let Some(bytes) = output.raw(Token).filter(|bytes| bytes.len() >= LONG)
+    {
+        return put(bytes).map(|()| handle::Parcel::default());
+    }
+    put_down(&output, out.bytes)
 }
 
 /// Appends what a function returned; the handles in it.

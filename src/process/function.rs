@@ -103,6 +103,12 @@ pub trait Outcome<Form>: Sized {
     #[doc(hidden)]
     fn put_down(&self, out: &mut Vec<u8>, _: private::Token) -> Result<()>;
 
+    /// The bytes that `put_down` would copy, if it does nothing else.
+    #[doc(hidden)]
+    fn raw(&self, _: private::Token) -> Option<&[u8]> {
+        None
+    }
+
     #[doc(hidden)]
     fn take_up(bytes: &[u8], _: private::Token) -> Result<Self>;
 }
@@ -110,6 +116,10 @@ pub trait Outcome<Form>: Sized {
 impl<T: Serialize + DeserializeOwned> Outcome<private::Value> for T {
     fn put_down(&self, out: &mut Vec<u8>, _: private::Token) -> Result<()> {
         encode::<T, T>(self, out)
+    }
+
+    fn raw(&self, _: private::Token) -> Option<&[u8]> {
+        message::raw::<T, T>(self)
     }
 
     fn take_up(bytes: &[u8], _: private::Token) -> Result<T> {

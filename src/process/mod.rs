@@ -47,6 +47,7 @@ pub use at_exit::at_exit;
 pub use builder::ProcessBuilder;
 pub(crate) use children::is_ending;
 pub use current::{CurrentProcess, cpu_count, current_process, parent_process};
+pub(crate) use entry::Output;
 pub use function::{Arguments, Function, Outcome, Parameters, Run};
 pub use handle::{ProcessHandle, active_children};
 pub use hook::init;

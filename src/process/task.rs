@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use super::current::current_process;
-use super::entry::Entry;
+use super::entry::{Entry, Output};
 use super::function::private::Token;
 use super::function::{Arguments, Function, Outcome, Parameters};
 use super::panic;
@@ -62,15 +62,15 @@ impl Task {
         Entry::find(name.offset, name.checksum).map(Task)
     }
 
-    /// Runs the function and appends its result to `out`; the handles in the result. After an error the end of `out` may be a part
-    /// of a result.
+    /// Runs the function; its result is in `out`, and the handles in the result are given. After an error the end of the bytes may
+    /// be a part of a result.
     ///
     /// # Errors
     ///
     /// `Child` with message and place if the function, or a type's serde code, panics; those of the arguments and the result.
     #[inline]
-    pub(crate) fn run(self, given: Claimed, args: &[u8], out: &mut Vec<u8>) -> Result<Parcel> {
-        let work = AssertUnwindSafe(|| (self.0.trampoline)(given, args, out));
+    pub(crate) fn run(self, given: Claimed, args: &[u8], mut out: Output<'_>) -> Result<Parcel> {
+        let work = AssertUnwindSafe(|| (self.0.trampoline)(given, args, &mut out));
         std::panic::catch_unwind(work).unwrap_or_else(|payload| {
             let panic = panic::caught(&*payload);
             // Its destructor may panic again.

@@ -3,7 +3,9 @@
 use super::{builder, pool, sleep, square};
 use crate::common::{LONG, kind};
 use crate::watchdog::watch;
-use multiproc::{Atomic, Connection, ErrorKind, Pipe, Pool, Producer, Progress, Queue, Result};
+use multiproc::{
+    Atomic, Connection, ErrorKind, Event, Pipe, Pool, Producer, Progress, Queue, Result, Semaphore,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -46,11 +48,20 @@ fn nothing_gives_nothing() {
 fn uneven_tasks_keep_all_workers_busy() {
     let _watch = watch();
     let pool = pool();
-    // One worker has the long task; the other does all else.
-    let times = [300].into_iter().chain([3; 40]);
-    let before = std::time::Instant::now();
-    assert_eq!(pool.chunk_size(1).map(sleep, times).unwrap().len(), 41);
-    assert!(before.elapsed() < Duration::from_millis(420), "{:?}", before.elapsed());
+    // The first task ends only when all others are done: the other worker does them, however many there are.
+    let done = Semaphore::new(0).unwrap();
+    let work = |x: u64, done: Semaphore| -> Result<u32> {
+        if x > 0 {
+            return done.release(1).map(|()| std::process::id());
+        }
+        for _ in 1..40 {
+            done.acquire()?.forget();
+        }
+        Ok(std::process::id())
+    };
+    let ids = pool.chunk_size(1).starmap(work, (0..40).map(|x| (x, &done))).unwrap();
+    let ids: Vec<u32> = ids.into_iter().map(Result::unwrap).collect();
+    assert!(ids[1..].iter().all(|id| *id != ids[0]));
 }
 
 #[test]
@@ -71,14 +82,17 @@ fn workers_are_described() {
 fn a_result_is_taken_once() {
     let _watch = watch();
     let pool = pool();
-    let result = pool.apply_async(sleep, (30,));
+    let gate = Event::new().unwrap();
+    let work = |gate: Event| gate.wait().map(|()| 30);
+    let result = pool.apply_async(work, (&gate,));
     assert!(!result.is_ready() && !result.is_successful());
     assert_eq!(kind(result.try_get()), ErrorKind::Empty);
     assert_eq!(kind(result.get_timeout(Duration::from_millis(1))), ErrorKind::Timeout);
     assert!(!result.wait_timeout(Duration::from_millis(1)).unwrap());
+    gate.set();
     result.wait().unwrap();
     assert!(result.is_ready() && result.is_successful());
-    assert_eq!(result.get().unwrap(), 30);
+    assert_eq!(result.get().unwrap().unwrap(), 30);
     let again = result.get().unwrap_err();
     assert_eq!(again.to_string(), "the result of this task was taken already: get gives it once");
 }
@@ -268,7 +282,7 @@ fn progress_counts_all_tasks() {
 fn a_short_call_does_not_wait_for_all_of_a_long_one() {
     let _watch = watch();
     let pool = pool();
-    let long = pool.chunk_size(1).map_async(sleep, [10; 300]);
+    let long = pool.chunk_size(1).map_async(sleep, [20; 300]);
     assert_eq!(pool.apply(square, (5,)).unwrap(), 25);
     assert!(!long.is_ready());
 }

@@ -3,6 +3,7 @@
 mod calls;
 mod deaths;
 mod ends;
+mod soak;
 
 use multiproc::{Pool, PoolBuilder};
 use std::time::Duration;
