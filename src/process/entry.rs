@@ -31,8 +31,11 @@ pub(crate) struct Output<'a> {
     /// It is appended here,
     pub(crate) bytes: &'a mut Vec<u8>,
     /// or goes here instead, if it is long and lies in memory as it travels: one copy less.
-    pub(crate) long: Option<&'a mut dyn FnMut(&[u8]) -> Result<()>>,
+    pub(crate) long: Option<&'a mut PutLong<'a>>,
 }
+
+/// Takes the bytes of a long result.
+pub(crate) type PutLong<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
 
 /// So many bytes are long.
 const LONG: usize = 64 << 10;
