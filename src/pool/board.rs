@@ -332,3 +332,70 @@ impl Line {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_tells_what_it_was_made_of() {
+        let states = [State::Ready, State::Begun, State::Left, State::Condemned];
+        for (generation, worker, task) in [
+            (0, 0, 0),
+            (LAST_GENERATION, MOST_WORKERS as u32 - 1, MOST_TASKS as u32),
+            (7, 3, 12_499),
+        ] {
+            for state in states {
+                let word = Word::of(generation, state, worker, task);
+                let found = (word.generation(), word.state(), word.worker(), word.task());
+                assert_eq!(found, (generation, state, worker, task));
+            }
+        }
+        assert_eq!(next_generation(LAST_GENERATION), 0);
+    }
+
+    #[test]
+    fn a_batch_is_begun_once_and_a_condemned_worker_begins_no_more() {
+        let board = Board::new(3, 2).unwrap();
+        board.offer(1, 5).unwrap();
+        assert!(board.begin(1, 4, 0, 0).unwrap().is_none(), "another generation");
+        let mut begun = board.begin(1, 5, 0, 0).unwrap().unwrap();
+        assert!(board.begin(1, 5, 1, 0).unwrap().is_none(), "the message came twice");
+        assert!(begun.advance(1));
+        let seen = board.look(1).unwrap();
+        assert!(begun.advance(2));
+        assert!(!board.condemn(1, seen).unwrap(), "it has gone on");
+        assert!(board.condemn(1, board.look(1).unwrap()).unwrap());
+        assert!(!begun.advance(3));
+        let word = board.look(1).unwrap();
+        assert_eq!((word.state(), word.worker(), word.task()), (State::Condemned, 0, 2));
+    }
+
+    #[test]
+    fn what_is_not_on_the_board_is_corrupted() {
+        let board = Board::new(3, 2).unwrap();
+        assert!(board.look(3).unwrap_err().is_corrupted());
+        assert!(board.begin(u32::MAX, 0, 0, 0).unwrap_err().is_corrupted());
+        assert!(board.line(2).unwrap_err().is_corrupted());
+    }
+
+    #[test]
+    fn a_tray_has_what_was_put_and_no_more_than_there_is_room_for() {
+        let board = Board::new(3, 2).unwrap();
+        let line = board.line(1).unwrap();
+        assert!(line.tray().is_none());
+        line.take_tray(2, 9);
+        line.put_in_tray(4, 0, &[1; 16]);
+        line.put_in_tray(4, 16, &[2; 8]);
+        let tray = line.tray().unwrap();
+        assert_eq!((tray.entry, tray.generation, tray.first), (2, 9, 4));
+        assert_eq!(tray.bytes, [[1; 8], [1; 8], [2; 8]].concat());
+        line.put_in_tray(4, TRAY - 8, &[3; 16]);
+        assert_eq!(line.tray().unwrap().bytes.len(), 24, "there is no room for that");
+        // A span that no worker writes.
+        line.set(SPAN, u64::from(u32::MAX));
+        assert!(line.tray().is_none());
+        line.clear_tray();
+        assert!(line.tray().is_none());
+    }
+}

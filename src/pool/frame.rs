@@ -233,3 +233,67 @@ impl<'a> Iterator for Results<'a> {
         Some(self.take_one().unwrap_or_else(|| Err(cut())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(results: &[(&[u8], bool)]) -> Vec<u8> {
+        let mut all = Vec::new();
+        for (bytes, is_error) in results {
+            let mut one = vec![0; ITEM_HEAD];
+            one.extend_from_slice(bytes);
+            close_result(&mut one, 0, *is_error);
+            one.resize(one.len().next_multiple_of(8), 0);
+            all.extend(one);
+        }
+        all
+    }
+
+    #[test]
+    fn heads_come_back_and_short_ones_are_corrupted() {
+        let task = TaskName { offset: 1 << 40 | 3, checksum: u64::MAX - 1 };
+        let head = BatchHead { entry: 1, generation: 2, first: 3, count: 4, task };
+        let mut batch = vec![0; BATCH_HEAD + 5];
+        head.write(&mut batch);
+        let (found, tasks) = BatchHead::read(&batch).unwrap();
+        assert_eq!((found, tasks.len()), (head, 5));
+        let news =
+            NewsHead { kind: Kind::Ended, worker: 1, entry: 2, generation: 3, first: 4, count: 5 };
+        assert_eq!(NewsHead::read(&news.message()).unwrap().0, news);
+        for len in 0..NEWS_HEAD {
+            assert!(NewsHead::read(&news.message()[..len]).unwrap_err().is_corrupted());
+        }
+        assert!(BatchHead::read(&batch[..BATCH_HEAD - 1]).unwrap_err().is_corrupted());
+        assert!(NewsHead::read(&[0xff; NEWS_HEAD]).unwrap_err().is_corrupted());
+    }
+
+    #[test]
+    fn results_that_are_cut_off_are_errors_and_none_is_missing() {
+        let whole = message(&[(b"one", false), (b"", false), (b"three-and-more", false)]);
+        assert_eq!(Results::count(&whole), 3);
+        for len in 0..whole.len() {
+            let results: Vec<_> = Results::of(&whole[..len], 3).collect();
+            assert_eq!(results.len(), 3, "{len}");
+        }
+        let rest: Vec<_> = Results::of(&whole, 3).range(1, 5).map(Result::unwrap).collect();
+        assert_eq!(rest, [&b""[..], b"three-and-more"]);
+        let wild = Results::of(&[0xff; 40], 2);
+        assert!(wild.map(Result::unwrap_err).all(|error| error.is_corrupted()));
+        let error = message(&[(b"no error", true)]);
+        assert!(Results::of(&error, 1).next().unwrap().unwrap_err().is_corrupted());
+    }
+
+    #[test]
+    fn tasks_that_are_cut_off_are_corrupted() {
+        let mut batch = vec![0; ITEM_HEAD];
+        batch.extend(b"arguments");
+        TaskFrame::close(&mut batch, 0, 2).unwrap();
+        let mut tasks = &batch[..];
+        let task = TaskFrame::take(&mut tasks).unwrap();
+        assert_eq!((task.arguments, task.handles, tasks.len()), (&b"arguments"[..], 2, 0));
+        for len in 0..batch.len() {
+            assert!(TaskFrame::take(&mut &batch[..len]).is_err_and(|error| error.is_corrupted()));
+        }
+    }
+}
