@@ -1,7 +1,7 @@
 //! The pool: tasks for worker processes.
 //!
 //! ```text
-//!   user's threads            collector                 workers
+//!   user's threads            whoever collects          workers
 //!   ─ calls ─▶ desk ─ batches ─▶ [tasks queue] ──────▶ take, begin on the board, run
 //!   ◀─ results ── calls ◀──────── [results queue] ◀──── results; the reaper: "worker 3 has ended"
 //! ```
@@ -10,7 +10,7 @@
 //! - `worker`: what runs in a worker's process;
 //! - `call`: a user's call, and where its results go; `stream`: one whose results are taken one by one;
 //! - `desk`: which batches of tasks there are, and who has them; `crew`: the processes of the workers;
-//! - `core`: what the user's threads share with the collector; `collector`: the pool's one thread;
+//! - `core`: what the user's threads share with the collector; `collector`: getting the news of the workers, by whichever thread;
 //! - `many`: calls with many tasks; `imap`: their results one by one; `answer`: the result of a call that does not wait;
 //! - `builder`: how a pool is to be; `face`: the pool itself.
 //!
@@ -53,7 +53,11 @@
 //!
 //! # Measured
 //!
-//! See `benches/pool.rs`.
+//! `benches/pool.rs` on two virtual processors that other work kept busy (load 7 to 23), medians of three rounds: `map` of 100,000
+//! tiny tasks, start included, takes 1.8 to 3.5 times rayon with a job for each (100 times rayon that splits as it likes); tasks of
+//! 1 ms as long as rayon; `apply` with the worker asleep 3.0 times a round trip over a pipe, with the same system calls (3.9 times
+//! before the waiting thread collected by itself); 1 GiB of results in pieces of 1 MiB 0.13 of a memcpy (0.07 before long results
+//! were put in place).
 
 mod answer;
 mod board;
