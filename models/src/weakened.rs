@@ -34,6 +34,43 @@ const fn weak_within(
 
 pub const WEAKENED: &[Weakened] = &[
     weak(
+        "channel/queue/joinable/leases.rs",
+        "stale_is_a_lease",
+        "self.slots.is_stale(&slot, count)",
+        "false",
+    ),
+    weak(
+        "channel/queue/joinable/leases.rs",
+        "filled_is_not_noted",
+        "self.table().filled.store(end, Ordering::Relaxed)",
+        "()",
+    ),
+    weak(
+        "channel/queue/joinable/leases.rs",
+        "the_dead_keep_their_tasks",
+        "self.memory().liveness.registry.is_gone(it)",
+        "{ let _ = it; false }",
+    ),
+    weak(
+        "channel/queue/joinable/leases.rs",
+        "returned_is_not_noted",
+        "self.table().returned.store(1, Ordering::Relaxed)",
+        "()",
+    ),
+    weak(
+        "channel/queue/joinable/ending.rs",
+        "the_end_is_not_told",
+        "records.notify_takers(u32::MAX)",
+        "()",
+    ),
+    weak("channel/queue/store.rs", "looks_at_any_time", "fence(Ordering::Acquire)", "()"),
+    weak(
+        "channel/queue/store.rs",
+        "what_is_in_hand_is_forgotten",
+        "!leases.is_shut() && leases.has_open().unwrap_or(false)",
+        "false && leases.has_open().unwrap_or(false)",
+    ),
+    weak(
         "raw/condition.rs",
         "notifier_wakes_nobody",
         "futex::wake(low_half(entry), 1);",

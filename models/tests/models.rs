@@ -55,6 +55,10 @@ models! {
         a_setter_that_dies_leaves_no_sleeper;
     event_count:
         nobody_sleeps_while_there_is_one;
+    joinable:
+        two_workers_do_a_task_once
+        a_task_that_is_given_back_is_done_by_another
+        a_worker_that_dies_loses_no_task;
     lock:
         three_exclude_each_other_and_all_come_through
         a_waker_that_finds_nobody_strands_nobody

@@ -13,6 +13,7 @@ pub mod claims;
 pub mod condition;
 pub mod event;
 pub mod event_count;
+pub mod joinable;
 pub mod lock;
 pub mod queue;
 pub mod recover;

@@ -2,7 +2,7 @@
 
 use super::{
     alarm, arena, barrier, chunks, claims, condition, event, event_count, explore, explore_some,
-    lock, queue, recover, registry, rlock, semaphore, stopped,
+    joinable, lock, queue, recover, registry, rlock, semaphore, stopped,
 };
 use crate::sim;
 use crate::weakened::WEAKENED;
@@ -83,6 +83,13 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("a_leaver_does_not_check", M(alarm::a_thread_joins_while_another_leaves)),
     ("closing_is_no_news", Brief(stopped::a_closer, 40)),
     ("tail_is_relaxed", M(queue::one_put_one_get)),
+    ("stale_is_a_lease", Brief(joinable::worker_dies, 120)),
+    ("filled_is_not_noted", Brief(joinable::worker_dies, 120)),
+    ("the_dead_keep_their_tasks", Brief(joinable::worker_dies, 120)),
+    ("looks_at_any_time", Brief(joinable::worker_dies, 120)),
+    ("returned_is_not_noted", M(joinable::given_back)),
+    ("the_end_is_not_told", M(joinable::two_workers)),
+    ("what_is_in_hand_is_forgotten", M(joinable::given_back)),
     ("claims_are_relaxed", M(claims::three_want_two_parts)),
     ("claims_are_checked_relaxed", M(claims::two_partitions_and_a_user)),
     ("one_part_twice", M(claims::three_want_two_parts)),

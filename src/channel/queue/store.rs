@@ -18,7 +18,7 @@ use crate::raw::records::{
     self, CHUNK_BYTES, ChunkBlock, HeadLine, NamedBlock, RecordHead, Records, Side, Store,
     TailLine, Walk, after_chunk,
 };
-use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::atomic::{AtomicU32, Ordering, fence};
 use crate::world::{Kind, World};
 use std::sync::Arc;
 
@@ -54,6 +54,15 @@ impl QueueStore {
     pub(super) fn now(&self) -> u32 {
         let gone = self.tail.ends_gone.load(Ordering::Relaxed);
         self.liveness.epoch().wrapping_add(gone).wrapping_add(1)
+    }
+
+    /// The same for whoever looks for the dead after it: who is dead at this number is seen to be dead.
+    pub(super) fn now_before_looking(&self) -> u32 {
+        let now = self.now();
+        // ORDERING(alarm): Acquire, pairs with the SeqCst in `Sleepers::raise`; the marks of the dead come before the epoch. Without
+        // it a sleeper could have acknowledged an epoch for which it has looked too early.
+        fence(Ordering::Acquire);
+        now
     }
 
     /// Gives a block to the queue until the head is past `position`.
@@ -104,7 +113,7 @@ impl Store for QueueStore {
         if self.was_there(side) {
             return false;
         }
-        let now = self.now();
+        let now = self.now_before_looking();
         let found = self.reference.find_role(role_of(side));
         if found == Found::InProcess {
             // Until the next alarm: there it ends only with one.

@@ -9,7 +9,7 @@ use crate::sys::atomic::Ordering;
 /// Gives back what the dead had, if somebody may have died since the last time.
 pub(super) fn reap(records: &Records<QueueStore>) -> Result<()> {
     let store = &records.store;
-    let now = store.now();
+    let now = store.now_before_looking();
     if store.reaped.load(Ordering::Relaxed) == now {
         return Ok(());
     }

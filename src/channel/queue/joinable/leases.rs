@@ -24,7 +24,8 @@
 //! 1. The slot counts as one that may be free; the block as its own. This thread becomes its holder. Store FREE.
 //! 2. The block has no owner any more; the slot names it no more; it is freed.
 //!
-//! Who is gone is looked for when the alarm has come since the last time; then its tasks are given back.
+//! Who is gone is looked for when the alarm has come since the last time; then its tasks are given back. The look comes behind an
+//! Acquire fence after the load of the epoch: else a sleeper could acknowledge an epoch for which it has looked too early.
 //!
 //! # If a process dies
 //!

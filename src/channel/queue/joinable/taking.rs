@@ -30,7 +30,7 @@ struct Taking<'a> {
 impl Special for Taking<'_> {
     fn take_other(&mut self, me: Id, count: u32) -> Result<bool> {
         let leases = self.store.leases()?;
-        let now = self.store.now();
+        let now = self.store.now_before_looking();
         let reaps = self.store.reaped.load(Ordering::Relaxed) != now;
         self.lease = leases.take_again(me, count, reaps)?;
         self.store.reaped.store(now, Ordering::Relaxed);
