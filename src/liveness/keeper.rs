@@ -43,14 +43,12 @@
 //! after 0.1 to 0.3 ms. Half of the deaths were known after 130 us when other keepers were told before the ring, and after 70 us
 //! when they were told after it.
 
-use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::registry::Registry;
-use crate::liveness::slot::{PROCESSES, ProcessId, State};
+use crate::liveness::slot::{ProcessId, State};
 use crate::liveness::view::Liveness;
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::{self, Deadline};
-use crate::sys::robust::List;
-use crate::sys::{futex, pidfd, thread};
+use crate::sys::{futex, pidfd};
 use crate::testing::{self, Broken};
 use std::time::Duration;
 
@@ -77,58 +75,6 @@ const CHANGE_POLL: Duration = Duration::from_secs(1);
 /// and the third, if nobody has done it by then.
 const CLEAN_UP: u64 = 200_000_000;
 const CLEANERS: usize = 3;
-const STACK: usize = 64 * 1024;
-
-/// The slot that a parent reserved for the calling process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reserved {
-    pub(crate) child: ProcessId,
-    /// What to call when the parent is dead, if this process ends with it: it ends the process.
-    pub(crate) end_with_parent: Option<fn()>,
-}
-
-/// Starts the keeper, which takes `reserved` or a new slot; returns when the process is registered.
-///
-/// `after_death` is called from time to time when processes have died and all their threads with them; it must not block.
-pub(crate) fn start(
-    liveness: &'static Liveness,
-    reserved: Option<Reserved>,
-    after_death: fn(),
-) -> Result<ProcessId> {
-    let (tell, told) = std::sync::mpsc::sync_channel(1);
-    // All memory is taken here: the thread allocates nothing, which also spares it an arena of the allocator.
-    let seen = Vec::with_capacity(PROCESSES);
-    let dying = Vec::with_capacity(PROCESSES);
-    let body = move || {
-        thread::take_short_turns();
-        let list = if liveness.is_robust() { List::of_this_thread() } else { None };
-        let ends_with = reserved.and_then(|reserved| liveness.ends_with(reserved));
-        match liveness.take_process(list.as_ref(), reserved.map(|reserved| reserved.child)) {
-            Ok(process) => {
-                let mut keeper = Keeper::new(liveness, process, seen, dying);
-                keeper.after_death = Some(after_death);
-                keeper.ends_with = ends_with;
-                let _ = tell.send(Ok(process));
-                drop(tell);
-                keeper.run();
-            }
-            Err(error) => {
-                let _ = tell.send(Err(error));
-            }
-        }
-    };
-    let keeper = std::thread::Builder::new().name("keeper".into()).stack_size(STACK);
-    let started = thread::with_signals_blocked(|| keeper.spawn(body));
-    started.map_err(|error| {
-        thread::cannot_start(
-            "the keeper thread, which every process with shared objects has",
-            error,
-        )
-    })?;
-    told.recv().unwrap_or_else(|_| {
-        Err(Error::of(ErrorKind::Other, "the keeper thread ended before it registered the process"))
-    })
-}
 
 /// A dead process of which not every thread is marked.
 pub(crate) struct Dying {
@@ -154,6 +100,9 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Of a slot that was never taken.
+    const NOTHING: Seen = Seen { state: State::FREE, died: 0 };
+
     fn of(registry: &Registry, index: usize) -> Seen {
         // The state first: whoever takes the slot notes a death before it changes the state.
         let state = registry.state(index);
@@ -181,18 +130,10 @@ pub(crate) struct Keeper {
     /// The count of general alarms at the last turn.
     alarms: u32,
     /// What to call some time after a death, and when; 0: no death.
-    after_death: Option<fn()>,
+    pub(super) after_death: Option<fn()>,
     after_death_at: u64,
     /// The parent, if this process ends with it, and what ends this process.
-    ends_with: Option<(ProcessId, fn())>,
-}
-
-impl Liveness {
-    /// With whom a process is to end whose slot is reserved; asked before it takes the slot, which names the parent until then.
-    fn ends_with(&self, reserved: Reserved) -> Option<(ProcessId, fn())> {
-        let parent = self.registry.state(reserved.child.slot()).parent();
-        parent.zip(reserved.end_with_parent)
-    }
+    pub(super) ends_with: Option<(ProcessId, fn())>,
 }
 
 impl Keeper {
@@ -204,7 +145,9 @@ impl Keeper {
         mut dying: Vec<Dying>,
     ) -> Keeper {
         let registry = liveness.registry;
-        seen.extend((0..seen.capacity().min(PROCESSES)).map(|index| Seen::of(&registry, index)));
+        // Of the slots behind these nobody has taken one yet.
+        let known = registry.processes().min(seen.capacity());
+        seen.extend((0..known).map(|index| Seen::of(&registry, index)));
         // Others have rung for these deaths, but not yet for the last thread.
         let dead = seen.iter().map(|seen| seen.state).enumerate().filter(|(_, it)| it.is_dead());
         let dead = dead.filter_map(|(index, state)| ProcessId::in_slot(index, state));
@@ -225,7 +168,8 @@ impl Keeper {
         }
     }
 
-    fn run(&mut self) -> ! {
+    /// Takes turns, for ever.
+    pub(super) fn run(&mut self) -> ! {
         loop {
             let control = self.turn();
             self.sleep(control);
@@ -276,7 +220,10 @@ impl Keeper {
         let registry = self.liveness.registry;
         let mut death = false;
         self.embryos = false;
-        for index in 0..registry.processes() {
+        let count = registry.processes().min(self.seen.capacity());
+        // Within the room that there is.
+        self.seen.resize(self.seen.len().max(count), Seen::NOTHING);
+        for index in 0..count {
             let now = Seen::of(&registry, index);
             if now.state.is_embryo() {
                 self.follow_embryo(index, now.state);
@@ -455,7 +402,8 @@ impl Keeper {
         let processes = registry.processes();
         for step in 1..processes {
             let index = (self.process.slot() + step) % processes;
-            let state = self.seen[index].state;
+            // A slot that was taken since the turn: its owner tells this keeper.
+            let Some(Seen { state, .. }) = self.seen.get(index).copied() else { continue };
             if state.is_alive() && !state.is_embryo() {
                 words[count] = (registry.slot(index).robust_word(), state.word());
                 count += 1;

@@ -5,12 +5,13 @@ mod registry;
 mod sleepers;
 mod slot;
 mod spin;
+mod start;
 mod thread;
 mod view;
 
-pub(crate) use keeper::{Reserved, start};
 pub(crate) use sleepers::Wait;
 pub(crate) use slot::{Id, PROCESSES, ProcessId, RegistryTable, SLOTS};
 pub(crate) use spin::{Pauses, Rhythm};
+pub(crate) use start::{Reserved, start};
 pub(crate) use thread::is_me;
 pub(crate) use view::Liveness;

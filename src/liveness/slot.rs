@@ -169,6 +169,9 @@ impl core::fmt::Debug for Id {
 pub(crate) struct State(u64);
 
 impl State {
+    /// Of a slot that was never taken.
+    pub(crate) const FREE: State = State(0);
+
     /// The state of a slot's owner in its life number `generation`.
     pub(crate) fn new(generation: u32, word: u32) -> State {
         State(stamped(generation, word))

@@ -38,12 +38,34 @@ struct Mapped {
     len: AtomicUsize,
 }
 
+/// Where all segments are mapped: private memory of which only the pages cost anything that are used.
+struct MappedTable(memmap2::MmapRaw);
+
+impl MappedTable {
+    fn new() -> Result<MappedTable> {
+        let map = memmap2::MmapOptions::new().len(SEGMENTS * size_of::<Mapped>()).map_anon();
+        let map = map.map_err(|error| Error::os("no memory for the table of segments", error))?;
+        Ok(MappedTable(map.into()))
+    }
+}
+
+impl core::ops::Deref for MappedTable {
+    type Target = [Mapped];
+
+    fn deref(&self) -> &[Mapped] {
+        // SAFETY:
+        // - a mapping of that many bytes, page-aligned, that lives as long as `self`;
+        // - it is zero at first, which is a value of atomics, and only accessed as such.
+        unsafe { core::slice::from_raw_parts(self.0.as_ptr().cast(), SEGMENTS) }
+    }
+}
+
 /// The private table of mapped segments.
 pub(crate) struct Segments {
     file: SharedFile,
     /// In the first segment; null before [`Segments::set_table`].
     table: AtomicPtr<SegmentTable>,
-    mapped: Box<[Mapped]>,
+    mapped: MappedTable,
     /// Of the standard library: a fork copies nothing half-changed of it.
     mapping: Mutex<()>,
 }
@@ -51,9 +73,7 @@ pub(crate) struct Segments {
 impl Segments {
     /// Maps the first segment, `len` bytes, of a checked or new file.
     pub(crate) fn open(file: SharedFile, len: usize) -> Result<Segments> {
-        let mapped = (0..SEGMENTS)
-            .map(|_| Mapped { base: AtomicPtr::default(), len: AtomicUsize::new(0) })
-            .collect();
+        let mapped = MappedTable::new()?;
         let segments =
             Segments { file, table: AtomicPtr::default(), mapped, mapping: Mutex::new(()) };
         segments.map(0, 0, len as u64)?;

@@ -2,7 +2,10 @@
 
 #![allow(unsafe_code, reason = "system calls")]
 
+use std::ffi::CStr;
 use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
@@ -89,6 +92,60 @@ pub(crate) fn take_short_turns() {
     // A refusal changes nothing: the thread runs when it is its turn.
     // SAFETY: as above; the call only reads.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const scheduling, 0) };
+}
+
+/// Starts a thread that libc knows and Rust's standard library does not. By itself it allocates and frees nothing, so that libc
+/// makes no arena for it. Its `body` is moved to its stack, of so many bytes.
+pub(crate) fn start_bare<F: FnOnce() + Send + 'static>(
+    name: &'static CStr,
+    stack: usize,
+    body: F,
+) -> io::Result<()> {
+    extern "C" fn run<F: FnOnce()>(given: *mut libc::c_void) -> *mut libc::c_void {
+        // SAFETY: a pair that was made for this thread, whose memory is kept for ever, so that nothing is freed here.
+        let (name, body) = unsafe { given.cast::<(&'static CStr, F)>().read() };
+        // SAFETY: a C string that outlives the call, which copies its first 15 bytes.
+        unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+        body();
+        ptr::null_mut()
+    }
+    let given = Box::into_raw(Box::new((name, body)));
+    // More if the program has so many thread-local variables that this is none.
+    let mut error = create(stack, run::<F>, given.cast());
+    if error == libc::EINVAL {
+        error = create(stack + (4 << 20), run::<F>, given.cast());
+    }
+    if error != 0 {
+        // SAFETY: made above; no thread has been given it.
+        drop(unsafe { Box::from_raw(given) });
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    Ok(())
+}
+
+/// Starts a detached thread; 0 or the number of an error.
+fn create(
+    stack: usize,
+    run: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
+    given: *mut libc::c_void,
+) -> i32 {
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let attributes = attributes.as_mut_ptr();
+    // SAFETY: valid to write; the call initialises what it points to.
+    let error = unsafe { libc::pthread_attr_init(attributes) };
+    if error != 0 {
+        return error;
+    }
+    // SAFETY: initialised above. A size that libc refuses leaves its own, which is larger.
+    unsafe { libc::pthread_attr_setstacksize(attributes, stack) };
+    // SAFETY: initialised above.
+    unsafe { libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED) };
+    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
+    // SAFETY: `thread` is valid to write, the attributes are initialised; `run` takes what it is given.
+    let error = unsafe { libc::pthread_create(thread.as_mut_ptr(), attributes, run, given) };
+    // SAFETY: initialised above, and not used again.
+    unsafe { libc::pthread_attr_destroy(attributes) };
+    error
 }
 
 /// The error of a thread that the system does not start. The number that a limit on threads has means other things elsewhere.

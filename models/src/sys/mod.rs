@@ -57,6 +57,15 @@ pub(crate) mod thread {
         Error::os(what.to_owned(), error)
     }
 
+    /// A model has its keepers on its own threads.
+    pub(crate) fn start_bare(
+        _: &'static std::ffi::CStr,
+        _: usize,
+        _: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
     pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
         f()
     }

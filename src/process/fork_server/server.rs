@@ -112,7 +112,7 @@ impl Server {
     fn next_request(&self) -> Option<Work> {
         let mut descriptors = Vec::new();
         let mut bytes = Vec::new();
-        let mut part = [0; 16 * 1024];
+        let mut part = [0; 4 * 1024];
         loop {
             let ready =
                 descriptor::readable(&[self.socket.as_fd(), self.parent.as_fd()], Deadline::NEVER);

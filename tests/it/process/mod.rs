@@ -11,6 +11,7 @@ mod families;
 mod fork_server;
 mod forked;
 mod inherits;
+mod joins;
 mod parents;
 mod watching;
 
