@@ -1,9 +1,11 @@
 //! Bytes in shared memory that anybody may write to at any time: copied in and out as atomic words.
 //!
-//! All access is by 64-bit atomics, so whoever reads while another writes gets some mixture of old and new bytes, and nothing
-//! worse. Words that a range covers in part are changed by CAS, and keep their other bytes.
+//! All access is by 64-bit atomics, or by an instruction of the machine that copies many, so whoever reads while another writes gets
+//! some mixture of old and new bytes, and nothing worse. Words that a range covers in part are changed by CAS, and keep their other
+//! bytes.
 
 use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::sys::bytes::{copy_racing_in, copy_racing_out};
 
 /// The words that `offset..offset + len` touches, if they are there, and where in the first word the range starts.
 fn covering(words: &[AtomicU64], offset: usize, len: usize) -> Option<(&[AtomicU64], usize)> {
@@ -15,19 +17,18 @@ fn covering(words: &[AtomicU64], offset: usize, len: usize) -> Option<(&[AtomicU
 pub(super) fn read(words: &[AtomicU64], offset: usize, to: &mut [u8]) -> bool {
     let Some((words, skip)) = covering(words, offset, to.len()) else { return false };
     let (first, rest) = to.split_at_mut(((8 - skip) % 8).min(to.len()));
-    let mut words = words.iter();
-    if !first.is_empty()
-        && let Some(word) = words.next()
-    {
-        let bytes = word.load(Ordering::Relaxed).to_le_bytes();
-        first.copy_from_slice(&bytes[skip..skip + first.len()]);
-    }
+    let words = match words {
+        [word, rest @ ..] if !first.is_empty() => {
+            let bytes = word.load(Ordering::Relaxed).to_le_bytes();
+            first.copy_from_slice(&bytes[skip..skip + first.len()]);
+            rest
+        }
+        words => words,
+    };
     let (whole, last) = rest.as_chunks_mut::<8>();
-    for (to, word) in whole.iter_mut().zip(&mut words) {
-        *to = word.load(Ordering::Relaxed).to_le_bytes();
-    }
+    copy_racing_out(words, whole);
     if !last.is_empty()
-        && let Some(word) = words.next()
+        && let Some(word) = words.get(whole.len())
     {
         last.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes()[..last.len()]);
     }
@@ -38,18 +39,17 @@ pub(super) fn read(words: &[AtomicU64], offset: usize, to: &mut [u8]) -> bool {
 pub(super) fn write(words: &[AtomicU64], offset: usize, from: &[u8]) -> bool {
     let Some((words, skip)) = covering(words, offset, from.len()) else { return false };
     let (first, rest) = from.split_at(((8 - skip) % 8).min(from.len()));
-    let mut words = words.iter();
-    if !first.is_empty()
-        && let Some(word) = words.next()
-    {
-        merge(word, skip, first);
-    }
+    let words = match words {
+        [word, rest @ ..] if !first.is_empty() => {
+            merge(word, skip, first);
+            rest
+        }
+        words => words,
+    };
     let (whole, last) = rest.as_chunks::<8>();
-    for (from, word) in whole.iter().zip(&mut words) {
-        word.store(u64::from_le_bytes(*from), Ordering::Relaxed);
-    }
+    copy_racing_in(whole, words);
     if !last.is_empty()
-        && let Some(word) = words.next()
+        && let Some(word) = words.get(whole.len())
     {
         merge(word, 0, last);
     }
@@ -92,6 +92,21 @@ mod tests {
                 assert_eq!(back, new);
             }
         }
+    }
+
+    #[test]
+    fn long_ranges_are_copied_and_nothing_beside_them() {
+        let words = [const { AtomicU64::new(u64::MAX) }; 200];
+        let new: Vec<u8> = (0..1500).map(|at| at as u8 ^ 0x55).collect();
+        assert!(write(&words, 13, &new));
+        let mut all = [0; 1600];
+        assert!(read(&words, 0, &mut all));
+        let mut expected = [u8::MAX; 1600];
+        expected[13..1513].copy_from_slice(&new);
+        assert_eq!(all, expected);
+        let mut back = [0; 1500];
+        assert!(read(&words, 13, &mut back));
+        assert_eq!(back, new[..]);
     }
 
     #[test]
