@@ -105,7 +105,7 @@ impl PoolBuilder {
     /// Runs `f` with `args` in each worker before its first task, also in those that replace others.
     ///
     /// If it panics, returns an error or ends its worker, the pool is broken: all tasks that it has, and all calls from then on, are
-    /// that error. No other worker is started. (A worker that is killed by SIGKILL while it initializes itself is replaced, up to 10
+    /// that error. No other worker is started. (A worker that is killed by SIGKILL while it initializes itself is replaced, up to 1,000
     /// times in a row.)
     ///
     /// The arguments become a message here. An end of a pipe cannot be among them; that is an error of [`build`](PoolBuilder::build).

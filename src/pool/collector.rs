@@ -32,6 +32,8 @@ use crate::sys::thread::{cannot_start, with_signals_blocked};
 const AGAIN: Duration = Duration::from_millis(100);
 /// After so many starts that failed, none of which did anything, a pool without workers gives up.
 const TRIES: u32 = 10;
+/// The same where somebody else kills them: that may end.
+const TRIES_AMONG_KILLS: u32 = 1000;
 
 /// The pool's thread: collects whenever it is called, until all workers have ended for good.
 fn run(core: &Core) {
@@ -197,7 +199,8 @@ impl Collector<'_> {
             if end.phase != Started::Ready && !end.is_in_order {
                 self.duty.failed_starts += 1;
                 let is_initializer = end.phase == Started::Initializing;
-                if (is_initializer && !end.is_killed) || self.duty.failed_starts >= TRIES {
+                let most = if end.is_killed { TRIES_AMONG_KILLS } else { TRIES };
+                if (is_initializer && !end.is_killed) || self.duty.failed_starts >= most {
                     self.start_failed(end.why.again(), is_initializer);
                 }
             }
