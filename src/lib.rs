@@ -109,6 +109,7 @@ mod error;
 mod forms;
 mod handle;
 mod liveness;
+mod manager;
 mod memory;
 mod message;
 mod pool;
@@ -130,6 +131,7 @@ pub use channel::{
     Task, TaskIter, TryIter, TryTaskIter,
 };
 pub use error::{ChildFailure, Error, ErrorKind, Result};
+pub use manager::*;
 pub use message::Message;
 pub use pool::*;
 pub use process::*;

@@ -54,6 +54,7 @@ pub struct ProcessBuilder {
     pub(super) end_with_parent: bool,
     pub(super) is_helper: bool,
     pub(super) start_method: Option<StartMethod>,
+    pub(super) unattended: bool,
 }
 
 impl ProcessBuilder {
@@ -167,6 +168,12 @@ impl ProcessBuilder {
     /// has are of this kind, or the user's own affair.
     pub(crate) fn helper(mut self) -> ProcessBuilder {
         self.is_helper = true;
+        self
+    }
+
+    /// When this program ends, the process is neither ended nor waited for: it sees by itself when it is needed no more.
+    pub(crate) fn unattended(mut self) -> ProcessBuilder {
+        self.unattended = true;
         self
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Started {
     pub(super) pid: u32,
     pub(super) name: String,
     pub(super) daemon: bool,
+    /// The end of the program neither ends it nor waits for it.
+    pub(super) unattended: bool,
     /// It was told to run another file than this process does.
     pub(super) is_other_program: bool,
     pub(super) fd: OwnedFd,
@@ -45,6 +47,7 @@ pub(super) struct Child {
     pid: u32,
     name: String,
     pub(super) daemon: bool,
+    pub(super) unattended: bool,
     is_other_program: bool,
     /// The process in which this was made: its number in [`per_process`].
     owner: u64,
@@ -71,11 +74,13 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Child {
     /// A process that was just started; `on_end` is called once, when its end is seen.
     pub(super) fn new(started: Started, on_end: fn(&Child)) -> Child {
-        let Started { pid, name, daemon, is_other_program, fd, call, discard } = started;
+        let Started { pid, name, daemon, unattended, is_other_program, fd, call, discard } =
+            started;
         Child {
             pid,
             name,
             daemon,
+            unattended,
             is_other_program,
             owner: per_process::process(),
             fd,
@@ -101,6 +106,7 @@ impl Child {
             pid,
             name: name.to_owned(),
             daemon: false,
+            unattended: false,
             is_other_program: false,
             fd,
             call: None,

@@ -184,7 +184,7 @@ fn finish() {
         let _ = daemon.signal(pidfd::SIGTERM);
     }
     let grace = Deadline::after(GRACE);
-    for child in running.iter().filter(|child| !child.daemon) {
+    for child in running.iter().filter(|child| !child.daemon && !child.unattended) {
         let _ = child.wait(Deadline::NEVER);
     }
     for daemon in &daemons {

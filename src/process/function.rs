@@ -138,7 +138,7 @@ impl<T: private::Never> Outcome<private::Nothing> for T {
     }
 }
 
-pub(super) mod private {
+pub(crate) mod private {
     /// Cannot be named outside: the traits can be implemented and called only here.
     #[derive(Debug, Clone, Copy)]
     pub struct Token;
@@ -203,7 +203,10 @@ pub trait Run {
 
 /// Appends an argument or a result. The first of each type is read back, so that a type which cannot be brought back is an error of
 /// the sender.
-fn encode<T: DeserializeOwned, M: Message<T>>(item: &M, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn encode<T: DeserializeOwned, M: Message<T>>(
+    item: &M,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     let (start, handles) = (out.len(), handle::count_packed());
     message::encode::<T, M>(item, out)?;
     if message::raw(item).is_some() || handle::count_packed() != handles {
@@ -214,7 +217,11 @@ fn encode<T: DeserializeOwned, M: Message<T>>(item: &M, out: &mut Vec<u8>) -> Re
 }
 
 /// Appends one argument, behind its length.
-fn put<T: DeserializeOwned, M: Message<T>>(item: &M, at: usize, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn put<T: DeserializeOwned, M: Message<T>>(
+    item: &M,
+    at: usize,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     if let Some(bytes) = message::raw(item) {
         // Known before it is copied.
         crate::world::world()?
@@ -231,7 +238,7 @@ fn put<T: DeserializeOwned, M: Message<T>>(item: &M, at: usize, out: &mut Vec<u8
 }
 
 /// Takes one argument off the front.
-fn take<T: DeserializeOwned>(bytes: &mut &[u8], at: usize) -> Result<T> {
+pub(crate) fn take<T: DeserializeOwned>(bytes: &mut &[u8], at: usize) -> Result<T> {
     let short = || Error::of(ErrorKind::Corrupted, format!("argument {at} is cut off"));
     let (len, rest) = bytes.split_first_chunk().ok_or_else(short)?;
     let len = usize::try_from(u64::from_le_bytes(*len)).map_err(|_| short())?;

@@ -57,7 +57,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::call::{Call, Request};
 use super::ending::{CANNOT_TELL, RAISED_RIGHTS};
-use super::entry::Entry;
+use super::entry::{Entry, Trampoline};
 use super::fork_server::{self, Forked};
 use super::ticket::{ServerTicket, TICKET, Ticket};
 use super::{current, image, work};
@@ -235,7 +235,7 @@ fn join(world: OwnedFd, ticket: &Ticket) -> Result<Child> {
 }
 
 /// Finds the function, if this is the program that the parent runs.
-fn find(ticket: &Ticket, request: &Request) -> Result<&'static Entry> {
+fn find(ticket: &Ticket, request: &Request) -> Result<&'static Entry<Trampoline>> {
     let found = image::identity()?;
     if ticket.image != found {
         let path = std::env::current_exe().unwrap_or_default();

@@ -47,10 +47,13 @@ pub use at_exit::at_exit;
 pub use builder::ProcessBuilder;
 pub(crate) use children::is_ending;
 pub use current::{CurrentProcess, cpu_count, current_process, parent_process};
-pub(crate) use entry::Output;
+pub(crate) use entry::{Entry, Output, Target, hand_over, taken_over};
 pub use function::{Arguments, Function, Outcome, Parameters, Run};
+pub(crate) use function::{
+    encode as encode_result, private, put as put_argument, take as take_argument,
+};
 pub use handle::{ProcessHandle, active_children};
 pub use hook::init;
 pub use join::Process;
 pub use method::StartMethod;
-pub(crate) use task::{Task, TaskName, arguments, result};
+pub(crate) use task::{Task, TaskName, arguments, panicked, result};

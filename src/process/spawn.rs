@@ -23,7 +23,7 @@ use super::builder::ProcessBuilder;
 use super::call::{Call, Request};
 use super::child::{Child, Started};
 use super::children;
-use super::entry::Entry;
+use super::entry::{Entry, Trampoline};
 use super::execute::Start;
 use super::ticket::Ticket;
 use super::{current, image};
@@ -37,7 +37,7 @@ impl ProcessBuilder {
     /// Starts a child that runs the function of `entry` with the arguments that `encode` writes.
     pub(super) fn launch(
         self,
-        entry: &'static Entry,
+        entry: &'static Entry<Trampoline>,
         encode: &dyn Fn(&mut Vec<u8>) -> Result<()>,
         discard: fn(&[u8], Claimed),
     ) -> Result<Arc<Child>> {
@@ -133,6 +133,7 @@ impl Prepared {
             name,
             daemon: builder.daemon || builder.is_helper,
             is_other_program: builder.executable.is_some(),
+            unattended: builder.unattended,
             fd,
             call: self.call.take(),
             discard,

@@ -1,9 +1,10 @@
 //! Tasks: functions that other rooms name in one process and run in another, as [`Process::spawn`](crate::Process::spawn) does.
 
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
 use super::current::current_process;
-use super::entry::{Entry, Output};
+use super::entry::{Entry, Output, Trampoline};
 use super::function::private::Token;
 use super::function::{Arguments, Function, Outcome, Parameters};
 use super::panic;
@@ -50,7 +51,7 @@ pub(crate) fn result<R: Outcome<O>, O>(bytes: &[u8], given: Claimed) -> Result<R
 
 /// A function that was found by its name.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Task(&'static Entry);
+pub(crate) struct Task(&'static Entry<Trampoline>);
 
 impl Task {
     /// The function of that name.
@@ -71,14 +72,17 @@ impl Task {
     #[inline]
     pub(crate) fn run(self, given: Claimed, args: &[u8], mut out: Output<'_>) -> Result<Parcel> {
         let work = AssertUnwindSafe(|| (self.0.trampoline)(given, args, &mut out));
-        std::panic::catch_unwind(work).unwrap_or_else(|payload| {
-            let panic = panic::caught(&*payload);
-            // Its destructor may panic again.
-            std::mem::forget(payload);
-            let this = current_process();
-            let failure = ChildFailure::of(this.name(), this.id());
-            let failure = failure.with_panic(panic.message, panic.location, panic.backtrace);
-            Err(Error::from_child(failure))
-        })
+        std::panic::catch_unwind(work).unwrap_or_else(|payload| Err(panicked(payload)))
     }
+}
+
+/// The error of a function that panicked in this process, for whoever had it run.
+#[cold]
+pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Error {
+    let panic = panic::caught(&*payload);
+    // Its destructor may panic again.
+    std::mem::forget(payload);
+    let this = current_process();
+    let failure = ChildFailure::of(this.name(), this.id());
+    Error::from_child(failure.with_panic(panic.message, panic.location, panic.backtrace))
 }

@@ -91,6 +91,12 @@ pub(crate) fn ignore_broken_pipes() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
+/// Ctrl-C does not end this process.
+pub(crate) fn ignore_interrupts() {
+    // SAFETY: no handler is installed; the disposition is one the system knows.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
+}
+
 /// Why a child that executes `program` would run with other rights than whoever starts it, if it would: such a child trusts
 /// nothing that its starter hands over.
 ///

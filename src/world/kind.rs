@@ -23,10 +23,12 @@ pub(crate) enum Kind {
     SharedList = 15,
     Condition = 16,
     Barrier = 17,
+    /// What a manager's server hosts: who has a handle to it.
+    Hosted = 18,
 }
 
 impl Kind {
-    const ALL: [Kind; 17] = [
+    const ALL: [Kind; 18] = [
         Kind::Lock,
         Kind::Event,
         Kind::Queue,
@@ -44,6 +46,7 @@ impl Kind {
         Kind::SharedList,
         Kind::Condition,
         Kind::Barrier,
+        Kind::Hosted,
     ];
 
     /// The kind with this number, which was read from shared memory.

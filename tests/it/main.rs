@@ -17,6 +17,7 @@ mod fork;
 mod joinable;
 mod layers;
 mod lock;
+mod manager;
 mod pages;
 mod pipe;
 mod pool;

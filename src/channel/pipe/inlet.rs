@@ -31,16 +31,26 @@ impl Inlet {
     /// Receives a value.
     #[inline]
     pub(super) fn recv<T: DeserializeOwned>(&mut self, until: Deadline) -> Result<T> {
+        self.recv_as(until, type_name::<T>, message::decode)
+    }
+
+    /// Receives a value that `decode` reads, which may meet handles in it.
+    #[inline]
+    pub(super) fn recv_as<R>(
+        &mut self,
+        until: Deadline,
+        type_name: fn() -> &'static str,
+        decode: impl FnOnce(&[u8]) -> Result<R>,
+    ) -> Result<R> {
         let record = self.first(until)?;
         if record.info() & CARRIES != 0 {
-            return self.recv_parcel::<T>(record);
+            return self.recv_parcel(record, decode);
         }
         // From a private copy: a peer that wrote after a check would make invalid values.
         let mut copy = std::mem::take(&mut self.scratch);
         copy.clear();
-        let copied =
-            self.take(record, Form::Typed, type_name::<T>, |bytes| append(&mut copy, bytes));
-        let result = copied.and_then(|()| message::decode(&copy));
+        let copied = self.take(record, Form::Typed, type_name, |bytes| append(&mut copy, bytes));
+        let result = copied.and_then(|()| decode(&copy));
         if copy.capacity() <= KEPT {
             self.scratch = copy;
         }
@@ -173,7 +183,11 @@ impl Inlet {
 
     /// Takes a message with handles: this process has them before the head is past it.
     #[cold]
-    fn recv_parcel<T: DeserializeOwned>(&mut self, record: Record) -> Result<T> {
+    fn recv_parcel<R>(
+        &mut self,
+        record: Record,
+        decode: impl FnOnce(&[u8]) -> Result<R>,
+    ) -> Result<R> {
         if record.info() & FORM != Form::Typed as u32 {
             return Err(damaged(format_args!("a record says {:#x}", record.info())));
         }
@@ -187,7 +201,7 @@ impl Inlet {
             self.take_record(record);
         })?;
         store.free(&large);
-        handle::unpack(claimed, || message::decode(body))
+        handle::unpack(claimed, || decode(body))
     }
 
     #[inline]

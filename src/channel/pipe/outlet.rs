@@ -62,15 +62,26 @@ impl Outlet {
         until: Deadline,
     ) -> Result<()> {
         let ((), parcel) = handle::pack(|| message::encode::<T, M>(item, scratch))?;
-        if !parcel.is_empty() {
-            handle::seal(scratch, &parcel);
-            return self.send_parcel(scratch, &parcel, until);
-        }
-        if !self.verified {
+        if parcel.is_empty() && !self.verified {
             message::verify::<T>(scratch)?;
             self.verified = true;
         }
-        self.send_raw(Form::Typed, scratch, until)
+        self.send_packed(scratch, &parcel, until)
+    }
+
+    /// Sends a value that is encoded already, with the handles that were packed with it.
+    #[inline]
+    pub(super) fn send_packed(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        parcel: &Parcel,
+        until: Deadline,
+    ) -> Result<()> {
+        if parcel.is_empty() {
+            return self.send_raw(Form::Typed, bytes, until);
+        }
+        handle::seal(bytes, parcel);
+        self.send_parcel(bytes, parcel, until)
     }
 
     /// Sends bytes in the given form.

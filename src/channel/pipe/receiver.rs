@@ -4,6 +4,8 @@ use super::ends::End;
 use super::inlet::Inlet;
 use super::receiving::receiving;
 use super::store::RECEIVER;
+use crate::error::Result;
+use crate::sys::clock::Deadline;
 use core::marker::PhantomData;
 
 /// The receiving end of a pipe; see [`Pipe`](super::Pipe).
@@ -20,6 +22,17 @@ pub struct Receiver<T> {
 impl<T> Receiver<T> {
     pub(super) fn of(inlet: Inlet) -> Receiver<T> {
         Receiver { inlet, message: PhantomData }
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Receives a message that `decode` reads, which may meet handles in it.
+    pub(crate) fn recv_as<R>(
+        &mut self,
+        until: Deadline,
+        decode: impl FnOnce(&[u8]) -> Result<R>,
+    ) -> Result<R> {
+        self.inlet.recv_as(until, core::any::type_name::<T>, decode)
     }
 }
 

@@ -4,6 +4,9 @@ use super::ends::End;
 use super::outlet::Outlet;
 use super::sending::sending;
 use super::store::SENDER;
+use crate::error::Result;
+use crate::handle::Parcel;
+use crate::sys::clock::Deadline;
 use core::marker::PhantomData;
 
 /// The sending end of a pipe; see [`Pipe`](super::Pipe).
@@ -35,6 +38,19 @@ pub struct Sender<T> {
 impl<T> Sender<T> {
     pub(super) fn of(out: Outlet) -> Sender<T> {
         Sender { out, message: PhantomData }
+    }
+}
+
+impl<T> Sender<T> {
+    /// Sends, without waiting, bytes that are encoded already, with the handles that were packed with them, for
+    /// [`Receiver::recv_as`](super::Receiver).
+    pub(crate) fn try_send_packed(&mut self, bytes: &mut Vec<u8>, parcel: &Parcel) -> Result<()> {
+        self.out.send_packed(bytes, parcel, Deadline::NOW)
+    }
+
+    /// Whether the receiver is gone for good.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.out.end.is_alone()
     }
 }
 

@@ -11,10 +11,11 @@ use super::port::Port;
 use super::putting::putting;
 use super::travelling::travelling;
 use crate::error::Result;
-use crate::handle::{CONSUMER, Claimed, PRODUCER, Parcel};
+use crate::handle::{CONSUMER, Claimed, ObjectRef, PRODUCER, Parcel};
 use crate::sys::clock::Deadline;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 /// The putting end of a split [`Queue`](crate::Queue).
 ///
@@ -46,6 +47,11 @@ impl<T> Consumer<T> {
 }
 
 impl<T> Producer<T> {
+    /// The reference to the queue.
+    pub(crate) fn reference(&self) -> &Arc<ObjectRef> {
+        &self.port.records().store.reference
+    }
+
     /// Puts bytes with the handles of the values in them, which the caller packed.
     pub(crate) fn put_parcel(&self, bytes: &mut Vec<u8>, parcel: &Parcel) -> Result<()> {
         self.port.put_parcel(bytes, parcel)
@@ -53,6 +59,24 @@ impl<T> Producer<T> {
 }
 
 impl<T> Consumer<T> {
+    /// The reference to the queue.
+    pub(crate) fn reference(&self) -> &Arc<ObjectRef> {
+        &self.port.records().store.reference
+    }
+
+    /// Waits until there is a message, for the only consumer; false if the caller has something else to do, as `is_due` says.
+    /// What makes that true is an alarm.
+    pub(crate) fn wait_unless(&self, is_due: impl Fn() -> bool) -> Result<bool> {
+        let records = self.port.records();
+        while !is_due() {
+            if records.len() != 0 {
+                return Ok(true);
+            }
+            records.wait_for_messages(Deadline::NEVER, &is_due)?;
+        }
+        Ok(false)
+    }
+
     /// As `get_with_deadline`; `read` also gets the handles of the values in the bytes.
     pub(crate) fn get_parcel<R>(
         &self,

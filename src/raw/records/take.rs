@@ -96,7 +96,7 @@ impl<S: Store> Records<S> {
                 self.head.room.notify_one();
                 return Ok(());
             }
-            self.wait_for_messages(until)?;
+            self.wait_for_messages(until, || false)?;
         }
     }
 
@@ -178,8 +178,13 @@ impl<S: Store> Records<S> {
         }
     }
 
-    /// Waits until there may be a record.
-    fn wait_for_messages(&self, until: Deadline) -> Result<()> {
+    /// Waits until there may be a record, or `is_due` says that the caller has something else to do. Whatever makes it true must be an
+    /// alarm, or it is seen late.
+    pub(crate) fn wait_for_messages(
+        &self,
+        until: Deadline,
+        is_due: impl Fn() -> bool,
+    ) -> Result<()> {
         let is_over = || {
             // Closed first: what was put before the closing is seen by the load of the tail after it.
             let over = self.is_closed() || self.store.is_gone(Side::Putters);
@@ -202,7 +207,7 @@ impl<S: Store> Records<S> {
         if is_empty() {
             let wait =
                 Wait::Change([Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, closed))]);
-            let blocked = || is_empty() && !is_over();
+            let blocked = || is_empty() && !is_over() && !is_due();
             liveness.sleep(self.tail.messages.word(), prepared, until, wait, blocked);
         }
         Ok(())

@@ -1,0 +1,276 @@
+//! One process's way to a manager's server.
+//!
+//! All handles of a process to one manager share a [`Link`]. It can put requests, and it has the *channels* by which answers come:
+//! a pipe each, whose sending end goes to the server with the first request. A call takes a channel that is free, or makes one, and
+//! has it for itself until its answer is there. So any number of threads can call at the same time, each call gets its own answer,
+//! and a process has as many channels as it ever had calls under way at once. A call that gives up, because its time is over or its
+//! result panics while it is decoded, drops its channel.
+//!
+//! In the server itself a link leads back to the server: calls run at once, inside the call that makes them.
+
+use super::request::{CALLS, DROPPED, LEFT, Reply, Request, put_part, put_word};
+use super::server;
+use crate::channel::{Pipe, Producer, Receiver, Sender};
+use crate::error::{Error, ErrorKind, Result};
+use crate::handle::{self, ObjectRef, PRODUCER, Parcel};
+use crate::message;
+use crate::process::{Process, ProcessHandle};
+use crate::sys::clock::Deadline;
+use crate::sys::per_process::PerProcess;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// The links of this process, by the queue of requests.
+static LINKS: PerProcess<Mutex<HashMap<u64, Weak<Link>>>> = PerProcess::new();
+
+/// A process's way to a server.
+pub(super) struct Link {
+    /// The queue of requests.
+    reference: Arc<ObjectRef>,
+    way: Way,
+    /// In the process that started the server.
+    process: Mutex<Option<Process<Result<()>>>>,
+}
+
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for each manager, in an allocation of its own"
+)]
+enum Way {
+    /// This is the server.
+    Here,
+    There {
+        requests: Producer<Request>,
+        free: Mutex<Vec<Channel>>,
+    },
+}
+
+/// By which answers come.
+struct Channel {
+    number: u64,
+    /// Until the first request has taken it to the server.
+    sender: Option<Sender<Reply>>,
+    receiver: Receiver<Reply>,
+    /// Memory for requests.
+    bytes: Vec<u8>,
+}
+
+/// Memory larger than this is given back after use.
+const KEPT: usize = 64 << 10;
+
+impl Channel {
+    fn new(reference: &ObjectRef) -> Result<Channel> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let (sender, receiver) = Pipe::simplex()?;
+        let process = u64::from(reference.world.liveness.this_process().to_bits());
+        // ORDERING: Relaxed: only the number itself must be new.
+        let number = process << 32 | COUNT.fetch_add(1, Ordering::Relaxed) & u64::from(u32::MAX);
+        Ok(Channel { number, sender: Some(sender), receiver, bytes: Vec::new() })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Link {
+    /// The link of this process to the server that takes its requests from the other end of `requests`.
+    pub(super) fn of(requests: Producer<Request>) -> Arc<Link> {
+        let queue = requests.reference().id.to_bits();
+        let mut links = lock(LINKS.get_or_make());
+        if let Some(link) = links.get(&queue).and_then(Weak::upgrade) {
+            return link;
+        }
+        let reference = Arc::clone(requests.reference());
+        let way = if server::is_served_here(queue) {
+            // The server itself keeps no manager alive.
+            Way::Here
+        } else {
+            Way::There { requests, free: Mutex::default() }
+        };
+        let link = Arc::new(Link { reference, way, process: Mutex::default() });
+        links.insert(queue, Arc::downgrade(&link));
+        link
+    }
+
+    /// Notes that this process started the server.
+    pub(super) fn set_process(&self, process: Process<Result<()>>) {
+        *lock(&self.process) = Some(process);
+    }
+
+    /// The server's process, in the process that started it.
+    pub(super) fn process(&self) -> Option<ProcessHandle> {
+        lock(&self.process).as_ref().map(Process::handle)
+    }
+
+    /// The server's process, to be joined.
+    pub(super) fn take_process(&self) -> Option<Process<Result<()>>> {
+        lock(&self.process).take()
+    }
+
+    /// A number for the manager: the same in every process.
+    pub(super) fn number(&self) -> u32 {
+        self.reference.id.index
+    }
+
+    /// Has the server run the calls that `write` appends, and `read` their results.
+    pub(super) fn transact<R>(
+        &self,
+        until: Deadline,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+        read: impl FnOnce(&[u8]) -> Result<R>,
+    ) -> Result<R> {
+        match &self.way {
+            Way::Here => self.transact_here(write, read),
+            Way::There { requests, free } => {
+                self.transact_there(requests, free, until, write, read)
+            }
+        }
+    }
+
+    fn transact_there<R>(
+        &self,
+        requests: &Producer<Request>,
+        free: &Mutex<Vec<Channel>>,
+        until: Deadline,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+        read: impl FnOnce(&[u8]) -> Result<R>,
+    ) -> Result<R> {
+        self.check_current()?;
+        let known = lock(free).pop();
+        let mut channel = known.map_or_else(|| Channel::new(&self.reference), Ok)?;
+        let mut bytes = std::mem::take(&mut channel.bytes);
+        bytes.clear();
+        let packed = handle::pack(|| {
+            put_word(&mut bytes, CALLS);
+            put_word(&mut bytes, channel.number);
+            put_part(&mut bytes, |out| match &channel.sender {
+                Some(sender) => message::encode::<Sender<Reply>, _>(sender, out),
+                None => Ok(()),
+            })?;
+            write(&mut bytes)
+        });
+        let asked = packed.and_then(|((), parcel)| requests.put_parcel(&mut bytes, &parcel));
+        if bytes.capacity() <= KEPT {
+            channel.bytes = bytes;
+        }
+        if let Err(error) = asked {
+            lock(free).push(channel);
+            return Err(explain(error));
+        }
+        channel.sender = None;
+        // What `read` says is inside: the channel itself is good then.
+        let answer = channel.receiver.recv_as(until, |bytes| Ok(read(bytes)));
+        match answer {
+            Ok(result) => {
+                lock(free).push(channel);
+                result
+            }
+            Err(error) => Err(explain(error)),
+        }
+    }
+
+    fn transact_here<R>(
+        &self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+        read: impl FnOnce(&[u8]) -> Result<R>,
+    ) -> Result<R> {
+        self.check_current()?;
+        let server = server::server()?;
+        let mut calls = Vec::new();
+        let ((), parcel) = handle::pack(|| write(&mut calls))?;
+        self.carry(calls, &parcel, |calls| {
+            let mut results = Vec::new();
+            let (_, parcel) = handle::pack(|| Ok(server.run_calls(calls, &mut results)))?;
+            self.carry(results, &parcel, read)
+        })
+    }
+
+    /// Lets `read` read what was packed in this very process.
+    fn carry<R>(
+        &self,
+        mut bytes: Vec<u8>,
+        parcel: &Parcel,
+        read: impl FnOnce(&[u8]) -> Result<R>,
+    ) -> Result<R> {
+        handle::seal(&mut bytes, parcel);
+        let (body, claimed) = handle::open(self.reference.world, &bytes)?;
+        parcel.depart();
+        handle::unpack(claimed, || read(body))
+    }
+
+    fn check_current(&self) -> Result<()> {
+        if self.reference.world.is_current() {
+            return Ok(());
+        }
+        Err(Error::of(
+            ErrorKind::Foreign,
+            "a handle to a manager's object was inherited over a fork, and belongs to the process that forked: pass it in the \
+             arguments of Process::spawn",
+        ))
+    }
+
+    /// This process has no handle to the object any more.
+    pub(super) fn note_given_up(&self, object: u64) {
+        let Way::There { requests, .. } = &self.way else { return server::note_given_up(object) };
+        self.tell(requests, DROPPED, &[object]);
+    }
+
+    /// Puts a request that is not answered. If it cannot be put, the next alarm says as much.
+    fn tell(&self, requests: &Producer<Request>, tag: u64, words: &[u64]) {
+        let mut bytes = Vec::new();
+        put_word(&mut bytes, tag);
+        words.iter().for_each(|&word| put_word(&mut bytes, word));
+        let told = requests.put_parcel(&mut bytes, &Parcel::default());
+        if told.is_err_and(|error| !error.is_closed()) {
+            self.reference.world.liveness.raise_alarm();
+        }
+    }
+}
+
+/// The error of a call whose server is gone says so.
+fn explain(error: Error) -> Error {
+    if !error.is_closed() {
+        return error;
+    }
+    Error::of(ErrorKind::Closed, "the manager's server is gone: it was shut down, or it was killed")
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if !self.reference.world.is_current() {
+            return;
+        }
+        let queue = self.reference.id.to_bits();
+        let mut links = lock(LINKS.get_or_make());
+        // Another one may have been made since the last handle went.
+        if links.get(&queue).is_some_and(|link| std::ptr::eq(link.as_ptr(), self)) {
+            links.remove(&queue);
+        }
+        drop(links);
+        if let Way::There { requests, free } = &self.way {
+            let free = std::mem::take(&mut *lock(free));
+            let known = free.iter().filter(|channel| channel.sender.is_none());
+            let numbers: Vec<u64> = known.map(|channel| channel.number).collect();
+            if !numbers.is_empty() {
+                self.tell(requests, LEFT, &numbers);
+            }
+        }
+    }
+}
+
+/// A link as it travels: the right to make requests.
+impl Serialize for Link {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        handle::serialize(&self.reference, PRODUCER, serializer)
+    }
+}
+
+/// Brings a link back that travelled.
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Arc<Link>, D::Error> {
+    Producer::deserialize(deserializer).map(Link::of)
+}

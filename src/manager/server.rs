@@ -1,0 +1,239 @@
+//! The server: the process that owns the objects, and runs calls on them one after the other.
+//!
+//! The protocol, and what happens at every death, is described in [`super`].
+
+use super::request::{CALLS, DROPPED, LEFT, Reply, Request, put_result, take_part, take_word};
+use super::table::Table;
+use crate::channel::{Consumer, Sender};
+use crate::error::{Error, ErrorKind, Result};
+use crate::handle;
+use crate::message;
+use crate::process::{Entry, Target, panicked};
+use crate::sys::clock::Deadline;
+use crate::sys::program;
+use crate::world;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What an entry for the server leads to: decodes the arguments, does the work on the object with this number, and appends the
+/// result.
+pub(super) type Command = fn(&Server, u64, &[u8], &mut Vec<u8>) -> Result<()>;
+
+impl Target for Command {
+    const MAGIC: [u64; 2] = [0x5d83_e1b6_0c97_f42e, 0xb26a_09f7_94d1_3c58];
+}
+
+/// The queue of requests that this process serves; 0: none.
+static SERVED: AtomicU64 = AtomicU64::new(0);
+/// Another thread of this process gave up a handle to an object: the server looks at all objects.
+static HAS_STRAYS: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static SERVER: RefCell<Option<Rc<Server>>> = const { RefCell::new(None) };
+}
+
+/// The server of this process.
+pub(super) struct Server {
+    pub(super) table: Table,
+    /// Where the answers go: one pipe for each call that is under way at the same time.
+    channels: RefCell<HashMap<u64, Sender<Reply>>>,
+    /// Objects of which this process gave up a handle, or was told that another one did.
+    doubtful: RefCell<Vec<u64>>,
+    is_ending: Cell<bool>,
+}
+
+/// Whether this process is the server that takes its requests from this queue.
+pub(super) fn is_served_here(queue: u64) -> bool {
+    SERVED.load(Ordering::Relaxed) == queue
+}
+
+/// The server, for the thread that runs its calls.
+///
+/// # Errors
+///
+/// `Deadlock` in any other thread of the server's process: the thread that could answer may be waiting for it.
+pub(super) fn server() -> Result<Rc<Server>> {
+    if world::current().is_none() {
+        return Err(Error::simple(ErrorKind::Foreign));
+    }
+    let here = SERVER.try_with(|server| server.borrow().clone()).ok().flatten();
+    here.ok_or_else(|| {
+        Error::of(
+            ErrorKind::Deadlock,
+            "a thread in the manager's server calls the same manager: only the function that the server runs can do that, in \
+             its own thread; let it do the call, or start a process for it",
+        )
+    })
+}
+
+/// This process, which is the server, gave up a handle to an object.
+pub(super) fn note_given_up(object: u64) {
+    match server() {
+        Ok(server) => server.doubtful.borrow_mut().push(object),
+        Err(_) => HAS_STRAYS.store(true, Ordering::Relaxed),
+    }
+}
+
+/// The function of the server's process: answers requests until nobody is left who could make one, or it is told to end.
+pub(super) fn serve(requests: Consumer<Request>) -> Result<()> {
+    // Ctrl-C goes to all processes of a terminal, and is for the program to handle: its objects stay meanwhile.
+    program::ignore_interrupts();
+    let server = Rc::new(Server {
+        table: Table::default(),
+        channels: RefCell::default(),
+        doubtful: RefCell::default(),
+        is_ending: Cell::new(false),
+    });
+    SERVED.store(requests.reference().id.to_bits(), Ordering::Relaxed);
+    SERVER.set(Some(Rc::clone(&server)));
+    let result = server.run_all(&requests);
+    server.end(&requests);
+    match result {
+        Err(error) if !error.is_closed() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl Server {
+    fn run_all(&self, requests: &Consumer<Request>) -> Result<()> {
+        let liveness = requests.reference().world.liveness;
+        let mut seen = liveness.epoch();
+        while !self.is_ending.get() {
+            let is_due = || liveness.epoch() != seen || HAS_STRAYS.load(Ordering::Relaxed);
+            if requests.wait_unless(is_due)? {
+                let answer = |bytes: &[u8], given| handle::unpack(given, || self.answer(bytes));
+                requests.get_parcel(answer, Deadline::NEVER)?;
+            } else {
+                // First: what dies from now on is due again.
+                seen = liveness.epoch();
+                self.look_after_deaths();
+            }
+            self.drop_unused();
+        }
+        Ok(())
+    }
+
+    /// Somebody died, or gave something up without saying what.
+    fn look_after_deaths(&self) {
+        HAS_STRAYS.store(false, Ordering::Relaxed);
+        self.channels.borrow_mut().retain(|_, channel| !channel.is_alone());
+        self.doubtful.borrow_mut().extend(self.table.numbers());
+    }
+
+    /// Drops the objects that nobody can reach any more, and those that they alone could reach.
+    fn drop_unused(&self) {
+        loop {
+            let Some(object) = self.doubtful.borrow_mut().pop() else { return };
+            self.table.drop_if_unused(object);
+        }
+    }
+
+    /// Nobody is answered any more.
+    fn end(&self, requests: &Consumer<Request>) {
+        // Whoever made a request that is never read is told so, because the channel in it is dropped here.
+        let _ = requests.shutdown();
+        self.channels.borrow_mut().clear();
+        self.table.clear();
+        self.drop_unused();
+    }
+
+    /// Does what a request says. A damaged one is nobody's.
+    fn answer(&self, mut bytes: &[u8]) -> Option<()> {
+        match take_word(&mut bytes).ok()? {
+            CALLS => self.answer_calls(bytes).ok(),
+            DROPPED => {
+                let object = take_word(&mut bytes).ok()?;
+                self.doubtful.borrow_mut().push(object);
+                Some(())
+            }
+            LEFT => {
+                while let Ok(channel) = take_word(&mut bytes) {
+                    self.channels.borrow_mut().remove(&channel);
+                }
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
+    fn answer_calls(&self, mut bytes: &[u8]) -> Result<()> {
+        let channel = take_word(&mut bytes)?;
+        let sender = take_part(&mut bytes)?;
+        if !sender.is_empty() {
+            let sender = message::decode(sender)?;
+            self.channels.borrow_mut().insert(channel, sender);
+        }
+        let mut out = Vec::new();
+        let (count, parcel) = handle::pack(|| Ok(self.run_calls(bytes, &mut out)))?;
+        let mut channels = self.channels.borrow_mut();
+        let Some(sender) = channels.get_mut(&channel) else { return Ok(()) };
+        // There is room: a channel has one request at a time. So it never waits for a caller who does not take the answer.
+        let Err(error) = sender.try_send_packed(&mut out, &parcel) else { return Ok(()) };
+        if !error.is_closed() {
+            out.clear();
+            for _ in 0..count {
+                put_result(&mut out, |_| Err(Error::of(error.kind(), error.to_string())));
+            }
+            if sender.try_send_packed(&mut out, &handle::Parcel::default()).is_ok() {
+                return Ok(());
+            }
+        }
+        // Dropped: whoever waits at its other end is told so. What the answer would have brought may be nobody's.
+        channels.remove(&channel);
+        HAS_STRAYS.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Runs calls one after the other and appends their results; how many there were.
+    pub(super) fn run_calls(&self, mut calls: &[u8], out: &mut Vec<u8>) -> usize {
+        let mut count = 0;
+        while !calls.is_empty() {
+            count += 1;
+            let rest = &mut calls;
+            let mut is_cut_off = true;
+            put_result(out, |out| {
+                let (object, offset, sum) = (take_word(rest)?, take_word(rest)?, take_word(rest)?);
+                let args = take_part(rest)?;
+                is_cut_off = false;
+                self.run(Entry::find(offset, sum)?, object, args, out)
+            });
+            if is_cut_off {
+                break;
+            }
+        }
+        count
+    }
+
+    /// Runs one call. Its panic is its caller's.
+    fn run(
+        &self,
+        entry: &Entry<Command>,
+        object: u64,
+        args: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let run = AssertUnwindSafe(|| (entry.trampoline)(self, object, args, out));
+        catch_unwind(run).unwrap_or_else(|payload| Err(self.panicked(object, payload)))
+    }
+
+    /// The error of a call that panicked. If it left its object marked, that says why.
+    #[cold]
+    fn panicked(&self, object: u64, payload: Box<dyn Any + Send>) -> Error {
+        let error = panicked(payload);
+        if let Some(failure) = error.child() {
+            let (message, place) = (failure.message(), failure.location());
+            let (message, place) = (message.unwrap_or("?"), place.unwrap_or("an unknown place"));
+            self.table.explain(object, &format!("{message} at {place}"));
+        }
+        error
+    }
+
+    /// The loop ends after the request that is being answered.
+    pub(super) fn end_soon(&self) {
+        self.is_ending.set(true);
+    }
+}

@@ -1,0 +1,211 @@
+//! The objects of a server: ordinary values, by number.
+//!
+//! A call takes its object out of the table and puts it back at its end. So a call inside a call finds every other object, and is
+//! told that this one is in use. A panic in between marks the object.
+
+use super::share::USER;
+use crate::error::{Error, ErrorKind, Result};
+use crate::handle::{Found, ObjectRef};
+use crate::world::{Kind, world};
+use serde::{Deserialize, Serialize};
+use std::any::{Any, type_name};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// An object of a server.
+struct Hosted {
+    /// The server's own reference: it has no role.
+    reference: Arc<ObjectRef>,
+    type_name: &'static str,
+    /// `None` while a call has it.
+    state: Option<Box<dyn Any>>,
+    /// A call panicked in the middle of a change; what it said.
+    poisoned: Option<String>,
+}
+
+/// What is known of a hosted object, for [`Manager::objects`](super::Manager::objects).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HostedObject {
+    pub(super) number: u32,
+    pub(super) type_name: String,
+    pub(super) users: usize,
+    pub(super) poisoned: bool,
+}
+
+impl HostedObject {
+    /// The number that `Debug` of its handles shows. After the object is gone, another one may have it.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The Rust type of the value.
+    pub fn type_name(&self) -> &str {
+        &self.type_name
+    }
+
+    /// How many processes have a handle to it. The server counts if another of its objects holds one. Handles in messages that
+    /// nobody has received do not count, and keep the object all the same.
+    pub fn users(&self) -> usize {
+        self.users
+    }
+
+    /// Whether a call panicked in the middle of a change, and nobody has recovered the object since.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+}
+
+/// The objects of a server.
+#[derive(Default)]
+pub(super) struct Table {
+    objects: RefCell<HashMap<u64, Hosted>>,
+}
+
+impl Table {
+    /// Takes a value in; the reference by which it can be reached.
+    pub(super) fn add<S: 'static>(&self, state: S) -> Result<Arc<ObjectRef>> {
+        let reference = ObjectRef::create(world()?, Kind::Hosted, 0)?;
+        let hosted = Hosted {
+            reference: Arc::clone(&reference),
+            type_name: type_name::<S>(),
+            state: Some(Box::new(state)),
+            poisoned: None,
+        };
+        self.objects.borrow_mut().insert(reference.id.to_bits(), hosted);
+        Ok(reference)
+    }
+
+    /// Lets `f` work on an object that is an `S`.
+    pub(super) fn with<S: 'static, R>(
+        &self,
+        object: u64,
+        f: impl FnOnce(&mut S) -> R,
+    ) -> Result<R> {
+        let mut taken = self.take::<S>(object)?;
+        let state = taken.state.as_mut().ok_or_else(not_here)?;
+        let result = f(state);
+        taken.is_whole = true;
+        Ok(result)
+    }
+
+    /// Takes an object that is an `S` out of the table.
+    fn take<S: 'static>(&self, object: u64) -> Result<Taken<'_, S>> {
+        let mut objects = self.objects.borrow_mut();
+        let hosted = objects.get_mut(&object).ok_or_else(not_here)?;
+        if let Some(why) = &hosted.poisoned {
+            let text = format!(
+                "a call panicked while it changed this object ({why}): it may be half changed; look at it after recover(), \
+                 which takes it as it is"
+            );
+            return Err(Error::of(ErrorKind::OwnerDied, text));
+        }
+        let Some(state) = hosted.state.take() else {
+            return Err(Error::of(
+                ErrorKind::Deadlock,
+                "a function that runs on this object calls it again, through its manager: the outer call has it; use the \
+                 reference that the function was given",
+            ));
+        };
+        match state.downcast::<S>() {
+            Ok(state) => Ok(Taken { table: self, object, state: Some(state), is_whole: false }),
+            Err(state) => {
+                hosted.state = Some(state);
+                let (wanted, holds) = (type_name::<S>(), hosted.type_name);
+                let text = format!("manager: opened as {wanted}, holds {holds}");
+                Err(Error::of(ErrorKind::Mismatch, text))
+            }
+        }
+    }
+
+    /// Says why a call panicked that has just ended, if it left its object marked.
+    pub(super) fn explain(&self, object: u64, why: &str) {
+        if let Some(hosted) = self.objects.borrow_mut().get_mut(&object)
+            && let Some(text) = &mut hosted.poisoned
+            && text.is_empty()
+        {
+            why.clone_into(text);
+        }
+    }
+
+    /// Takes the mark of a panic away.
+    pub(super) fn recover(&self, object: u64) -> Result<()> {
+        self.objects.borrow_mut().get_mut(&object).ok_or_else(not_here)?.poisoned = None;
+        Ok(())
+    }
+
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        self.objects.borrow().keys().copied().collect()
+    }
+
+    /// Drops an object that nobody can reach.
+    pub(super) fn drop_if_unused(&self, object: u64) {
+        let is_unused = self
+            .objects
+            .borrow()
+            .get(&object)
+            .is_some_and(|hosted| hosted.reference.find_role(USER) == Found::Nowhere);
+        if is_unused {
+            // The value is a user's: its destructor may come back here.
+            let hosted = self.objects.borrow_mut().remove(&object);
+            drop_quietly(hosted);
+        }
+    }
+
+    /// Drops all.
+    pub(super) fn clear(&self) {
+        let all = self.objects.take();
+        all.into_values().for_each(drop_quietly);
+    }
+
+    pub(super) fn list(&self) -> Vec<HostedObject> {
+        let objects = self.objects.borrow();
+        let mut list: Vec<HostedObject> = objects.values().map(describe).collect();
+        list.sort_by_key(HostedObject::number);
+        list
+    }
+}
+
+/// Drops what a user made. Its panic is reported by the hook, and is nobody's.
+fn drop_quietly<T>(value: T) {
+    let drop = std::panic::AssertUnwindSafe(|| drop(value));
+    if let Err(payload) = std::panic::catch_unwind(drop) {
+        std::mem::forget(payload);
+    }
+}
+
+fn describe(hosted: &Hosted) -> HostedObject {
+    let memory = &hosted.reference.world.memory;
+    let index = hosted.reference.id.index;
+    let users = memory.living_processes().filter(|&it| memory.presence(it, index) & USER != 0);
+    HostedObject {
+        number: index,
+        type_name: hosted.type_name.to_owned(),
+        users: users.count(),
+        poisoned: hosted.poisoned.is_some(),
+    }
+}
+
+#[cold]
+fn not_here() -> Error {
+    Error::of(ErrorKind::NotFound, "the manager's server has no such object")
+}
+
+/// An object that a call has. It goes back into the table at the end of the call, marked if the call did not come to its end.
+struct Taken<'a, S: 'static> {
+    table: &'a Table,
+    object: u64,
+    state: Option<Box<S>>,
+    is_whole: bool,
+}
+
+impl<S: 'static> Drop for Taken<'_, S> {
+    fn drop(&mut self) {
+        if let Some(hosted) = self.table.objects.borrow_mut().get_mut(&self.object) {
+            hosted.state = self.state.take().map(|state| state as Box<dyn Any>);
+            if !self.is_whole {
+                hosted.poisoned = Some(String::new());
+            }
+        }
+    }
+}
