@@ -4,6 +4,8 @@
 //! | Python | here | |
 //! |---|---|---|
 //! | `Process(target=f, args=(..)).start()` | [`Process::spawn`]`(f, (..))` | starts a process that runs a function; [`join`](Process::join) brings its result or panic |
+//! | `Pool(4).map(f, items)` | [`Pool::with_workers`]`(4)?.`[`map`](Pool::map)`(f, items)` | many tasks over some processes; a worker's death costs one task |
+//! | `Manager().dict()` | [`Manager::new`]`()?.`[`dict`](Manager::dict)`()` | ordinary values in a server process, shared by all |
 //! | `Queue()` | [`Queue::new`] | messages between any number of processes |
 //! | `JoinableQueue()` | [`JoinableQueue::new`] | tasks that come again until they are done, also if their process dies |
 //! | `Pipe()` | [`Pipe::duplex`], [`Pipe::simplex`] | messages between two, the fastest way |
@@ -91,7 +93,8 @@
 //! # Ok::<(), multiproc::Error>(())
 //! ```
 //!
-//! [`Lock`], [`Semaphore`], [`Event`], [`Condition`], [`Barrier`], [`Queue`], [`Value`], [`Array`] and [`Process`] say what a death means for them.
+//! [`Lock`], [`Semaphore`], [`Event`], [`Condition`], [`Barrier`], [`Queue`], [`JoinableQueue`], [`Value`], [`Array`], [`Process`],
+//! [`Pool`] and [`Manager`] say what a death means for them.
 //!
 //! # Platform
 //!

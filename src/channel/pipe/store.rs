@@ -126,7 +126,8 @@ impl Store {
     #[inline]
     pub(super) fn epoch(&self) -> u64 {
         let [_, epoch, alarms] = self.watched;
-        let epoch = epoch.load(Ordering::Relaxed).wrapping_add(alarms.load(Ordering::Relaxed));
+        // ORDERING(alarm): Acquire, pairs with the SeqCst in `Sleepers::raise`: who is dead at this number is seen to be dead.
+        let epoch = epoch.load(Ordering::Acquire).wrapping_add(alarms.load(Ordering::Acquire));
         self.departures().1 << 32 | u64::from(epoch)
     }
 
