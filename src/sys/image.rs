@@ -87,22 +87,23 @@ unsafe extern "C" fn first_object(
     1
 }
 
+impl Segment {
+    /// Whether the range lies in it, and can be read.
+    fn holds(&self, start: usize, len: usize) -> bool {
+        let end = start.checked_sub(self.start).and_then(|offset| offset.checked_add(len));
+        self.readable && end.is_some_and(|end| end <= self.len)
+    }
+}
+
 impl Image {
     /// Whether the range lies in one readable part.
     pub(crate) fn holds(&self, start: usize, len: usize) -> bool {
-        self.segments.iter().any(|part| {
-            part.readable
-                && start
-                    .checked_sub(part.start)
-                    .and_then(|offset| offset.checked_add(len))
-                    .is_some_and(|end| end <= part.len)
-        })
+        self.segments.iter().any(|part| part.holds(start, len))
     }
 
     /// Whether the range lies in one part that is readable data and no code.
     pub(crate) fn holds_data(&self, start: usize, len: usize) -> bool {
-        let data = self.segments.iter().filter(|part| !part.executable).copied();
-        Image { base: self.base, segments: data.collect(), ..Image::default() }.holds(start, len)
+        self.segments.iter().any(|part| !part.executable && part.holds(start, len))
     }
 
     /// Calls the constructors that the dynamic linker calls after the one whose pointer stands at `own`, in its order and with
