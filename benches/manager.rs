@@ -2,7 +2,7 @@
 //!
 //! - One caller: a `get` of a dict beside a question and its answer of the same size, awake, and with a pause of 200 us before each,
 //!   so that the other side sleeps by then. Both sides are pinned to two processors.
-//! - A batch of 100 `get`s beside one `get`.
+//! - A batch of 100 `get`s beside one `get`, awake and asleep.
 //! - Several processes of callers, and several threads on one handle, beside one process with one thread.
 
 mod common;
@@ -95,25 +95,25 @@ fn dict(turns: u64, pause: bool) -> Result<Sample> {
 }
 
 /// So many batches of 100.
-fn batches(count: u64) -> Result<Sample> {
+fn batches(count: u64, pause: bool) -> Result<Sample> {
     let (manager, dict) = manager()?;
     os::stay_on(os::two_processors()[0]);
-    let start = os::now();
-    for _ in 0..count {
+    let times = ask(count, pause, || {
         let gets = manager
             .batch(|batch| (0..100).map(|_| batch.dict(&dict).get(7)).collect::<Vec<_>>())?;
         for get in gets {
             assert_eq!(get.get()?, Some(49));
         }
-    }
-    Ok(Sample::new(count, os::now() - start))
+        Ok(49)
+    })?;
+    Ok(sample(count, pause, times))
 }
 
-fn singles(count: u64) -> Result<Sample> {
+fn singles(count: u64, pause: bool) -> Result<Sample> {
     let (_manager, dict) = manager()?;
     os::stay_on(os::two_processors()[0]);
-    let times = ask(count, false, || Ok(dict.get(7)?.unwrap_or(0)))?;
-    Ok(Sample::new(count, times[0]))
+    let times = ask(count, pause, || Ok(dict.get(7)?.unwrap_or(0)))?;
+    Ok(sample(count, pause, times))
 }
 
 /// All calls that so many processes make at the same time.
@@ -166,11 +166,13 @@ fn main() -> Result<()> {
             .subject("Dict::get", Goal::AtMost(2.5), |n| dict(n, pause).expect("all go well"))
             .run();
     }
-    bench
-        .cell("manager, batch of 100 gets", Unit::Nanoseconds)
-        .side("one get", |n| singles(n).expect("all go well"))
-        .subject("batch of 100", Goal::AtMost(5.0), |n| batches(n).expect("all go well"))
-        .run();
+    for (name, pause) in [("awake", false), ("asleep", true)] {
+        let cell = bench.cell(&format!("manager, batch of 100 gets, {name}"), Unit::Nanoseconds);
+        let cell = if pause { cell.fixed(500, 5) } else { cell };
+        cell.side("one get", |n| singles(n, pause).expect("all go well"))
+            .subject("batch of 100", Goal::AtMost(5.0), |n| batches(n, pause).expect("all go well"))
+            .run();
+    }
     bench
         .cell("manager, gets of several callers", Unit::Millions)
         .side("1 process", |n| processes(1, n).expect("all go well"))

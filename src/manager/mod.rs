@@ -82,6 +82,21 @@
 //! A hosted function that waits, waits for everybody. More threads in the server would make calls on one object wait for each other
 //! all the same, and make every other call depend on locks that a user's function may hold; what needs to wait belongs into a
 //! process of its own.
+//!
+//! # Measured
+//!
+//! By `benches/manager.rs` on an AMD EPYC of the first generation with two virtual processors, caller and server pinned to one each:
+//!
+//! | | manager | yardstick | ratio |
+//! |---|---|---|---|
+//! | get of a dict, awake | 764 ns | Pipe there and back 235 ns | 3.4 |
+//! | get of a dict, asleep | 18.6 us | Pipe there and back 17.2 us | 1.06 |
+//! | batch of 100 gets, awake | 42 us | one get 810 ns | 54 |
+//! | batch of 100 gets, asleep | 54 us | one get 18.9 us | 2.9 |
+//! | gets of 4 processes, unpinned | 0.18 M/s | of one process 0.089 M/s | 2.0 |
+//! | gets of 8 threads on one handle, unpinned | 0.25 M/s | the same | 2.8 |
+//!
+//! A call takes some 400 ns of encoding, looking up and decoding, spread over both sides; awake, that is what a batch cannot save.
 
 mod batch;
 mod command;
