@@ -245,9 +245,10 @@ impl Memory {
             let Ok(object) = self.object(id.index) else { continue };
             if self.is_last_reference(id, object) {
                 objects.append(&mut self.free_object(id, object, &mut released));
-            } else {
+            } else if object.is(id) {
                 self.remove_presence(id.index, u32::MAX);
             }
+            // Else somebody else's by now: a damaged list of messages may name a reference twice.
         }
         released
     }

@@ -327,6 +327,12 @@ impl Block {
         self.head.owner.load(Ordering::Acquire) == owner.to_bits() && self.term() == Term::ForLife
     }
 
+    /// Whether the block was given for life to whom the other one belongs.
+    pub(crate) fn is_kept_with(&self, other: &Block) -> bool {
+        let owner = other.head.owner.load(Ordering::Acquire);
+        self.head.owner.load(Ordering::Acquire) == owner && self.term() == Term::ForLife
+    }
+
     /// The block is its owner's for life, which was its owner's until a position. The caller has become its holder and stays it:
     /// a sweep that has read the old position finds another holder than before.
     pub(crate) fn keep_for_life(&self) {

@@ -263,7 +263,10 @@ impl Store {
             let last = self.control.last.load(Ordering::Relaxed);
             if self.control.first.load(Ordering::Relaxed) == 0 {
                 self.control.first.store(id, Ordering::Relaxed);
-            } else if let Ok(word) = memory.block(last).and_then(|block| block.word(NEXT_AT)) {
+            } else if let Ok(block) = memory.block(last)
+                && block.is_kept_by(self.reference.id)
+                && let Ok(word) = block.word(NEXT_AT)
+            {
                 word.store(u64::from(id), Ordering::Relaxed);
             }
             self.control.last.store(id, Ordering::Relaxed);
@@ -319,7 +322,7 @@ fn walk(memory: &Memory, object: &'static Object, tell: &mut dyn FnMut(Met)) {
         return;
     };
     let ring = ring_of(control, span);
-    let _ = walk_list(memory, control, &ring, tell);
+    let _ = walk_list(memory, &block, control, &ring, tell);
     let _ = ring.walk(|record| {
         if record.info() & (NAMES_BLOCK | CARRIES) == NAMES_BLOCK {
             // The number of the block, in the first word. Nobody writes there while nobody uses the pipe; what is read while
@@ -330,9 +333,11 @@ fn walk(memory: &Memory, object: &'static Object, tell: &mut dyn FnMut(Met)) {
     });
 }
 
-/// The messages with handles, under the arena lock, under which none of them moves.
+/// The messages with handles, under the arena lock, under which none of them moves. A damaged list may lead to a message of somebody
+/// else, whose references are not this pipe's to give up: only blocks of the owner of `own` count.
 fn walk_list(
     memory: &Memory,
+    own: &Block,
     control: &Control,
     ring: &Ring<'_, Span>,
     tell: &mut dyn FnMut(Met),
@@ -344,6 +349,9 @@ fn walk_list(
             break;
         }
         let block = memory.block(id)?;
+        if !block.is_kept_with(own) {
+            return Err(damaged(format_args!("block {id:#x} holds none of its messages")));
+        }
         tell(Met::Block(id));
         id = block.word(NEXT_AT)?.load(Ordering::Relaxed) as u32;
         let count = block.word(COUNT_AT)?.load(Ordering::Relaxed) as u32;
