@@ -2,7 +2,7 @@
 //! that was left comes back, and every message is got once, whoever dies at the change.
 
 use super::queue::{Queues, queue as make};
-use super::{check_some, check_some_deaths};
+use super::{check, check_deaths};
 use crate::channel::queue::Queue;
 use crate::memory::segments;
 use crate::raw::records::CHUNK_BYTES;
@@ -13,10 +13,6 @@ use crate::world::{self, World};
 use std::rc::Rc;
 
 type Numbers = &'static Queue<u64>;
-
-/// Each execution fills most of a chunk first, and takes some milliseconds.
-const MOST: usize = 4_000;
-const FOR_EACH_STEP: usize = 100;
 
 /// The positions of a chunk, and the first of them.
 const CHUNK: usize = 8192;
@@ -145,8 +141,8 @@ pub(super) fn at_the_very_end() {
 }
 
 pub fn a_getter_follows_a_putter() {
-    check_some("chunks, the next after a mark", 3, MOST, with_a_mark);
-    check_some("chunks, the next at the end", 3, MOST, at_the_very_end);
+    check("chunks, the next after a mark", 3, with_a_mark);
+    check("chunks, the next at the end", 3, at_the_very_end);
 }
 
 /// The getter is slow to free the chunk that it left, and another finds it by a sweep and takes it.
@@ -164,7 +160,7 @@ pub(super) fn left_and_taken() {
 }
 
 pub fn what_was_taken_meanwhile_is_not_freed() {
-    check_some("chunks, left and taken", 3, MOST, left_and_taken);
+    check("chunks, left and taken", 3, left_and_taken);
 }
 
 /// One who puts two messages dies, while another puts one and a third gets one.
@@ -197,7 +193,7 @@ pub(super) fn putter_dies(steps: u32) -> bool {
 }
 
 pub fn a_putter_that_dies_at_the_change_loses_nothing_else() {
-    check_some_deaths("chunks, a putter dies", 1, FOR_EACH_STEP, putter_dies);
+    check_deaths("chunks, a putter dies", 1, putter_dies);
 }
 
 /// One who gets two of three messages dies, while another gets one and takes memory.
@@ -241,5 +237,5 @@ pub(super) fn getter_dies(steps: u32) -> bool {
 }
 
 pub fn a_getter_that_dies_at_the_change_loses_one_message() {
-    check_some_deaths("chunks, a getter dies", 3, FOR_EACH_STEP, getter_dies);
+    check_deaths("chunks, a getter dies", 3, getter_dies);
 }

@@ -25,8 +25,8 @@ pub mod weakened;
 
 /// No more executions than about so many, of a model and of each step of a death: the first in loom's order. Most models have
 /// fewer; the bound keeps the large ones within seconds.
-const MOST: usize = 20_000;
-const MOST_FOR_EACH_STEP: usize = 500;
+const MOST: usize = 40_000;
+const MOST_FOR_EACH_STEP: usize = 1_000;
 
 /// Checks `model` in the executions with at most so many preemptions, up to [`MOST`], and says how many there were.
 fn check(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
