@@ -240,15 +240,19 @@ impl Memory {
     /// handle meanwhile.
     pub(crate) fn release_object(&self, id: ObjectId) -> Released {
         let mut released = Released::default();
-        let mut objects = vec![id];
+        let Ok(object) = self.object(id.index) else { return released };
+        if !self.is_last_reference(id, object) {
+            self.remove_presence(id.index, u32::MAX);
+            return released;
+        }
+        let mut objects = self.free_object(id, object, &mut released);
+        // To these this process refers no more than any other: it has no presence there to take away.
         while let Some(id) = objects.pop() {
-            let Ok(object) = self.object(id.index) else { continue };
-            if self.is_last_reference(id, object) {
+            if let Ok(object) = self.object(id.index)
+                && self.is_last_reference(id, object)
+            {
                 objects.append(&mut self.free_object(id, object, &mut released));
-            } else if object.is(id) {
-                self.remove_presence(id.index, u32::MAX);
             }
-            // Else somebody else's by now: a damaged list of messages may name a reference twice.
         }
         released
     }
@@ -295,6 +299,10 @@ impl Memory {
         }
         {
             let Ok(held) = self.hold() else { return Vec::new() };
+            if !object.is(id) {
+                // Nothing but messages referred to it, and a sweep was sooner.
+                return Vec::new();
+            }
             for reference in &references {
                 if let Ok(object) = self.object(reference.index)
                     && object.is(*reference)

@@ -1,12 +1,15 @@
 //! A queue near the ends of its ranges, its memory, and shared memory that others wrote.
 
+use super::Queue;
 use super::port::Port;
 use super::store;
 use crate::channel::tag::tag_of;
 use crate::error::Result;
 use crate::raw::records::{CHUNK_BYTES, INLINE};
+use crate::sync::RLock;
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::Deadline;
+use std::collections::BTreeSet;
 
 /// One-word records of a chunk.
 const WORDS: usize = CHUNK_BYTES / 8;
@@ -162,4 +165,28 @@ fn dropped_queues_leave_nothing() {
     }
     let grown = used().saturating_sub(before);
     assert!(grown < 50 << 20, "{grown} bytes are still in use of at least {}", 500 * 20 * 10_000);
+}
+
+/// An object to which only a dropped message referred is free for whoever comes first: the one that drops, or a sweep.
+#[test]
+fn what_a_dropped_queue_carried_is_freed_once() {
+    let memory = &crate::world::world().unwrap().memory;
+    let drop_some = || {
+        for _ in 0..200 {
+            let queue = Queue::new().unwrap();
+            for _ in 0..4 {
+                queue.put(RLock::new().unwrap()).unwrap();
+            }
+            drop(queue);
+            let locks: Vec<RLock> = (0..8).map(|_| RLock::new().unwrap()).collect();
+            let different: BTreeSet<u32> = locks.iter().map(RLock::index).collect();
+            assert_eq!(different.len(), locks.len(), "an object was given twice");
+        }
+    };
+    std::thread::scope(|scope| {
+        let dropper = scope.spawn(drop_some);
+        while !dropper.is_finished() {
+            memory.sweep().unwrap();
+        }
+    });
 }
