@@ -50,21 +50,13 @@ impl ObjectRef {
 
     /// The reference to an object for which this process has, or has been given, a presence bit.
     pub(crate) fn find(world: &'static World, id: ObjectId) -> Result<Arc<ObjectRef>> {
-        let object = world.memory.object(id.index)?;
-        // Whatever brought the handle here, a message or a start, orders the object's words before it.
-        if object.generation.load(Ordering::Acquire) != id.generation {
-            return Err(Error::of(
-                ErrorKind::Corrupted,
-                "a handle refers to a shared object that is gone",
-            ));
-        }
         let mut table = world.references();
         let known = table.get(&id.index).and_then(Weak::upgrade);
         let known = known.and_then(|known| known.downcast::<ObjectRef>().ok());
         if let Some(found) = known.filter(|found| found.id == id) {
             return Ok(found);
         }
-        world.memory.add_presence(world.liveness.this_process(), id.index, PRESENT)?;
+        let object = world.memory.find_object(id, PRESENT)?;
         let reference = ObjectRef::new(world, id, object);
         table.insert(id.index, weak(&reference));
         Ok(reference)

@@ -224,6 +224,20 @@ impl Memory {
         self.set_presence(&self.hold()?, process, index, roles)
     }
 
+    /// Has this process be present at an object that something names which it was sent; an error if that object is no more.
+    pub(crate) fn find_object(&self, id: ObjectId, roles: u32) -> Result<&'static Object> {
+        let held = self.hold()?;
+        let object = self.object(id.index)?;
+        if !object.is(id) {
+            return Err(Error::of(
+                ErrorKind::Corrupted,
+                "a handle refers to a shared object that is gone",
+            ));
+        }
+        self.set_presence(&held, self.liveness.this_process(), id.index, roles)?;
+        Ok(object)
+    }
+
     /// Begins the record of a process that has just taken its slot, before the process is told to anyone.
     pub(crate) fn begin_process(&self, process: ProcessId) {
         let old = self.begin_record(process);
@@ -241,15 +255,14 @@ impl Memory {
     pub(crate) fn release_object(&self, id: ObjectId) -> Released {
         let mut released = Released::default();
         let Ok(object) = self.object(id.index) else { return released };
-        if !self.is_last_reference(id, object) {
-            self.remove_presence(id.index, u32::MAX);
+        if !self.give_up_presence(id, object) {
             return released;
         }
         let mut objects = self.free_object(id, object, &mut released);
         // To these this process refers no more than any other: it has no presence there to take away.
         while let Some(id) = objects.pop() {
             if let Ok(object) = self.object(id.index)
-                && self.is_last_reference(id, object)
+                && self.hold().is_ok_and(|_held| self.is_last_reference(id, object))
             {
                 objects.append(&mut self.free_object(id, object, &mut released));
             }
@@ -265,10 +278,20 @@ impl Memory {
         }
     }
 
-    /// Whether nobody but this process refers to the object. Then nobody ever will again.
-    fn is_last_reference(&self, id: ObjectId, object: &Object) -> bool {
-        // In doubt the object stays until the next sweep.
+    /// Takes this process's presence away, unless nobody else refers to the object: that is the answer.
+    fn give_up_presence(&self, id: ObjectId, object: &Object) -> bool {
+        // In doubt the object stays.
         let Ok(_held) = self.hold() else { return false };
+        let is_last = self.is_last_reference(id, object);
+        // What has become another object has the presence of somebody else here.
+        if !is_last && object.is(id) {
+            self.remove_presence(id.index, u32::MAX);
+        }
+        is_last
+    }
+
+    /// Whether nobody but this process refers to the object. Then nobody ever will again. Under the arena lock.
+    fn is_last_reference(&self, id: ObjectId, object: &Object) -> bool {
         if !object.is(id) {
             return false;
         }
