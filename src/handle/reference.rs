@@ -50,11 +50,13 @@ impl ObjectRef {
 
     /// The reference to an object for which this process has, or has been given, a presence bit.
     pub(crate) fn find(world: &'static World, id: ObjectId) -> Result<Arc<ObjectRef>> {
+        // Dropped behind the table's lock, which it may need for that: it may be the last reference to an earlier object.
+        let known: Option<Arc<ObjectRef>>;
         let mut table = world.references();
-        let known = table.get(&id.index).and_then(Weak::upgrade);
-        let known = known.and_then(|known| known.downcast::<ObjectRef>().ok());
-        if let Some(found) = known.filter(|found| found.id == id) {
-            return Ok(found);
+        let entry = table.get(&id.index).and_then(Weak::upgrade);
+        known = entry.and_then(|entry| entry.downcast().ok());
+        if let Some(found) = known.as_ref().filter(|found| found.id == id) {
+            return Ok(found.clone());
         }
         let object = world.memory.find_object(id, PRESENT)?;
         let reference = ObjectRef::new(world, id, object);
