@@ -46,7 +46,7 @@ pub(crate) const PERMITS: u32 = 2;
 pub(crate) const BOUND: usize = 2;
 /// Nobody dies that often with the same task.
 const DELIVERIES: u32 = 1 << 20;
-/// Items in the queue for traffic.
+/// Items in the queues for traffic: a putter that runs free fills memory else.
 const BUSY: usize = 256;
 /// Bytes of a big message: past what a queue takes in line.
 pub(super) const BIG: usize = 6000;
@@ -77,7 +77,7 @@ impl Props {
             busy: Queue::bounded(BUSY)?,
             pages: Queue::new()?,
             in_place: Queue::new()?,
-            tasks: JoinableQueue::builder().max_deliveries(DELIVERIES).build()?,
+            tasks: JoinableQueue::builder().max_items(BUSY).max_deliveries(DELIVERIES).build()?,
             ends: (0..SEATS).map(|_| Queue::new()).collect::<multiproc::Result<_>>()?,
             senders: Queue::new()?,
             receivers: Queue::new()?,

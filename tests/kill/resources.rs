@@ -3,8 +3,8 @@
 use super::threads;
 
 /// How much more memory may be there later on: the parts of the soak use queues of different kinds,
-/// whose memory stays in the pool of the world for the next; in a release build a putter of tasks runs 20 MiB ahead.
-const GROWTH: u64 = 64 << 20;
+/// whose memory stays in the world for the next.
+const GROWTH: u64 = 8 << 20;
 
 /// What this process has, and what should not grow.
 #[derive(Debug)]
