@@ -237,7 +237,7 @@ fn a_killed_reader_leaves_nothing() {
             array.to_vec().unwrap();
         }
     };
-    let (mut in_the_middle, mut between) = (0, 0);
+    let mut in_the_middle = 0;
     for _ in 0..20 {
         let ready = Event::new().unwrap();
         let reader: Process<()> = Process::spawn(read, (&array, &ready)).unwrap();
@@ -246,18 +246,9 @@ fn a_killed_reader_leaves_nothing() {
         killed(reader);
         in_the_middle +=
             usize::from(format!("{:?}", array.get_lock()).contains("owner_died: true"));
-        // Between taking the lock and saying that it only reads are some instructions, after which the mark is for all.
-        match array.get(7) {
-            Ok(value) => assert_eq!(value, 7, "reading alone leaves no mark"),
-            Err(error) => {
-                assert!(error.is_owner_died(), "{error:?}");
-                drop(array.recover().unwrap());
-                between += 1;
-            }
-        }
+        assert_eq!(array.get(7).unwrap(), 7, "reading alone leaves no mark");
         drop(array.get_lock().lock().unwrap());
     }
-    assert!(between <= 1, "{between} of 20 kills left a mark");
     assert!(in_the_middle > 0, "no kill hit a reader");
 }
 
