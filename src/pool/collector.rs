@@ -11,9 +11,9 @@
 //!
 //! # Why somebody always collects
 //!
-//! Whoever gives tasks then rings the bell, or tries to take the duty. If another thread has it, that thread gives the duty back
-//! first and then looks at the desk: it finds the tasks, and rings. The pool's thread takes the bell's mark away first and then
-//! looks at the desk: it finds the tasks, or is rung again.
+//! Whoever gives tasks then rings the bell, or tries to take the duty. If another thread has it, be it the pool's own, that thread
+//! gives the duty back first and then looks at the desk ([`Core::leave`]): it finds the tasks, and rings. While it has the duty, the
+//! pool's thread takes the bell's mark away first and then looks at the desk: it finds the tasks, or is rung again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Claimed;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::thread::{cannot_start, with_signals_blocked};
+use parking_lot::MutexGuard;
 
 /// How long it is until a worker that could not be started is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -39,11 +40,13 @@ const TRIES_AMONG_KILLS: u32 = 1000;
 fn run(core: &Core) {
     loop {
         core.bell.wait();
-        let mut collector = Collector { core, duty: &mut core.duty.lock() };
+        let mut duty = core.duty.lock();
+        let mut collector = Collector { core, duty: &mut duty };
         call::as_collector(core.id, || collector.collect());
         if collector.is_over() {
             return core.set_over();
         }
+        core.leave(duty);
     }
 }
 
@@ -63,6 +66,14 @@ impl Help for Core {
                 }
             }
         });
+        self.leave(duty);
+    }
+}
+
+impl Core {
+    /// Gives the duty back, then looks whether anything is to come: whoever gave tasks while another thread had the duty waits for
+    /// somebody to collect.
+    fn leave(&self, duty: MutexGuard<'_, Duty>) {
         let is_timed = duty.start_at != Deadline::NEVER;
         drop(duty);
         if is_timed || self.is_expecting() {

@@ -1,7 +1,7 @@
 //! Calls and their results.
 
-use super::{builder, pool, sleep, square};
-use crate::common::{LONG, kind};
+use super::{builder, pool, square};
+use crate::common::{LONG, kind, until};
 use crate::watchdog::watch;
 use multiproc::{
     Atomic, Connection, ErrorKind, Event, Pipe, Pool, Producer, Progress, Queue, Result, Semaphore,
@@ -220,9 +220,13 @@ fn handles_travel_in_arguments_and_results() {
         assert_eq!(queue.unwrap().get().unwrap(), x);
     }
     // An end that is given away while its task waits for a worker stays open.
-    let busy = [pool.apply_async(sleep, (50,)), pool.apply_async(sleep, (50,))];
+    let go = Event::new().unwrap();
+    let wait = |go: Event| go.wait();
+    let busy = [pool.apply_async(wait, (&go,)), pool.apply_async(wait, (&go,))];
     let (producer, consumer) = Queue::<u64>::new().unwrap().split();
     let put = pool.apply_async(|producer: Producer<u64>| producer.put(7), (producer,));
+    assert_eq!(kind(consumer.try_get()), ErrorKind::Empty);
+    go.set();
     assert_eq!(consumer.get().unwrap(), 7);
     put.get().unwrap().unwrap();
     assert_eq!(kind(consumer.get_timeout(LONG)), ErrorKind::Closed);
@@ -235,7 +239,7 @@ fn handles_travel_in_arguments_and_results() {
     here.send(5).unwrap();
     assert_eq!(here.recv().unwrap(), 6);
     echo.get().unwrap().unwrap();
-    assert!(busy.into_iter().all(|result| result.get().unwrap() == 50));
+    busy.into_iter().for_each(|result| result.get().unwrap().unwrap());
 }
 
 #[test]
@@ -282,9 +286,37 @@ fn progress_counts_all_tasks() {
 fn a_short_call_does_not_wait_for_all_of_a_long_one() {
     let _watch = watch();
     let pool = pool();
-    let long = pool.chunk_size(1).map_async(sleep, [20; 300]);
-    assert_eq!(pool.apply(square, (5,)).unwrap(), 25);
-    assert!(!long.is_ready());
+    const MANY: u64 = 300;
+    // Each task of the long call needs a permit, and says that it had it.
+    let (permits, done) = (Semaphore::new(0).unwrap(), Atomic::new(0u64).unwrap());
+    let task = |(permits, done): (Semaphore, Atomic<u64>)| {
+        permits.acquire().unwrap().forget();
+        done.fetch_add(1);
+    };
+    let items = (0..MANY).map(|_| (permits.clone(), done.clone())).collect::<Vec<_>>();
+    let long = pool.chunk_size(1).map_async(task, items);
+    let short = pool.apply_async(square, (5,));
+    let mut given = 0;
+    while !short.is_ready() {
+        permits.release(1).unwrap();
+        given += 1;
+        until("a task is done", || done.load() == given || short.is_ready());
+    }
+    assert_eq!(short.get().unwrap(), 25);
+    assert!(given < MANY / 2 && !long.is_ready(), "after {given} tasks of the long call");
+    permits.release((MANY - given) as u32).unwrap();
+    assert_eq!(long.get().unwrap().len(), MANY as usize);
+}
+
+/// The pool's thread, which the first call has rung for, goes to rest about when the second one is given.
+#[test]
+fn whoever_stops_collecting_leaves_nobody_waiting() {
+    let _watch = watch();
+    let pool = pool();
+    for x in 0..4000 {
+        assert_eq!(pool.apply_async(square, (x,)).get().unwrap(), square(x));
+        assert_eq!(pool.apply(square, (x,)).unwrap(), square(x));
+    }
 }
 
 #[test]

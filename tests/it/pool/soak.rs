@@ -89,6 +89,7 @@ fn random_calls_while_workers_are_killed() {
     alone(|| soak(2));
 }
 
+/// `MULTIPROC_SOAK=600 cargo test --release --test it random_calls_for_long -- --ignored --nocapture`
 #[test]
 #[ignore = "takes as many seconds as MULTIPROC_SOAK says, and has this process for itself"]
 fn random_calls_for_long() {
