@@ -229,8 +229,10 @@ impl Registry {
         process: ProcessId,
         pid: u32,
     ) -> Result<Id> {
-        // Slots are taken in turn, so that a dead owner's numbers can be read for long.
-        let first = self.table.thread_cursor.load(Ordering::Relaxed) as usize;
+        // Slots are taken in turn, so that a dead owner's numbers can be read for long. The cursor never goes back: one that is late
+        // would send others to the slots of those who have just ended.
+        let cursor = &self.table.thread_cursor;
+        let first = cursor.fetch_add(1, Ordering::Relaxed) as usize;
         let count = SLOTS - PROCESSES;
         for step in 0..count {
             let index = PROCESSES + (first + step) % count;
@@ -240,7 +242,7 @@ impl Registry {
                 self.table.threads.fetch_max((index - PROCESSES) as u32 + 1, Ordering::SeqCst);
                 let process = stamped(id.generation(), process.to_bits());
                 self.slot(index).process.store(process, Ordering::SeqCst);
-                self.table.thread_cursor.store((index - PROCESSES + 1) as u32, Ordering::Relaxed);
+                cursor.fetch_add(step as u32, Ordering::Relaxed);
                 return Ok(id);
             }
         }
