@@ -3,12 +3,10 @@
 
 mod common;
 
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use common::os::Board;
 use common::team::{Gate, Team};
-use common::turns::{Job, Log, asleep, awake, play};
+use common::turns::{Job, Log, asleep, awake, futexes, play};
 use common::{Bench, Goal, Unit};
 use multiproc::{Condition, Result, Value};
 
@@ -60,34 +58,12 @@ fn with_conditions(gate: Gate, bells: [Bell; 2], job: Job) -> Result<Log> {
     play(job, ring, wait)
 }
 
-fn with_futexes(gate: Gate, job: Job) -> Result<Log> {
-    let board = Board::from_stdin();
-    gate.pass(job.processor)?;
-    let [mine, other] = [board.line(job.index), board.line(1 - job.index)];
-    let wait = || {
-        mine.wait(job.is_awake());
-        Ok(())
-    };
-    play(job, || other.ring(), wait)
-}
-
 fn conditions(jobs: [Job; 2]) -> Result<Vec<Log>> {
     let bells = [(Value::new(0)?, Condition::new()?), (Value::new(0)?, Condition::new()?)];
     let mut team = Team::new()?;
     for job in jobs {
         let gate = team.gate().clone();
         team.spawn(with_conditions, (&gate, &bells, job))?;
-    }
-    team.run()
-}
-
-fn futexes(jobs: [Job; 2]) -> Result<Vec<Log>> {
-    let board = Board::new();
-    let mut team = Team::new()?;
-    for job in jobs {
-        let gate = team.gate().clone();
-        let input = Some(OwnedFd::from(board.file()));
-        team.spawn_with(input, None, with_futexes, (&gate, job))?;
     }
     team.run()
 }

@@ -2,11 +2,8 @@
 
 mod common;
 
-use std::os::fd::OwnedFd;
-
-use common::os::Board;
 use common::team::{Gate, Team};
-use common::turns::{Job, Log, asleep, awake, play};
+use common::turns::{Job, Log, asleep, awake, futexes, play};
 use common::{Bench, Unit};
 use multiproc::{Event, Result};
 
@@ -50,34 +47,12 @@ fn with_events(gate: Gate, events: [Event; 2], job: Job) -> Result<Log> {
     play(job, || other.set(), wait)
 }
 
-fn with_futexes(gate: Gate, job: Job) -> Result<Log> {
-    let board = Board::from_stdin();
-    gate.pass(job.processor)?;
-    let [mine, other] = [board.line(job.index), board.line(1 - job.index)];
-    let wait = || {
-        mine.wait(job.is_awake());
-        Ok(())
-    };
-    play(job, || other.ring(), wait)
-}
-
 fn events(jobs: [Job; 2]) -> Result<Vec<Log>> {
     let events = [Event::new()?, Event::new()?];
     let mut team = Team::new()?;
     for job in jobs {
         let gate = team.gate().clone();
         team.spawn(with_events, (&gate, &events, job))?;
-    }
-    team.run()
-}
-
-fn futexes(jobs: [Job; 2]) -> Result<Vec<Log>> {
-    let board = Board::new();
-    let mut team = Team::new()?;
-    for job in jobs {
-        let gate = team.gate().clone();
-        let input = Some(OwnedFd::from(board.file()));
-        team.spawn_with(input, None, with_futexes, (&gate, job))?;
     }
     team.run()
 }

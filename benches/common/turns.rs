@@ -1,10 +1,13 @@
 //! Two pinned processes that ring for each other in turns: asleep, each pauses for 200 us before it rings, so that the other
 //! one is asleep by then; awake, they ring back at once.
 
+use std::os::fd::OwnedFd;
+
 use multiproc::Result;
 use serde::{Deserialize, Serialize};
 
-use super::os;
+use super::os::{self, Board};
+use super::team::{Gate, Team};
 use super::{Fold, Sample};
 
 /// So long that the other side is asleep, in nanoseconds.
@@ -103,4 +106,27 @@ pub(crate) fn together(turns: u64, run: impl Fn([Job; 2]) -> Result<Vec<Log>>) -
 pub(crate) fn awake(turns: u64, run: impl Fn([Job; 2]) -> Result<Vec<Log>>) -> Result<Sample> {
     let logs = run(jobs(turns, 0))?;
     Ok(Sample::new(turns, logs[0].to - logs[0].from))
+}
+
+fn with_futexes(gate: Gate, job: Job) -> Result<Log> {
+    let board = Board::from_stdin();
+    gate.pass(job.processor)?;
+    let [mine, other] = [board.line(job.index), board.line(1 - job.index)];
+    let wait = || {
+        mine.wait(job.is_awake());
+        Ok(())
+    };
+    play(job, || other.ring(), wait)
+}
+
+/// The yardstick: two processes that wake each other by bare futexes.
+pub(crate) fn futexes(jobs: [Job; 2]) -> Result<Vec<Log>> {
+    let board = Board::new();
+    let mut team = Team::new()?;
+    for job in jobs {
+        let gate = team.gate().clone();
+        let input = Some(OwnedFd::from(board.file()));
+        team.spawn_with(input, None, with_futexes, (&gate, job))?;
+    }
+    team.run()
 }

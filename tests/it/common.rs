@@ -153,3 +153,29 @@ impl Chance {
         all[self.below(all.len() as u64) as usize]
     }
 }
+
+/// Written as one kind of handle, read as another.
+macro_rules! liar {
+    ($Name:ident, $Written:ty, $Read:ty) => {
+        struct $Name(Option<$Written>);
+
+        impl serde::Serialize for $Name {
+            fn serialize<S: serde::Serializer>(
+                &self,
+                s: S,
+            ) -> std::result::Result<S::Ok, S::Error> {
+                serde::Serialize::serialize(self.0.as_ref().unwrap(), s)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $Name {
+            fn deserialize<D: serde::Deserializer<'de>>(
+                d: D,
+            ) -> std::result::Result<$Name, D::Error> {
+                <$Read as serde::Deserialize>::deserialize(d).map(|_| $Name(None))
+            }
+        }
+    };
+}
+
+pub(crate) use liar;

@@ -3,9 +3,8 @@
 use multiproc::{
     ErrorKind, JoinableConsumer, JoinableProducer, JoinableQueue, Process, Queue, Result,
 };
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::common::{LONG, SHORT, kind, until};
+use crate::common::{LONG, SHORT, kind, liar, until};
 use crate::watchdog::watch;
 
 #[test]
@@ -132,25 +131,6 @@ fn putters_and_joiners_learn_that_no_consumer_is_left() {
     assert_eq!(kind(producer.join()), ErrorKind::Closed);
 }
 
-/// Written as one kind of handle, read as another.
-macro_rules! liar {
-    ($Name:ident, $Written:ty, $Read:ty) => {
-        struct $Name(Option<$Written>);
-
-        impl Serialize for $Name {
-            fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
-                self.0.as_ref().unwrap().serialize(s)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $Name {
-            fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<$Name, D::Error> {
-                <$Read>::deserialize(d).map(|_| $Name(None))
-            }
-        }
-    };
-}
-
 liar!(TasksAsMessages, JoinableQueue<u32>, Queue<u32>);
 liar!(MessagesAsTasks, Queue<u32>, JoinableQueue<u32>);
 liar!(OtherTasks, JoinableQueue<u32>, JoinableQueue<u64>);
@@ -159,7 +139,7 @@ liar!(OtherEnd, JoinableConsumer<u32>, JoinableProducer<u32>);
 #[test]
 fn a_queue_of_another_kind_is_told_by_name() {
     #[track_caller]
-    fn refused<T: Serialize + serde::de::DeserializeOwned>(item: T, text: &str) {
+    fn refused<T: serde::Serialize + serde::de::DeserializeOwned>(item: T, text: &str) {
         let carrier = Queue::<T>::new().unwrap();
         carrier.put(item).unwrap();
         let error = carrier.get().map(drop).unwrap_err();

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use multiproc::{ErrorKind, Event, Lock, Producer, Queue};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::common::kind;
+use crate::common::{kind, liar};
 use crate::watchdog::watch;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -129,25 +129,6 @@ fn a_serialize_may_use_queues_itself() {
     assert_eq!(other.get_many(9).unwrap(), [3, 2, 1, 0]);
     let got: Vec<u32> = own.get_many(9).unwrap().into_iter().map(|nested| nested.0).collect();
     assert_eq!(got, [0, 1, 2, 3]);
-}
-
-/// Written as one kind of handle, read as another.
-macro_rules! liar {
-    ($Name:ident, $Written:ty, $Read:ty) => {
-        struct $Name(Option<$Written>);
-
-        impl Serialize for $Name {
-            fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
-                self.0.as_ref().unwrap().serialize(s)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $Name {
-            fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<$Name, D::Error> {
-                <$Read>::deserialize(d).map(|_| $Name(None))
-            }
-        }
-    };
 }
 
 liar!(TextAsNumbers, Queue<String>, Queue<u64>);
