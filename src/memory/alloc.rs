@@ -1,4 +1,15 @@
 //! Handing out and giving back: where the arena, the objects and the sweep meet.
+//!
+//! # Giving up an object
+//!
+//! 1. Under the arena lock: if this very object is there and somebody else refers to it, this process's presence goes, and that is
+//!    all. If it is another object by now, its presence is somebody else's.
+//! 2. Without the lock: the walk through what the object has. It may be long.
+//! 3. Under the lock: if this very object is still there, what its messages referred to is counted down, and *the object is free*.
+//! 4. Its blocks are freed, as far as they are still its own. What only its messages referred to goes the same way, from 1 on.
+//!
+//! Why 3 asks again: to an object of step 4 no process has a presence, so a sweep may free it between 1 and 3, and somebody may
+//! have it already. Whoever is killed between the steps leaves everything to the sweep.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{Id, ProcessId};
