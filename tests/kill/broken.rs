@@ -121,7 +121,8 @@ impl Variant {
                 Settings { slices: false, spin: false, broken: self.broken, patience: SHORT };
             let mut case = Case::new(scenario, Stage::new(settings));
             if let Some(trace) = case.trace() {
-                for point in trace.sample(30, seed) {
+                // What a sample misses is looked for at every instruction.
+                for point in trace.sample(30, seed).into_iter().chain(trace.every()) {
                     case.play(self.fate, point, None, None);
                     if !case.findings.is_empty() {
                         break;
