@@ -46,7 +46,7 @@
 //! - one point, and which points: `stepper.rs`, `sampler.rs`; one scenario: `case.rs`; what must be
 //!   caught: `broken.rs`;
 //! - the soak: `soak.rs`, `roles.rs`, `resources.rs`;
-//! - a run: `wishes.rs`, `system.rs`, `run.rs`, `jobs.rs` (one harness for each processor), `sums.rs`, and `watch.rs`, the
+//! - a run: `wishes.rs`, `system.rs`, `run.rs`, `jobs.rs` (some harnesses for each processor), `sums.rs`, and `watch.rs`, the
 //!   watchdog over the harness itself.
 
 // ptrace, a shared mapping and int3 cannot be had without.

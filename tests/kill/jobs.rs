@@ -1,4 +1,4 @@
-//! Several scenarios at a time: one harness for each processor, each with processes and shared memory of its own.
+//! Several scenarios at a time: some harnesses for each processor, each with processes and shared memory of its own.
 //!
 //! A scenario is a play of turns: one process runs, all others wait. So the harness that was called starts workers, which are
 //! this program once more, and writes the numbers of the items into one pipe. Each worker takes its next item from there, and

@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use super::symbols;
 use super::threads::{sleeps, state, threads};
 
 /// How long a step may take before the thread is looked at: is it asleep?
@@ -251,6 +252,19 @@ impl Stopped {
             [0xf2 | 0xf3, 0x48, code, ..] if is_string(code) => Some(address + 3),
             _ => None,
         }
+    }
+
+    /// Where a function of the kernel's page (vdso) returns to, if its first instruction is the next one.
+    ///
+    /// Its clocks look again when the kernel wrote meanwhile, which it does some hundred times a second: on a busy machine single
+    /// steps never come to the end of it.
+    pub(crate) fn behind_clock(&self) -> Option<usize> {
+        if !has_registers() || !symbols::vdso().contains(&self.next()) {
+            return None;
+        }
+        let offset = std::mem::offset_of!(libc::user, regs.rsp);
+        let stack = request(libc::PTRACE_PEEKUSER, self.0.tid, offset, 0).ok()?;
+        self.code(stack as usize).map(usize::from_le_bytes)
     }
 
     /// Whether it has debug registers.

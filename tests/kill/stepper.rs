@@ -269,7 +269,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Executes one instruction. A repeated one traps each time around: it is one step.
+    /// Executes one instruction. A repeated one traps each time around: it is one step. So is a look at the clock.
     fn step(&mut self, mut at: Stopped, point: Point) -> Outcome<Stepped> {
         let address = at.next();
         loop {
@@ -277,15 +277,18 @@ impl Walk<'_> {
                 Stepped::On(at) => at,
                 asleep => return Ok(asleep),
             };
-            if at.next() != address {
-                return Ok(Stepped::On(at));
-            }
-            if let Some(behind) = at.behind_repetition(address) {
+            let is_repeated = at.next() == address;
+            let behind =
+                if is_repeated { at.behind_repetition(address) } else { at.behind_clock() };
+            if let Some(behind) = behind {
                 let stepped = self.advance(at.run_to(behind)?, point)?;
                 if let Stepped::On(at) = &stepped {
                     at.clear_run_to()?;
                 }
                 return Ok(stepped);
+            }
+            if !is_repeated {
+                return Ok(Stepped::On(at));
             }
         }
     }

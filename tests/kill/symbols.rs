@@ -2,7 +2,26 @@
 //! victim's, read when the first report is made. Without address space randomisation the victim has
 //! everything where this process has it.
 
+use std::ops::Range;
 use std::path::Path;
+use std::sync::LazyLock;
+
+/// Where the kernel's page of functions (vdso) is; empty where there is none.
+pub(crate) fn vdso() -> Range<usize> {
+    static PAGE: LazyLock<Range<usize>> = LazyLock::new(|| {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let line = maps.lines().find(|line| line.ends_with("[vdso]"));
+        line.and_then(|line| range(line.split_once(' ')?.0)).unwrap_or_default()
+    });
+    PAGE.clone()
+}
+
+/// Both ends of `7f00-7fff`.
+fn range(text: &str) -> Option<Range<usize>> {
+    let (start, end) = text.split_once('-')?;
+    let number = |text| usize::from_str_radix(text, 16).ok();
+    Some(number(start)?..number(end)?)
+}
 
 /// `name+0x12` of the function around `address`, or the mapping it is in, or the number alone.
 pub(crate) fn name(address: usize) -> String {
@@ -11,15 +30,14 @@ pub(crate) fn name(address: usize) -> String {
     };
     let mut base = None;
     for line in maps.lines() {
-        let Some((range, rest)) = line.split_once(' ') else { continue };
-        let Some((start, end)) = range.split_once('-') else { continue };
-        let number = |text| usize::from_str_radix(text, 16).unwrap_or(0);
+        let Some((ends, rest)) = line.split_once(' ') else { continue };
+        let Some(range) = range(ends) else { continue };
         let file = rest.split_whitespace().nth(4).unwrap_or("");
         match base {
             Some((name, _)) if name == file => {}
-            _ => base = Some((file, number(start))),
+            _ => base = Some((file, range.start)),
         }
-        if !(number(start)..number(end)).contains(&address) {
+        if !range.contains(&address) {
             continue;
         }
         let (file, base) = base.unwrap_or(("", 0));

@@ -6,6 +6,8 @@ use super::scenarios::{ALL, Scenario};
 
 /// The name of the test of the sampler itself.
 pub(crate) const WEEK: &str = "a_week_covers_every_operation";
+/// Harnesses for each processor: each waits most of its time, for starts, wakes and ends of processes.
+const JOBS: usize = 4;
 /// The name of the soak.
 pub(crate) const SOAK: &str = "soak";
 
@@ -39,7 +41,7 @@ impl Wishes {
             seed: number("KILL_SEED").unwrap_or_else(sampler::today),
             kills: number("SOAK").unwrap_or(10) as usize,
             verbose: text("KILL_VERBOSE").is_some(),
-            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            jobs: JOBS * std::thread::available_parallelism().map_or(1, usize::from),
             filters: text("KILL_ONLY").into_iter().collect(),
             skip: Vec::new(),
             exact: false,
