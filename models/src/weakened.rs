@@ -201,6 +201,19 @@ pub const WEAKENED: &[Weakened] = &[
         "self.0.compare_exchange_weak(now.0, next.0, Ordering::Release, Ordering::Relaxed)",
         "self.0.compare_exchange_weak(now.0, next.0, Ordering::Relaxed, Ordering::Relaxed)",
     ),
+    weak(
+        "raw/flag.rs",
+        "second_set_is_relaxed",
+        "self.0.fetch_or(0, Ordering::Release)",
+        "self.0.fetch_or(0, Ordering::Relaxed)",
+    ),
+    weak_within(
+        "raw/flag.rs",
+        "a_clear_swallows_a_second_set",
+        "if now.is_set() {\n                    return",
+        "now.is_set()",
+        "true",
+    ),
     weak("raw/flag.rs", "set_wakes_nobody", "now.has_waiters()", "false"),
     weak(
         "liveness/sleepers.rs",

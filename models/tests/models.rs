@@ -52,6 +52,7 @@ models! {
         nobody_misses_a_set_that_is_cleared_at_once
         a_pulse_reaches_a_sleeper
         what_was_written_before_the_set_is_seen
+        a_second_set_is_no_less
         a_setter_that_dies_leaves_no_sleeper;
     event_count:
         nobody_sleeps_while_there_is_one;

@@ -8,7 +8,8 @@
 //! bits 2..32 count    how often it was set
 //! ```
 //!
-//! - *Set*: CAS to SET, count + 1, WAITERS cleared; if WAITERS was there, wake all. A set flag stays as it is.
+//! - *Set*: CAS to SET, count + 1, WAITERS cleared; if WAITERS was there, wake all. A set flag stays as it is, which a write says
+//!   that changes nothing; if somebody cleared the flag before that write, it is set anew.
 //! - *Clear*: SET off, everything else kept.
 //! - *Wait*: done if SET, or if the count differs from that at the start: the flag was set and cleared meanwhile. Else WAITERS on,
 //!   by CAS, and sleep on the exact value.
@@ -97,7 +98,16 @@ impl Flag {
     /// Sets the flag and wakes everyone who waits.
     pub fn set(&self) {
         let mut now = State(self.0.load(Ordering::Relaxed));
-        while !now.is_set() {
+        loop {
+            if now.is_set() {
+                // What the caller did before must still reach those who come to see it.
+                // ORDERING(flag): Release, as below, by a write that changes nothing. Whoever clears later sees it; whoever cleared
+                // since the look before may not have, and the flag is set anew.
+                now = State(self.0.fetch_or(0, Ordering::Release));
+                if now.is_set() {
+                    return;
+                }
+            }
             let next = now.set();
             // ORDERING(flag): Release, pairs with the Acquire in `load`.
             match self.0.compare_exchange_weak(now.0, next.0, Ordering::Release, Ordering::Relaxed)
@@ -111,9 +121,6 @@ impl Flag {
                 Err(changed) => now = State(changed),
             }
         }
-        // Already set: what the caller did before must still reach those who come to see it.
-        // ORDERING(flag): Release, as above, by a write that changes nothing.
-        self.0.fetch_or(0, Ordering::Release);
     }
 
     /// Clears the flag. Those who waited when it was set return all the same.

@@ -5,6 +5,8 @@ use crate::sim;
 use crate::sync::Event;
 use crate::world::{self, World};
 use loom::cell::UnsafeCell;
+use loom::sync::atomic::AtomicU32;
+use loom::sync::atomic::Ordering::Relaxed;
 
 /// An event, as each of `worlds` sees it.
 pub(super) fn event(worlds: &[&'static World]) -> Vec<&'static Event> {
@@ -77,6 +79,28 @@ pub(super) fn set_publishes() {
 
 pub fn what_was_written_before_the_set_is_seen() {
     check("event, publication", 3, set_publishes);
+}
+
+/// The event is set when somebody writes and sets it again, while the waiter clears it and then reads. Either the event is still
+/// set, or the waiter saw what was written.
+pub(super) fn set_again_under_a_clearer() {
+    let worlds = world::make(&[&[0, 1]]);
+    let event = event(&worlds)[0];
+    let written = sim::keep(AtomicU32::new(0));
+    event.set();
+    let setter = sim::spawn(1, move || {
+        written.store(1, Relaxed);
+        event.set();
+    });
+    wait(event);
+    event.clear();
+    let seen = written.load(Relaxed);
+    sim::join(setter);
+    assert!(event.is_set() || seen == 1, "what was written is seen by nobody");
+}
+
+pub fn a_second_set_is_no_less() {
+    check("event, set again", 3, set_again_under_a_clearer);
 }
 
 /// One of two setters dies at any step while one waits.

@@ -53,6 +53,8 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("no_fence_in_prepare", M(event_count::one_and_one)),
     ("set_does_not_count", M(event::pulse_reaches_a_sleeper)),
     ("set_is_relaxed", M(event::set_publishes)),
+    ("second_set_is_relaxed", M(event::set_again_under_a_clearer)),
+    ("a_clear_swallows_a_second_set", M(event::set_again_under_a_clearer)),
     ("set_wakes_nobody", M(event::set_publishes)),
     ("acknowledges_unpublished", M(alarm::keeper_then_thread)),
     ("checks_before_publishing", M(alarm::keeper_then_thread)),

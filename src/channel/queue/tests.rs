@@ -10,6 +10,7 @@ use crate::sync::RLock;
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::Deadline;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// One-word records of a chunk.
 const WORDS: usize = CHUNK_BYTES / 8;
@@ -189,4 +190,63 @@ fn what_a_dropped_queue_carried_is_freed_once() {
             memory.sweep().unwrap();
         }
     });
+}
+
+/// A getter reads a large message where it lies, and the queue has it no more: it is the getter's.
+#[test]
+fn a_message_that_is_read_in_place_is_not_swept_away() {
+    let memory = &crate::world::world().unwrap().memory;
+    let (queue, others) = (starting_at(0, 0), starting_at(0, 0));
+    let sizes = [INLINE + 1, 100_000, 1 << 20];
+    for size in sizes {
+        push(&queue, &vec![1; size]);
+        let read = queue.get_with(
+            |bytes| {
+                memory.sweep().unwrap();
+                for _ in 0..4 {
+                    push(&others, &vec![2; size]);
+                }
+                bytes.iter().all(|&byte| byte == 1)
+            },
+            Deadline::NOW,
+        );
+        assert!(read.unwrap(), "somebody else has the block of {size} bytes");
+    }
+}
+
+/// What stands behind a name in the record is searched as well.
+#[test]
+fn a_sweep_leaves_what_a_message_refers_to() {
+    let memory = &crate::world::world().unwrap().memory;
+    for size in [0, INLINE + 1, 100_000] {
+        let queue: Queue<(Vec<u8>, RLock)> = Queue::new().unwrap();
+        let lock = RLock::new().unwrap();
+        let index = lock.index();
+        queue.put((vec![1; size], lock)).unwrap();
+        memory.sweep().unwrap();
+        let later: Vec<RLock> = (0..8).map(|_| RLock::new().unwrap()).collect();
+        assert!(later.iter().all(|lock| lock.index() != index), "the lock was given away");
+        assert_eq!(queue.try_get().unwrap().1.index(), index, "in {size} bytes");
+    }
+}
+
+/// The wake was for a message that is still there, and perhaps somebody else sleeps who could take it.
+#[test]
+fn a_getter_whose_time_is_over_at_the_lock_passes_its_wake_on() {
+    let queue = starting_at(0, 0);
+    let records = queue.records();
+    std::thread::scope(|scope| {
+        let getter = scope.spawn(|| queue.get_bytes(Deadline::after(Duration::from_millis(500))));
+        while !records.has_waiters().0 {
+            std::thread::yield_now();
+        }
+        let under_lock = records.with_head_lock(|_, _| {
+            push(&queue, b"for somebody");
+            let woken = records.wakes();
+            assert!(getter.join().unwrap().unwrap_err().is_timeout());
+            assert_ne!(records.wakes(), woken, "nobody else was woken");
+        });
+        under_lock.unwrap();
+    });
+    assert_eq!(pop(&queue).unwrap(), b"for somebody");
 }

@@ -134,6 +134,12 @@ impl<S: Store> Records<S> {
         Ok(result)
     }
 
+    /// How often those who wait for messages were woken.
+    #[cfg(test)]
+    pub(crate) fn wakes(&self) -> u32 {
+        self.tail.messages.word().load(Ordering::Relaxed) >> 1
+    }
+
     /// Something has changed for takers that is no record: `wakes` of those who sleep check. Those that would be missed, should
     /// this thread be stopped in here, see the change by the word.
     pub(crate) fn notify_takers(&self, wakes: u32) {

@@ -4,6 +4,8 @@ use super::*;
 use crate::common::{alone, until_asleep};
 use multiproc::StartMethod;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
+use std::sync::{Barrier, OnceLock};
+use std::thread;
 
 const METHODS: [StartMethod; 2] = [StartMethod::Spawn, StartMethod::ForkServer];
 
@@ -139,6 +141,45 @@ fn the_thousand_and_twenty_fifth_process_is_a_limit() {
         let is_ours = error.to_string().contains("all 1024 slots for processes");
         assert!(!is_ours || count == 1023, "{count}: {error}");
         active_children().iter().for_each(|child| drop(child.wait()));
+        Process::spawn(greet, ("x",)).unwrap().join().unwrap();
+    });
+}
+
+/// A start that its process does not survive: it has reserved a place by then.
+struct Deadly;
+
+impl serde::Serialize for Deadly {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let starters: &Barrier = STARTERS.get().unwrap();
+        starters.wait();
+        // The last of them ends all.
+        kill(nix::unistd::Pid::this(), Signal::SIGKILL).unwrap();
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Deadly {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <()>::deserialize(deserializer).map(|()| Deadly)
+    }
+}
+
+static STARTERS: OnceLock<Barrier> = OnceLock::new();
+
+/// More places are reserved than there are, by processes that die before they start anybody.
+#[test]
+fn places_reserved_by_the_dead_are_free_again() {
+    const AT_ONCE: usize = 100;
+    alone(|| {
+        let die = || {
+            STARTERS.set(Barrier::new(AT_ONCE)).unwrap();
+            let start = || drop(Process::spawn(|_: Deadly| (), (Deadly,)));
+            thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(start))));
+        };
+        for _ in 0..11 {
+            let error = quiet().spawn(die, ()).unwrap().join().unwrap_err();
+            assert!(error.to_string().contains("SIGKILL"), "{error}");
+        }
         Process::spawn(greet, ("x",)).unwrap().join().unwrap();
     });
 }

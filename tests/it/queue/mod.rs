@@ -9,6 +9,7 @@ mod limits;
 mod processes;
 mod trouble;
 mod values;
+mod wakes;
 
 use multiproc::{Queue, Result};
 use serde::Serialize;
