@@ -31,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "fairness.rs",
             "flag.rs",
             "lock.rs",
+            "outcome.rs",
             "permits.rs",
             "records/",
             "short_lock.rs",

@@ -371,6 +371,18 @@ pub const WEAKENED: &[Weakened] = &[
         "entry.owner.load(Ordering::Acquire)",
         "entry.owner.load(Ordering::Relaxed)",
     ),
+    weak(
+        "raw/outcome.rs",
+        "outcome_is_relaxed",
+        "self.state.store(outcome.state, Ordering::Release)",
+        "self.state.store(outcome.state, Ordering::Relaxed)",
+    ),
+    weak(
+        "raw/outcome.rs",
+        "state_before_length",
+        "self.len.store(outcome.len, Ordering::Relaxed)",
+        "{ self.state.store(outcome.state, Ordering::Release); self.len.store(outcome.len, Ordering::Relaxed) }",
+    ),
     weak("raw/claims.rs", "one_part_twice", "part == wanted", "false"),
     weak("raw/claims.rs", "partitions_mix", "part.partition != wanted.partition", "false"),
     weak_within(

@@ -65,6 +65,9 @@ models! {
         a_waker_that_finds_nobody_strands_nobody
         fairness_stops_nobody
         a_death_at_any_step_stops_nobody;
+    outcome:
+        a_state_comes_with_what_belongs_to_it
+        a_child_that_dies_leaves_all_or_nothing;
     queue:
         a_message_reaches_its_getter
         two_getters_get_one_each

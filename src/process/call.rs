@@ -8,12 +8,10 @@
 //! ```text
 //! offset   size       what                                                    who writes
 //! 0        8          magic number                                            parent, before the start
-//! 8        8          state                                                   child
-//! 16       8          length of the request                                   parent, before the start
-//! 24       8          length of the arguments                                 parent, before the start
-//! 32       8          checksum of the request                                 parent, before the start
-//! 40       8          length of the outcome                                   child
-//! 48       8          block that holds the outcome, plus one; 0: this one    child
+//! 8        24         state, length and place of the outcome                  child
+//! 32       8          length of the request                                   parent, before the start
+//! 40       8          length of the arguments                                 parent, before the start
+//! 48       8          checksum of the request                                 parent, before the start
 //! 56       8          object: index, generation                               parent, before the start
 //! 64                  request, arguments; later the outcome                   parent, then child
 //! ```
@@ -27,8 +25,8 @@
 //! | `REFUSED` | left an error as the outcome: it could not run the function or not bring its result back | |
 //! | `COLLECTED` | has ended, and the parent has taken over what its result carried | |
 //!
-//! The parent looks at the state once the child has ended. The child stores it last: killed before that store it left
-//! no outcome, killed after it a whole one. The arguments are overwritten only after they were copied out, and nobody
+//! The parent looks at the state once the child has ended. The child stores it last ([`crate::raw::outcome`]): killed before that
+//! store it left no outcome, killed after it a whole one. The arguments are overwritten only after they were copied out, and nobody
 //! else reads them. An outcome that does not fit has a block of its own, which is the child's while it is filled and
 //! then the object's; the child killed in between, it is free.
 //!
@@ -47,6 +45,7 @@ use crate::handle::{self, Claimed, PRESENT, Parcel};
 use crate::liveness::ProcessId;
 use crate::memory::walk::{Met, Walker, register};
 use crate::memory::{Block, Memory, Object, ObjectId};
+use crate::raw::outcome::{Outcome, OutcomeWords};
 use crate::sys::atomic::Ordering;
 use crate::sys::memfd::is_sealed;
 use crate::world::{Kind, World};
@@ -54,12 +53,13 @@ use crate::world::{Kind, World};
 /// `mprocall` in the byte order of the machine.
 const MAGIC: u64 = u64::from_be_bytes(*b"mprocall");
 
-const STATE: usize = 8;
-const REQUEST_LEN: usize = 16;
-const ARGS_LEN: usize = 24;
-const REQUEST_SUM: usize = 32;
-const OUTCOME_LEN: usize = 40;
-const OUTCOME_BLOCK: usize = 48;
+/// State, length and place of the outcome, a word each.
+const OUTCOME: usize = 8;
+const STATE: usize = OUTCOME;
+const OUTCOME_LEN: usize = OUTCOME + 8;
+const REQUEST_LEN: usize = 32;
+const ARGS_LEN: usize = 40;
+const REQUEST_SUM: usize = 48;
 const OBJECT: usize = 56;
 const BODY: usize = 64;
 /// Room for an outcome of moderate size even if the request is smaller.
@@ -168,12 +168,10 @@ impl Call {
 
     fn fill(&self, request: &[u8], args: &[u8]) -> Result<()> {
         // ORDERING: none needed. The child is started after these stores, by a system call.
-        self.store(STATE, State::Waiting as u64)?;
+        words(&self.block)?.clear(State::Waiting as u64);
         self.store(REQUEST_LEN, request.len() as u64)?;
         self.store(ARGS_LEN, args.len() as u64)?;
         self.store(REQUEST_SUM, Checksum::of(request))?;
-        self.store(OUTCOME_LEN, 0)?;
-        self.store(OUTCOME_BLOCK, 0)?;
         self.store(OBJECT, self.object.to_bits())?;
         self.block.write(BODY, request)?;
         self.block.write(BODY + request.len(), args)?;
@@ -189,13 +187,8 @@ impl Call {
         Ok(self.block.word(at)?.load(Ordering::Relaxed))
     }
 
-    /// A length that one of the words holds; the bounds of the block are checked by whoever uses it.
     fn len(&self, at: usize) -> Result<usize> {
-        let len = self.load(at)?;
-        usize::try_from(len)
-            .ok()
-            .filter(|len| *len <= isize::MAX as usize / 4)
-            .ok_or_else(|| corrupted(format!("a call holds a length of {len}")))
+        checked_len(self.load(at)?)
     }
 
     /// The number under which the child finds the call.
@@ -255,13 +248,14 @@ impl Call {
 
     /// The child is about to run the function.
     pub(super) fn take(&self) -> Result<()> {
-        // ORDERING: Relaxed: the state says only how far the child got, nothing else was written.
-        self.store(STATE, State::Taken as u64)
+        words(&self.block)?.note(State::Taken as u64);
+        Ok(())
     }
 
     /// Leaves the outcome, and the handles in it. The child's, at most once, after it copied the arguments out.
     pub(super) fn finish(&self, state: State, outcome: &[u8], handles: &Parcel) -> Result<()> {
         let memory = &self.world.memory;
+        let mut place = 0;
         if outcome.len() <= self.block.len().saturating_sub(BODY) {
             self.block.write(BODY, outcome)?;
         } else {
@@ -271,12 +265,11 @@ impl Call {
                 return Err(error);
             }
             other.give_for_life(self.object);
-            self.store(OUTCOME_BLOCK, u64::from(other.id()) + 1)?;
+            place = u64::from(other.id()) + 1;
         }
-        self.store(OUTCOME_LEN, outcome.len() as u64)?;
-        let word = self.block.word(STATE)?;
-        // ORDERING(outcome): Release, pairs with the Acquire in `read_outcome`; place, length and bytes before the state.
-        let store = || word.store(state as u64, Ordering::Release);
+        let words = words(&self.block)?;
+        let outcome = Outcome { state: state as u64, len: outcome.len() as u64, place };
+        let store = || words.publish(outcome);
         if handles.is_empty() {
             store();
             return Ok(());
@@ -333,9 +326,9 @@ impl Call {
             let (body, claimed) = handle::open(self.world, &bytes)?;
             let len = body.len();
             if !claimed.is_empty() {
-                let word = self.block.word(STATE)?;
+                let words = words(&self.block)?;
                 self.world.memory.moving_references(Kind::Call as u32, || {
-                    word.store(State::Collected as u64, Ordering::Relaxed);
+                    words.note(State::Collected as u64);
                     claimed.uncount_in_flight();
                 })?;
             }
@@ -346,13 +339,13 @@ impl Call {
     }
 
     fn read_outcome(&self) -> Result<(State, Vec<u8>)> {
-        // ORDERING(outcome): Acquire, pairs with the Release in `finish`.
-        let state = State::from_word(self.block.word(STATE)?.load(Ordering::Acquire))?;
+        let outcome = words(&self.block)?.read();
+        let state = State::from_word(outcome.state)?;
         if matches!(state, State::Waiting | State::Taken) {
             return Ok((state, Vec::new()));
         }
-        let len = self.len(OUTCOME_LEN)?;
-        let bytes = match outcome_block(&self.world.memory, &self.block)? {
+        let len = checked_len(outcome.len)?;
+        let bytes = match outcome_block(&self.world.memory, outcome)? {
             None => self.block.read(BODY, len)?,
             Some(other) => other.read(0, len)?,
         };
@@ -369,9 +362,22 @@ pub(super) struct Left {
     pub(super) handles: Claimed,
 }
 
-/// The block of an outcome that did not fit; also one that a child left and then was killed.
-fn outcome_block(memory: &Memory, call: &Block) -> Result<Option<Block>> {
-    match call.word(OUTCOME_BLOCK)?.load(Ordering::Relaxed) {
+/// State, length and place of an outcome.
+fn words(block: &Block) -> Result<&'static OutcomeWords> {
+    block.get(OUTCOME)
+}
+
+/// A length that one of the words holds; the bounds of the block are checked by whoever uses it.
+fn checked_len(len: u64) -> Result<usize> {
+    usize::try_from(len)
+        .ok()
+        .filter(|len| *len <= isize::MAX as usize / 4)
+        .ok_or_else(|| corrupted(format!("a call holds a length of {len}")))
+}
+
+/// The block of an outcome that did not fit.
+fn outcome_block(memory: &Memory, outcome: Outcome) -> Result<Option<Block>> {
+    match outcome.place {
         0 => Ok(None),
         id => match u32::try_from(id - 1) {
             Ok(id) => memory.block(id).map(Some),
@@ -389,14 +395,15 @@ fn walk(memory: &Memory, object: &'static Object, tell: &mut dyn FnMut(Met)) {
 }
 
 fn walk_outcome(memory: &Memory, block: &Block, tell: &mut dyn FnMut(Met)) -> Result<()> {
-    let other = outcome_block(memory, block)?;
+    let outcome = words(block)?.read();
+    let other = outcome_block(memory, outcome)?;
     if let Some(other) = &other {
         tell(Met::Block(other.id()));
     }
-    if block.word(STATE)?.load(Ordering::Acquire) != State::Returned as u64 {
+    if outcome.state != State::Returned as u64 {
         return Ok(());
     }
-    let len = block.word(OUTCOME_LEN)?.load(Ordering::Relaxed) as usize;
+    let len = outcome.len as usize;
     let read = |from: usize, len| match &other {
         None => block.read(BODY.saturating_add(from), len),
         Some(other) => other.read(from, len),

@@ -31,6 +31,7 @@
 //! - `fairness`: how a waiter that is passed over gets its turn;
 //! - `flag`: what an event is; `permits`: what a semaphore is;
 //! - `guarded`: a lock and plain data in one cell;
+//! - `outcome`: how far a child came, and where it left what came of it;
 //! - `records`: the queue of records; `ring`: records between one writer and one reader.
 
 pub(crate) mod barrier;
@@ -41,6 +42,7 @@ pub(crate) mod fairness;
 pub(crate) mod flag;
 pub(crate) mod guarded;
 pub(crate) mod lock;
+pub(crate) mod outcome;
 pub(crate) mod permits;
 pub(crate) mod records;
 pub(crate) mod ring;

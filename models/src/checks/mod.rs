@@ -15,6 +15,7 @@ pub mod event;
 pub mod event_count;
 pub mod joinable;
 pub mod lock;
+pub mod outcome;
 pub mod queue;
 pub mod recover;
 pub mod registry;

@@ -2,7 +2,7 @@
 
 use super::{
     alarm, arena, barrier, chunks, claims, condition, event, event_count, explore, explore_some,
-    joinable, lock, queue, recover, registry, rlock, semaphore, stopped,
+    joinable, lock, outcome, queue, recover, registry, rlock, semaphore, stopped,
 };
 use crate::sim;
 use crate::weakened::WEAKENED;
@@ -103,6 +103,8 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("closed_over_the_dead", D(claims::claimant_dies, 90)),
     ("the_dead_hide_the_living", M(claims::two_partitions_and_a_user)),
     ("settled_before_poisoned", D(claims::settler_dies, 60)),
+    ("outcome_is_relaxed", M(outcome::looked_at_meanwhile)),
+    ("state_before_length", D(outcome::child_dies, 10)),
     ("frozen_is_relaxed", M(claims::one_freezes)),
     ("frozen_is_read_relaxed", M(claims::one_freezes)),
 ];
