@@ -245,4 +245,18 @@ mod tests {
         count.store(0, Ordering::Relaxed);
         assert_eq!(visited(), 0);
     }
+
+    /// A number is given again; a generation is not.
+    #[test]
+    fn a_reference_to_an_earlier_life_finds_nothing() {
+        let memory = &world().unwrap().memory;
+        let (earlier, object) = memory.alloc_object(1, 1).unwrap();
+        assert!(object.is(earlier) && memory.find_object(earlier, 1).is_ok());
+        memory.free_released(memory.release_object(earlier));
+        // Other tests of this process may be first to get the number.
+        let (later, _) = (0..10_000).map(|_| memory.alloc_object(1, 1).unwrap()).last().unwrap();
+        assert_ne!(later, earlier);
+        let error = memory.find_object(earlier, 1).map(drop).unwrap_err();
+        assert!(error.is_corrupted(), "{error:?}");
+    }
 }
