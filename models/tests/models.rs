@@ -102,5 +102,7 @@ models! {
         a_stopped_waiter_for_a_permit_stops_nobody
         a_stopped_closer_stops_nobody;
     weakened:
-        every_weakened_variant_is_caught;
+        every_other_weakened_variant_is_caught
+        the_other_weakened_variants_are_caught
+        every_weakened_variant_is_tried;
 }
