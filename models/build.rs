@@ -34,6 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "outcome.rs",
             "permits.rs",
             "records/",
+            "reentry.rs",
             "short_lock.rs",
         ],
     ),

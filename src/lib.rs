@@ -96,6 +96,17 @@
 //! [`Lock`], [`Semaphore`], [`Event`], [`Condition`], [`Barrier`], [`Queue`], [`JoinableQueue`], [`Value`], [`Array`], [`Process`],
 //! [`Pool`] and [`Manager`] say what a death means for them.
 //!
+//! # Forks, shared libraries, two versions
+//!
+//! - A child made by a plain `fork` has copies of its parent's objects, guards and ends, which are its parent's: their calls are
+//!   [`is_foreign`](Error::is_foreign), and dropping them does nothing. What it makes itself works, and so do the words of
+//!   [`raw`]. [`Process::fork`] gives a copy of the process the objects that it is to have.
+//! - In a shared library (a `cdylib`, a plugin, a module for another language) everything works but the start of processes, which
+//!   is [`Unsupported`](ErrorKind::Unsupported): children run the main executable, and find only what is linked into it.
+//! - Two versions of this crate in one program know nothing of each other: each has its own memory and children, and refuses the
+//!   other's handles.
+//! - A program whose start-up hook was left out is told so by the first start of a process: [`init`] takes its place.
+//!
 //! # Platform
 //!
 //! Linux 5.4 or later on 64-bit little-endian machines. Shared memory is one memory file for each tree of processes, with one

@@ -6,8 +6,8 @@
 //! crate in it. [`hook`] returns at once unless the environment variable [`TICKET`] is there: then this process was
 //! started by [`Process::spawn`](crate::Process::spawn), and it never reaches `main`:
 //!
-//! 1. It removes the variable, which would otherwise go on to whatever this process starts. A ticket of another version
-//!    of this crate is left for that version's hook. A process that runs with raised rights (AT_SECURE: set-user-id, file
+//! 1. It removes the variable, which would otherwise go on to whatever this process starts. A ticket of another copy
+//!    of this crate (another version, or a fork of it) is left for that copy's hook. A process that runs with raised rights (AT_SECURE: set-user-id, file
 //!    capabilities) believes nothing that its starter handed over: it ends here, with [`RAISED_RIGHTS`].
 //! 2. It puts the process in order, as Rust's own start does for `main`: standard streams that are closed become
 //!    `/dev/null`, a broken pipe is an error, a stack overflow is reported. It takes the name of the program for `ps`. It

@@ -7,6 +7,7 @@
 //! matter: `/proc/self/exe` remains the file that was started.
 
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::AtomicU8;
 
 use crate::error::{Error, Result};
 use crate::sys::image as sys;
@@ -19,10 +20,17 @@ pub(super) fn main() -> &'static sys::Image {
     IMAGE.get_or_make(sys::main_image)
 }
 
+/// Is where this copy of the crate is. Not zero, so that it is a variable of its own in every copy.
+static HERE: AtomicU8 = AtomicU8::new(1);
+
 /// Whether this copy of the crate is part of that image, and not of a shared library.
 pub(super) fn is_of_this_crate(image: &sys::Image) -> bool {
-    static HERE: u8 = 0;
     image.holds((&raw const HERE) as usize, 1)
+}
+
+/// Where this copy of the crate is in the main executable: the same in every process that runs it, and another one for another copy.
+pub(super) fn place_of_this_crate() -> usize {
+    ((&raw const HERE) as usize).wrapping_sub(main().base)
 }
 
 /// FNV-1a: short, and the same in every process of one program.

@@ -2,12 +2,14 @@
 
 use std::ffi::OsStr;
 
+use super::image;
 use serde::{Deserialize, Serialize};
 
 /// The name of the environment variable.
 pub(super) const TICKET: &str = "MULTIPROC_CHILD";
 
-/// What the variable holds, as `0.1.0 102a 100017 4000 200 9c… 0`: the version of this crate, then these fields.
+/// What the variable holds, as `0.1.0@2f10 102a 100017 4000 200 9c… 0`: which copy of this crate wrote it ([`copy`]), then these
+/// fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ticket {
     /// The child, as the world knows it.
@@ -29,15 +31,16 @@ impl Ticket {
         let Ticket { process, call, place, world, image, ends_with_parent } = self;
         format!(
             "{} {process:x} {call:x} {place:x} {world:x} {image:x} {:x}",
-            env!("CARGO_PKG_VERSION"),
+            copy(),
             u8::from(ends_with_parent)
         )
     }
 
-    /// `None` if it was made by another version of this crate, or is none.
+    /// `None` if it was made by another version of this crate, by another copy of it in this very program, or is none.
     pub(super) fn from_text(text: &OsStr) -> Option<Ticket> {
         let mut parts = text.to_str()?.split(' ');
-        if parts.next()? != env!("CARGO_PKG_VERSION") {
+        let (version, place) = parts.next()?.split_once('@')?;
+        if version != env!("CARGO_PKG_VERSION") {
             return None;
         }
         let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
@@ -49,11 +52,20 @@ impl Ticket {
             image: number()?,
             ends_with_parent: number()? != 0,
         };
-        parts.next().is_none().then_some(ticket)
+        // In another program the same copy lies elsewhere; that the child runs one is for it to say.
+        let is_of_this_copy = place == format!("{:x}", image::place_of_this_crate())
+            || image::identity().ok() != Some(ticket.image);
+        (is_of_this_copy && parts.next().is_none()).then_some(ticket)
     }
 }
 
-/// What the variable holds for a fork server, as `0.1.0 server 28 29 200 7f1`: these fields.
+/// The copy of this crate: its version, and where in the program it is. Two versions of the crate in one program, or a fork of it,
+/// have a hook each, and a child is for one of them.
+fn copy() -> String {
+    format!("{}@{:x}", env!("CARGO_PKG_VERSION"), image::place_of_this_crate())
+}
+
+/// What the variable holds for a fork server, as `0.1.0@2f10 server 28 29 200 7f1`: the copy, then these fields.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ServerTicket {
     /// The descriptors of the socket, of the page and of the world.
@@ -67,13 +79,12 @@ pub(super) struct ServerTicket {
 impl ServerTicket {
     pub(super) fn to_text(&self) -> String {
         let ServerTicket { socket, page, world, parent } = self;
-        let version = env!("CARGO_PKG_VERSION");
-        format!("{version} server {socket:x} {page:x} {world:x} {parent:x}")
+        format!("{} server {socket:x} {page:x} {world:x} {parent:x}", copy())
     }
 
-    /// `None` if it is the ticket of a child, was made by another version of this crate, or is none.
+    /// `None` if it is the ticket of a child, was made by another copy of this crate, or is none.
     pub(super) fn from_text(text: &OsStr) -> Option<ServerTicket> {
-        let rest = text.to_str()?.strip_prefix(env!("CARGO_PKG_VERSION"))?;
+        let rest = text.to_str()?.strip_prefix(&copy())?;
         let mut parts = rest.strip_prefix(" server ")?.split(' ');
         let mut number = || u32::from_str_radix(parts.next()?, 16).ok();
         let mut descriptor = || number().filter(|number| (3..1 << 30).contains(number));
@@ -108,10 +119,17 @@ mod tests {
         let text = ticket.to_text();
         assert_eq!(Ticket::from_text(text.as_ref()), Some(ticket));
         let standard = text.replace(" 200 ", " 2 ");
+        // Another copy in the same program is meant; in another program it may be this one.
+        let elsewhere = text.replacen('@', "@f", 1);
+        assert_eq!(Ticket::from_text(elsewhere.as_ref()), Some(ticket));
+        let here = Ticket { image: image::identity().unwrap(), ..ticket };
+        assert_eq!(Ticket::from_text(here.to_text().as_ref()), Some(here));
+        assert_eq!(Ticket::from_text(here.to_text().replacen('@', "@f", 1).as_ref()), None);
         for text in [
             "",
             " ",
-            "0.0.0 1 2 3 4 5 1",
+            "0.0.0@1 1 2 3 4 5 1",
+            &text.replacen('@', " ", 1),
             "x",
             &format!("{text} 1"),
             &text[..text.len() - 2],
@@ -127,9 +145,14 @@ mod tests {
         let text = ticket.to_text();
         assert_eq!(ServerTicket::from_text(text.as_ref()), Some(ticket));
         assert_eq!(Ticket::from_text(text.as_ref()), None);
-        for text in
-            ["", "0.1.0 server", &format!("{text} 1"), &text.replace(" 3 ", " 2 "), &text[1..]]
-        {
+        for text in [
+            "",
+            "0.1.0 server",
+            &text.replacen('@', "@f", 1),
+            &format!("{text} 1"),
+            &text.replace(" 3 ", " 2 "),
+            &text[1..],
+        ] {
             assert_eq!(ServerTicket::from_text(text.as_ref()), None, "{text:?}");
         }
     }

@@ -45,6 +45,31 @@ use core::mem::MaybeUninit;
 ///
 /// # Examples
 ///
+/// In a structure:
+///
+/// ```
+/// use multiproc::raw::Guarded;
+/// use multiproc::{Process, Shared, shared_type};
+///
+/// shared_type! {
+///     struct Totals {
+///         by_color: [Guarded<[u64; 2]>; 3],
+///     }
+/// }
+///
+/// fn add(totals: Shared<Totals>) -> multiproc::Result<()> {
+///     totals.leak().by_color[1].lock()?[0] += 5;
+///     Ok(())
+/// }
+///
+/// let totals = Shared::new(Totals { by_color: [const { Guarded::new([0; 2]) }; 3] })?;
+/// Process::spawn(add, (&totals,))?.join()??;
+/// assert_eq!(*totals.leak().by_color[1].lock()?, [5, 0]);
+/// # Ok::<(), multiproc::Error>(())
+/// ```
+///
+/// At a place in memory:
+///
 /// ```
 /// use multiproc::SharedMemory;
 /// use multiproc::raw::Guarded;
@@ -93,6 +118,18 @@ impl<T> Guarded<T> {
         // - the data begins at a multiple of 8, and the cell's size is one: whole words are in the cell;
         // - all access is by these words, whatever a peer writes.
         unsafe { core::slice::from_raw_parts(first, size_of::<T>().div_ceil(WORD)) }
+    }
+}
+
+impl<T: CheckedBitPattern + NoUninit + 'static> Guarded<T> {
+    /// A free cell with this data, for a structure in a [`Shared`](crate::Shared). The data has whole words, of 8 bytes, which is
+    /// checked when it is compiled; a cell at [a place](Guarded::at) can have data of any size.
+    pub const fn new(value: T) -> Guarded<T> {
+        const { assert!(size_of::<T>().is_multiple_of(8), "the data has whole words of 8 bytes") };
+        Guarded {
+            lock: crate::raw::words::Lock::new().lock,
+            data: UnsafeCell::new(MaybeUninit::new(value)),
+        }
     }
 }
 

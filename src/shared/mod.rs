@@ -5,7 +5,7 @@
 //! - `borrow`: who may touch an object's data;
 //! - `value`, `array` with `part`, `claimed` and `frozen`, `list`: data under a lock;
 //! - `atomic`, `structure`, `memory`: data without one;
-//! - `guarded`: the calls of a cell of [`raw`](crate::raw);
+//! - `guarded`: the calls of a cell of [`raw`](crate::raw); `words`: those of its other words;
 //! - `views`: shapes, for `ndarray`.
 
 mod array;
@@ -24,6 +24,7 @@ mod structure;
 mod value;
 #[cfg(feature = "ndarray")]
 mod views;
+mod words;
 
 pub use array::{Array, ArrayBuilder, ArrayGuard, ArrayIntoIter};
 pub use atomic::{Atomic, AtomicInteger, AtomicValue};

@@ -192,6 +192,31 @@ impl<T: SharedType> Shared<T> {
         Ok(shared)
     }
 
+    /// The structure until the process ends: this handle is never dropped. So it is what the calls of [`raw`](crate::raw)'s words want,
+    /// and the memory is given back when the processes that have leaked one have ended.
+    ///
+    /// # Panics
+    ///
+    /// In a forked child that inherited the handle. A structure that was leaked before the fork can be used by the child as long as
+    /// its parent, or another process with a handle, lives.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc::{Shared, raw::Flag};
+    ///
+    /// let flag: &'static Flag = Shared::new(Flag::new())?.leak();
+    /// flag.set();
+    /// flag.wait()?;
+    /// # Ok::<(), multiproc::Error>(())
+    /// ```
+    pub fn leak(self) -> &'static T {
+        let at = core::ptr::from_ref::<T>(&self);
+        core::mem::forget(self);
+        // SAFETY: as in `deref`; the handle that keeps the place lives until the process ends, and the mapping as long.
+        unsafe { &*at }
+    }
+
     fn from_object(object: Object<SharedKind>) -> Shared<T> {
         let at = if Self::IS_INLINE {
             object.payload()[1..].as_ptr().cast::<T>()

@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{Id, Liveness, is_me};
 use crate::raw::lock::{Outcome, Policy, RobustLock};
+use crate::raw::reentry::Reentry;
 use crate::sys::clock::Deadline;
 use crate::sys::thread;
 use core::fmt;
@@ -20,6 +21,12 @@ pub struct Owner {
 impl Owner {
     pub(super) fn of(liveness: &Liveness, id: Id) -> Option<Owner> {
         liveness.registry.numbers(id).map(|numbers| Owner { pid: numbers.pid, tid: numbers.tid })
+    }
+
+    /// The live thread that holds a lock at this moment.
+    pub(crate) fn live(lock: &RobustLock, liveness: &Liveness) -> Option<Owner> {
+        let owner = lock.owner().filter(|&id| !liveness.registry.is_dead(id));
+        Owner::of(liveness, owner?)
     }
 }
 
@@ -155,7 +162,7 @@ impl Holding {
 
     /// An ordinary hold.
     #[inline]
-    pub(super) fn new(me: Id) -> Holding {
+    pub(crate) fn new(me: Id) -> Holding {
         Holding { me, recovered: false, dead: None }
     }
 
@@ -173,6 +180,15 @@ impl Holding {
         } else {
             // Not recovered, or the repair was not finished: the poison, if there is one, stays.
             lock.unlock(self.me);
+        }
+    }
+
+    /// Ends one hold of a lock that counts them. The outermost gives it back: without its poison, unless a panic ended one of them.
+    #[inline]
+    pub(crate) fn leave(&self, lock: &RobustLock, reentry: &Reentry) {
+        if let Some(finished) = reentry.leave(thread::is_panicking()) {
+            let recovered = finished && lock.is_poisoned();
+            Holding { recovered, ..*self }.give_back(lock);
         }
     }
 }

@@ -4,45 +4,32 @@
 //!
 //! ```text
 //! 0  8  lock         who holds it ([`crate::raw::lock`])                          THE TRUTH
-//! 8  4  depth        how often the holder holds it; written by the holder alone
-//! 12 4  unfinished   1: a panic dropped a guard of the holder; written by the holder alone
-//! 16 4  lent         how many guards of data the holder has under it; written by the holder alone
+//! 8  12 reentry      how often the holder holds it ([`crate::raw::reentry`])
 //! 20 4  ignore_owner_death  1: taken over from the dead in silence; written by the maker
 //! ```
 //!
-//! - *Lock*: if the lock names the caller, depth + 1. Else take the lock; then depth = 1, unfinished = 0.
-//! - *Drop of a guard*: if depth is above 1, depth - 1. Else depth = 0 and give the lock back: with its poison if unfinished
-//!   is 1, without it if not. Guards may be dropped in any order.
+//! - *Lock*, *drop of a guard*, and what a death leaves: as said for the two parts.
 //! - *Wait for a condition*: let go at every depth; lock; then depth, unfinished and lent are what they were, and unfinished
 //!   is 1 if the lock was poisoned meanwhile.
-//!
-//! # If a process dies
-//!
-//! Depth, unfinished and lent mean something only to the thread that the lock names. Whatever they are when it dies, whoever takes
-//! the lock over writes all of them before it does anything else. The rest is as for the lock itself.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::forms::forms;
 use crate::handle::{ObjectRef, in_object};
 use crate::liveness::{Id, Liveness};
 use crate::raw::lock::{Outcome, Policy, RobustLock};
+use crate::raw::reentry::Reentry;
 use crate::sync::guard::sealed::{Depth, Release};
 use crate::sync::guard::{Holding, Owner, lock_face};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::shared::Shared;
-use crate::sys::thread;
 use std::sync::Arc;
 
 #[repr(C)]
 struct RLockObject {
     lock: RobustLock,
-    /// How often the holder holds it. Written by the holder alone, as the next field.
-    depth: AtomicU32,
-    /// 1: a panic dropped a guard of the holder.
-    unfinished: AtomicU32,
-    /// How many guards of data it has under the lock: [`ValueGuard`](crate::ValueGuard) and the like.
-    lent: AtomicU32,
+    /// How often the holder holds it. Written by the holder alone.
+    reentry: Reentry,
     /// 1: the lock is taken over from the dead in silence. Written by the maker.
     ignore_owner_death: AtomicU32,
 }
@@ -120,7 +107,7 @@ impl RLock {
         pub fn lock, try_lock, lock_timeout, lock_deadline(&self; until) -> RLockGuard<'_> {
             let me = self.liveness().me()?;
             if self.object.lock.try_lock(me) {
-                self.enter();
+                self.object.reentry.enter();
                 return Ok(RLockGuard::of(self, Holding::new(me)));
             }
             self.lock_contended(until)
@@ -154,7 +141,7 @@ impl RLock {
     /// How often the live thread that holds the lock holds it; 0 if it is free.
     pub fn depth(&self) -> u32 {
         // The holder counts a moment after it has taken the lock.
-        self.live_owner().map_or(0, |_| self.object.depth.load(Ordering::Relaxed).max(1))
+        self.live_owner().map_or(0, |_| self.object.reentry.depth.load(Ordering::Relaxed).max(1))
     }
 
     fn acquire(&self, until: Deadline, policy: Policy) -> Result<Holding> {
@@ -162,32 +149,11 @@ impl RLock {
         let me = liveness.me()?;
         if object.lock.owner() != Some(me) {
             let holding = Holding::take(&object.lock, liveness, me, until, policy)?;
-            self.enter();
+            self.object.reentry.enter();
             return Ok(holding);
         }
-        self.deepen()?;
+        self.object.reentry.deepen()?;
         Ok(Holding::new(me))
-    }
-
-    /// The lock has just been taken.
-    #[inline]
-    fn enter(&self) {
-        self.object.depth.store(1, Ordering::Relaxed);
-        self.object.unfinished.store(0, Ordering::Relaxed);
-        self.object.lent.store(0, Ordering::Relaxed);
-    }
-
-    /// One hold of the holder's ends; of the outermost: whether all ended without a panic.
-    #[inline]
-    fn leave(&self, is_broken: bool) -> Option<bool> {
-        let object = self.object;
-        // Relaxed, as everywhere: depth and unfinished are the holder's own, and the lock orders one holder after the other.
-        if is_broken {
-            object.unfinished.store(1, Ordering::Relaxed);
-        }
-        let outer = object.depth.load(Ordering::Relaxed).saturating_sub(1);
-        object.depth.store(outer, Ordering::Relaxed);
-        (outer == 0).then(|| object.unfinished.load(Ordering::Relaxed) == 0)
     }
 }
 
@@ -196,13 +162,8 @@ impl Release for RLock {
 
     #[inline]
     fn release(&self, holding: &Holding) {
-        let object = self.object;
-        if !holding.is_mine() {
-            return;
-        }
-        if let Some(finished) = self.leave(thread::is_panicking()) {
-            let recovered = finished && object.lock.is_poisoned();
-            Holding { recovered, ..*holding }.give_back(&object.lock);
+        if holding.is_mine() {
+            holding.leave(&self.object.lock, &self.object.reentry);
         }
     }
 
@@ -279,9 +240,9 @@ impl RLock {
     #[inline]
     pub(crate) fn begin_hold(&self, nested: bool) -> Result<()> {
         if nested {
-            self.deepen()?;
+            self.object.reentry.deepen()?;
         } else {
-            self.enter();
+            self.object.reentry.enter();
         }
         self.lend(1);
         Ok(())
@@ -289,13 +250,13 @@ impl RLock {
 
     #[inline]
     fn lend(&self, one: i32) {
-        let lent = self.object.lent.load(Ordering::Relaxed).wrapping_add_signed(one);
-        self.object.lent.store(lent, Ordering::Relaxed);
+        let lent = self.object.reentry.lent.load(Ordering::Relaxed).wrapping_add_signed(one);
+        self.object.reentry.lent.store(lent, Ordering::Relaxed);
     }
 
     /// An error if the calling thread, which holds the lock, has more guards of data under it than the given ones.
     pub(crate) fn check_lent_beside(&self, given: u32) -> Result<()> {
-        if self.object.lent.load(Ordering::Relaxed) <= given {
+        if self.object.reentry.lent.load(Ordering::Relaxed) <= given {
             return Ok(());
         }
         Err(Error::of(
@@ -308,11 +269,11 @@ impl RLock {
     pub(crate) fn let_go_of(&self, me: Id) -> Depth {
         let object = self.object;
         let depth = Depth {
-            depth: object.depth.load(Ordering::Relaxed),
-            unfinished: object.unfinished.load(Ordering::Relaxed) != 0,
-            lent: object.lent.load(Ordering::Relaxed),
+            depth: object.reentry.depth.load(Ordering::Relaxed),
+            unfinished: object.reentry.unfinished.load(Ordering::Relaxed) != 0,
+            lent: object.reentry.lent.load(Ordering::Relaxed),
         };
-        object.depth.store(0, Ordering::Relaxed);
+        object.reentry.depth.store(0, Ordering::Relaxed);
         self.give(me, !depth.unfinished);
         depth
     }
@@ -320,9 +281,9 @@ impl RLock {
     /// The lock was taken again: the calling thread is as deep in it as it was. If it is poisoned, that stays.
     pub(crate) fn deepen_to(&self, depth: Depth, is_poisoned: bool) {
         let unfinished = u32::from(depth.unfinished || is_poisoned);
-        self.object.depth.store(depth.depth, Ordering::Relaxed);
-        self.object.unfinished.store(unfinished, Ordering::Relaxed);
-        self.object.lent.store(depth.lent, Ordering::Relaxed);
+        self.object.reentry.depth.store(depth.depth, Ordering::Relaxed);
+        self.object.reentry.unfinished.store(unfinished, Ordering::Relaxed);
+        self.object.reentry.lent.store(depth.lent, Ordering::Relaxed);
     }
 
     /// Ends a counted hold of the calling thread, which is `me`. The poison, if there is one, goes with the outermost, unless a
@@ -330,27 +291,10 @@ impl RLock {
     #[inline]
     pub(crate) fn end_hold(&self, me: Id, is_broken: bool) {
         self.lend(-1);
-        if let Some(finished) = self.leave(is_broken) {
+        if let Some(finished) = self.object.reentry.leave(is_broken) {
             self.give(me, finished);
         }
     }
-
-    #[inline]
-    fn deepen(&self) -> Result<()> {
-        let Some(depth) = self.object.depth.load(Ordering::Relaxed).checked_add(1) else {
-            return Err(too_deep());
-        };
-        self.object.depth.store(depth, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-#[cold]
-fn too_deep() -> Error {
-    Error::of(
-        ErrorKind::Limit,
-        format!("this thread holds the lock {} times already: drop some guards", u32::MAX),
-    )
 }
 
 impl core::fmt::Debug for RLock {

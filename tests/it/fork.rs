@@ -7,7 +7,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use multiproc::{Connection, ErrorKind, Event, Lock, Pipe, Process, Queue};
+use multiproc::{
+    Barrier, Condition, Connection, ErrorKind, Event, JoinableQueue, Lock, Manager, Pipe, Pool,
+    Process, Queue, RLock,
+};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -102,6 +105,69 @@ fn inherited_handles_are_refused() {
         assert!(!event.is_set());
         assert!(!queue.is_closed() && queue.is_empty());
         drop(lock.lock().unwrap());
+    };
+    Process::spawn(body, ()).unwrap().join().unwrap();
+}
+
+#[test]
+fn what_many_use_together_is_refused_too() {
+    let _watch = watch();
+    let body = || {
+        let (rlock, condition) = (RLock::new().unwrap(), Condition::new().unwrap());
+        let barrier = Barrier::new(2).unwrap();
+        let tasks = JoinableQueue::<u32>::new().unwrap();
+        tasks.put(1).unwrap();
+        let task = tasks.get().unwrap();
+        let guard = rlock.lock().unwrap();
+        let mut inherited = Some((task, guard));
+        let child = fork(|| {
+            let (task, mut guard) = inherited.take().unwrap();
+            assert_eq!(kind(rlock.lock()), ErrorKind::Foreign);
+            assert_eq!(kind(condition.wait(&mut guard)), ErrorKind::Foreign);
+            condition.notify_all();
+            assert_eq!(kind(barrier.wait()), ErrorKind::Foreign);
+            assert_eq!(kind(barrier.party()), ErrorKind::Foreign);
+            assert_eq!(kind(tasks.put(2)), ErrorKind::Foreign);
+            assert_eq!(kind(tasks.try_get()), ErrorKind::Foreign);
+            assert_eq!(kind(tasks.join()), ErrorKind::Foreign);
+            assert_eq!(kind(task.done()), ErrorKind::Foreign);
+            drop(guard);
+            assert!(!format!("{rlock:?} {condition:?} {barrier:?} {tasks:?}").is_empty());
+        });
+        ended_well(child);
+        assert!(!barrier.is_broken());
+        let (task, guard) = inherited.unwrap();
+        assert_eq!(kind(tasks.try_get()), ErrorKind::Empty, "the task is here still");
+        task.done().unwrap();
+        tasks.join().unwrap();
+        drop(guard);
+        drop(rlock.lock().unwrap());
+    };
+    Process::spawn(body, ()).unwrap().join().unwrap();
+}
+
+#[test]
+fn inherited_pools_and_managers_are_inert() {
+    let _watch = watch();
+    let body = || {
+        let pool = Pool::with_workers(1).unwrap();
+        assert_eq!(pool.apply(|n: u32| n + 1, (1,)).unwrap(), 2);
+        let manager = Manager::new().unwrap();
+        let dict = manager.dict::<String, u32>().unwrap();
+        dict.insert("a", 1).unwrap();
+        let mut inherited = Some((pool, manager, dict));
+        let child = fork(|| {
+            let (pool, manager, dict) = inherited.take().unwrap();
+            assert_eq!(kind(pool.apply(|n: u32| n + 1, (1,))), ErrorKind::Foreign);
+            assert_eq!(kind(dict.get("a")), ErrorKind::Foreign);
+            assert_eq!(kind(manager.list::<u32>()), ErrorKind::Foreign);
+            drop((pool, manager, dict));
+        });
+        ended_well(child);
+        let (pool, manager, dict) = inherited.unwrap();
+        assert_eq!(pool.apply(|n: u32| n + 1, (2,)).unwrap(), 3);
+        assert_eq!(dict.get("a").unwrap(), Some(1));
+        drop(manager);
     };
     Process::spawn(body, ()).unwrap().join().unwrap();
 }

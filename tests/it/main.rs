@@ -31,4 +31,5 @@ mod semaphore;
 mod shared;
 mod signals;
 mod watchdog;
+mod words;
 mod world;
