@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::board::{Board, MOST_WORKERS};
+use super::board::Board;
 use super::collector;
 use super::core::{Core, OnProgress, Parts, Progress};
 use super::crew::{Bell, Crew, Initializer, Setup};
@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::{
     self, Arguments, Function, Outcome, Parameters, StartMethod, TaskName, cpu_count,
 };
+use crate::raw::batch::MOST_WORKERS;
 
 /// What an initializer may return: nothing, or a [`Result`](crate::Result) whose error is the pool's.
 ///
