@@ -220,7 +220,11 @@ impl Server {
     fn send_answer(&self, channel: u64, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let (count, parcel) = handle::pack(|| Ok(self.run_calls(bytes, out)))?;
         let mut channels = self.channels.borrow_mut();
-        let Some(sender) = channels.get_mut(&channel) else { return Ok(()) };
+        let Some(sender) = channels.get_mut(&channel) else {
+            // The caller died before its request was taken: what the calls made for it is nobody's.
+            HAS_STRAYS.store(true, Ordering::Relaxed);
+            return Ok(());
+        };
         // There is room: a channel has one request at a time. So it never waits for a caller who does not take the answer.
         let Err(error) = sender.try_send_packed(out, &parcel) else { return Ok(()) };
         if !error.is_closed() {
