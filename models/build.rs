@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "raw",
         &[
             "barrier.rs",
+            "batch.rs",
             "claims.rs",
             "condition.rs",
             "event_count.rs",

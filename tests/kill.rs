@@ -39,7 +39,7 @@
 //!   `data.rs`;
 //! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`, `round_verbs.rs`,
 //!   `queue_verbs.rs`, `end_verbs.rs`, `pipe_verbs.rs`, `task_verbs.rs`, `data_verbs.rs`,
-//!   `value_verbs.rs`, `array_verbs.rs`, `list_verbs.rs`, `make_verbs.rs`;
+//!   `value_verbs.rs`, `array_verbs.rs`, `list_verbs.rs`, `call_verbs.rs`, `make_verbs.rs`;
 //! - the words that scripts are written in: `director.rs` (actors), `commands.rs` (orders), `fates.rs`
 //!   (the victim), `ledger.rs` (messages), `trouble.rs` (why a point failed);
 //! - the scripts: `*_scripts.rs`; the lists of them: `family.rs`, `data_family.rs`, `scenarios.rs`;
@@ -59,6 +59,8 @@ mod harness {
     pub(crate) mod array_verbs;
     pub(crate) mod board;
     pub(crate) mod broken;
+    pub(crate) mod call_scripts;
+    pub(crate) mod call_verbs;
     pub(crate) mod case;
     pub(crate) mod commands;
     pub(crate) mod data;

@@ -354,6 +354,21 @@ pub const WEAKENED: &[Weakened] = &[
         "None",
     ),
     weak(
+        "raw/batch.rs",
+        "begun_without_exchange",
+        "exchange(self.0, ready, begun)",
+        "(self.look() == ready && { self.0.store(begun.0, Ordering::Release); true })",
+    ),
+    weak(
+        "raw/batch.rs",
+        "goes_on_without_exchange",
+        "exchange(self.word, self.now, next)",
+        "{ self.word.store(next.0, Ordering::Release); true }",
+    ),
+    weak("raw/batch.rs", "batch_is_relaxed", "Ordering::AcqRel", "Ordering::Relaxed"),
+    weak("raw/batch.rs", "batch_seen_relaxed", "Ordering::Acquire", "Ordering::Relaxed"),
+    weak("raw/batch.rs", "generation_stays", "generation + 1", "generation"),
+    weak(
         "raw/claims.rs",
         "claims_are_relaxed",
         "self.owner.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)",

@@ -31,6 +31,10 @@ models! {
         a_reset_is_told_to_those_who_arrived_before_it
         a_reset_is_not_told_to_those_who_are_through
         a_resetter_that_dies_stops_nobody;
+    batch:
+        a_batch_is_begun_once
+        a_condemned_worker_begins_no_more
+        a_worker_that_dies_costs_the_task_that_it_ran;
     chunks:
         a_getter_follows_a_putter
         what_was_taken_meanwhile_is_not_freed

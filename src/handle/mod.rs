@@ -12,5 +12,5 @@ pub(crate) use face::{in_object, travels};
 pub(crate) use reference::{CONSUMER, Found, ObjectRef, PRESENT, PRODUCER};
 pub(crate) use travel::{
     Claimed, Parcel, Passenger, count_packed, deserialize, list_of, open, pack, read_list, seal,
-    serialize, serialize_owned, unpack,
+    serialize, serialize_owned, unpack, unpack_some,
 };

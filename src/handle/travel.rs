@@ -120,6 +120,7 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
 }
 
 /// How many handles the value being packed holds so far; for whoever wants to know whether a part of it holds any.
+#[inline]
 pub(crate) fn count_packed() -> usize {
     COUNT.get()
 }
@@ -134,18 +135,26 @@ fn pack_one(reference: &Arc<ObjectRef>, roles: u32, boarded: Option<Boarded>) ->
 }
 
 /// Runs a decoder that may meet handles from `claimed`; what it does not take is given up.
-pub(crate) fn unpack<R>(claimed: Claimed, f: impl FnOnce() -> R) -> R {
-    /// Puts the outer list back, also when a user's `Deserialize` panics.
-    struct Unpacking(Option<Claimed>);
-    impl Drop for Unpacking {
+pub(crate) fn unpack<R>(mut claimed: Claimed, f: impl FnOnce() -> R) -> R {
+    unpack_some(&mut claimed, f)
+}
+
+/// The same; what it does not take stays in `claimed`, for another one.
+pub(crate) fn unpack_some<R>(claimed: &mut Claimed, f: impl FnOnce() -> R) -> R {
+    /// Puts both lists back, also when a user's `Deserialize` panics.
+    struct Unpacking<'a> {
+        outer: Option<Claimed>,
+        claimed: &'a mut Claimed,
+    }
+    impl Drop for Unpacking<'_> {
         fn drop(&mut self) {
-            let rest = UNPACKING.try_with(|cell| cell.replace(self.0.take()));
-            drop(rest);
+            let rest = UNPACKING.try_with(|cell| cell.replace(self.outer.take()));
+            *self.claimed = rest.ok().flatten().unwrap_or_default();
         }
     }
-    let mut claimed = Some(claimed);
-    let outer = UNPACKING.try_with(|cell| cell.replace(claimed.take()));
-    let _unpacking = Unpacking(outer.ok().flatten());
+    let mut lent = Some(std::mem::take(claimed));
+    let outer = UNPACKING.try_with(|cell| cell.replace(lent.take()));
+    let _unpacking = Unpacking { outer: outer.ok().flatten(), claimed };
     f()
 }
 

@@ -1,19 +1,20 @@
 //! Batches: many calls in one round trip.
 //!
-//! A batch writes its calls as they are made, one behind the other, into the request that is put when its closure returns. For each
-//! call it remembers what is to be done with the result.
+//! A batch writes its calls as they are made, one behind the other, into the request that is put when its closure returns. A call of
+//! the same function on the same object as the one before does not name them again. The reply is kept as it came, for all calls
+//! together, and each [`Later`] decodes its own part when it is asked for it: so a call costs no allocation.
 
 use super::link::Link;
-use super::request::take_result;
+use super::request::{Target, put_call, skip_result, take_result};
+use super::server::Command;
 use crate::error::{Error, ErrorKind, Result};
+use crate::handle::{self, Claimed};
+use crate::process::Entry;
 use crate::sys::clock::Deadline;
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// What is to be done with the result of one call.
-type Reader = Box<dyn FnOnce(Result<&[u8]>)>;
 
 /// Calls that go to the server together: [`Manager::batch`](crate::Manager::batch) gives one to its closure.
 ///
@@ -23,12 +24,56 @@ type Reader = Box<dyn FnOnce(Result<&[u8]>)>;
 pub struct Batch {
     link: Arc<Link>,
     out: Vec<u8>,
-    readers: Vec<Reader>,
+    count: usize,
+    /// The object and the function of the last call.
+    last: Option<(u64, *const Entry<Command>)>,
+    results: Rc<Results>,
     failed: Option<Error>,
 }
 
+/// The results of a batch, once they are there.
+#[derive(Default)]
+struct Results(OnceCell<Answer>);
+
+struct Answer {
+    reply: Vec<u8>,
+    /// Where in the reply each result begins.
+    starts: Vec<usize>,
+    handles: RefCell<Claimed>,
+}
+
+impl Answer {
+    /// The results of so many calls.
+    fn of(reply: &[u8], handles: Claimed, count: usize) -> Result<Answer> {
+        let mut rest = reply;
+        let mut starts = Vec::with_capacity(count);
+        for _ in 0..count {
+            starts.push(reply.len() - rest.len());
+            skip_result(&mut rest)?;
+        }
+        Ok(Answer { reply: reply.to_vec(), starts, handles: RefCell::new(handles) })
+    }
+
+    fn read<T>(&self, at: usize, read: fn(&[u8]) -> Result<T>) -> Result<T> {
+        let mut rest = &self.reply[self.starts[at]..];
+        let result = take_result(&mut rest)?;
+        // For a moment they are here: a `Deserialize` may ask for another result.
+        let mut handles = self.handles.take();
+        if handles.is_empty() {
+            return result.and_then(read);
+        }
+        let result = handle::unpack_some(&mut handles, || result.and_then(read));
+        self.handles.replace(handles);
+        result
+    }
+}
+
 /// The result of a call in a batch: there once [`Manager::batch`](crate::Manager::batch) has returned.
-pub struct Later<T>(Rc<RefCell<Option<Result<T>>>>);
+pub struct Later<T> {
+    results: Rc<Results>,
+    at: usize,
+    read: fn(&[u8]) -> Result<T>,
+}
 
 impl<T> Later<T> {
     /// The result of the call.
@@ -38,12 +83,13 @@ impl<T> Later<T> {
     /// Those of the call: each one in a batch can fail by itself. [`is_invalid_input`](crate::Error::is_invalid_input) if the batch
     /// was not run: its closure is still at work, or `batch` failed.
     pub fn get(self) -> Result<T> {
-        self.0.take().unwrap_or_else(|| {
-            Err(Error::of(
+        let answer = self.results.0.get().ok_or_else(|| {
+            Error::of(
                 ErrorKind::InvalidInput,
                 "a call in a batch has a result once `batch` has returned without an error: ask then",
-            ))
-        })
+            )
+        })?;
+        answer.read(self.at, self.read)
     }
 }
 
@@ -55,48 +101,66 @@ impl Batch {
         fill: impl FnOnce(&mut Batch) -> R,
     ) -> Result<R> {
         let mut filled = None;
-        let readers = RefCell::new(Vec::new());
-        link.transact(
+        let results = Rc::new(Results::default());
+        let count = Cell::new(0);
+        let answer = link.transact(
             until,
             |out| {
                 let mut batch = Batch {
                     link: Arc::clone(link),
                     out: std::mem::take(out),
-                    readers: Vec::new(),
+                    count: 0,
+                    last: None,
+                    results: Rc::clone(&results),
                     failed: None,
                 };
                 filled = Some(fill(&mut batch));
                 *out = batch.out;
-                readers.replace(batch.readers);
+                count.set(batch.count);
                 batch.failed.map_or(Ok(()), Err)
             },
-            |mut results| {
-                for reader in readers.take() {
-                    reader(take_result(&mut results)?);
-                }
-                Ok(())
-            },
+            |reply, handles| Answer::of(reply, handles, count.get()),
         )?;
+        let _ = results.0.set(answer);
         filled.ok_or_else(|| Error::simple(ErrorKind::Corrupted))
     }
 
-    /// Appends a call, which `write` writes, and whose result `read` reads.
-    pub(super) fn add<T: 'static>(
+    /// Appends a call, whose arguments `write` writes, and whose result `read` reads.
+    pub(super) fn add<T>(
         &mut self,
         link: &Arc<Link>,
+        object: u64,
+        entry: &'static Entry<Command>,
         read: fn(&[u8]) -> Result<T>,
         write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
     ) -> Later<T> {
-        let later = Rc::new(RefCell::new(None));
+        let later = Later { results: Rc::clone(&self.results), at: self.count, read };
         if self.failed.is_none() {
-            let is_ours = Arc::ptr_eq(&self.link, link);
-            let written = if is_ours { write(&mut self.out) } else { Err(of_another_manager()) };
-            self.failed = written.err();
-            let place = Rc::clone(&later);
-            let fill = move |bytes: Result<&[u8]>| *place.borrow_mut() = Some(bytes.and_then(read));
-            self.readers.push(Box::new(fill));
+            self.failed = self.put(link, object, entry, write).err();
         }
-        Later(later)
+        later
+    }
+
+    #[inline]
+    fn put(
+        &mut self,
+        link: &Arc<Link>,
+        object: u64,
+        entry: &'static Entry<Command>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        if !Arc::ptr_eq(&self.link, link) {
+            return Err(of_another_manager());
+        }
+        let this = Some((object, std::ptr::from_ref(entry)));
+        let target = match self.last == this {
+            true => None,
+            false => Some(Target { object, entry: entry.name()? }),
+        };
+        put_call(&mut self.out, target, write)?;
+        self.last = this;
+        self.count += 1;
+        Ok(())
     }
 }
 
@@ -110,13 +174,13 @@ fn of_another_manager() -> Error {
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("calls", &self.readers.len()).finish()
+        f.debug_struct("Batch").field("calls", &self.count).finish()
     }
 }
 
 impl<T> fmt::Debug for Later<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_there = self.0.try_borrow().is_ok_and(|result| result.is_some());
+        let is_there = self.results.0.get().is_some();
         f.debug_struct("Later").field("is_there", &is_there).finish()
     }
 }

@@ -12,7 +12,7 @@ use super::request::{CALLS, DROPPED, LEFT, Reply, Request, put_part, put_word};
 use super::server;
 use crate::channel::{Pipe, Producer, Receiver, Sender};
 use crate::error::{Error, ErrorKind, Result};
-use crate::handle::{self, ObjectRef, PRODUCER, Parcel};
+use crate::handle::{self, Claimed, ObjectRef, PRODUCER, Parcel};
 use crate::message;
 use crate::process::{Process, ProcessHandle};
 use crate::sys::clock::Deadline;
@@ -43,7 +43,7 @@ enum Way {
     Here,
     There {
         requests: Producer<Request>,
-        free: Mutex<Vec<Channel>>,
+        free: Mutex<Vec<Box<Channel>>>,
     },
 }
 
@@ -61,13 +61,13 @@ struct Channel {
 const KEPT: usize = 64 << 10;
 
 impl Channel {
-    fn new(reference: &ObjectRef) -> Result<Channel> {
+    fn new(reference: &ObjectRef) -> Result<Box<Channel>> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let (sender, receiver) = Pipe::simplex()?;
         let process = u64::from(reference.world.liveness.this_process().to_bits());
         // ORDERING: Relaxed: only the number itself must be new.
         let number = process << 32 | COUNT.fetch_add(1, Ordering::Relaxed) & u64::from(u32::MAX);
-        Ok(Channel { number, sender: Some(sender), receiver, bytes: Vec::new() })
+        Ok(Box::new(Channel { number, sender: Some(sender), receiver, bytes: Vec::new() }))
     }
 }
 
@@ -115,12 +115,12 @@ impl Link {
         self.reference.id.index
     }
 
-    /// Has the server run the calls that `write` appends, and `read` their results.
+    /// Has the server run the calls that `write` appends, and `read` their results, with the handles in them.
     pub(super) fn transact<R>(
         &self,
         until: Deadline,
         write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
-        read: impl FnOnce(&[u8]) -> Result<R>,
+        read: impl FnOnce(&[u8], Claimed) -> Result<R>,
     ) -> Result<R> {
         match &self.way {
             Way::Here => self.transact_here(write, read),
@@ -133,10 +133,10 @@ impl Link {
     fn transact_there<R>(
         &self,
         requests: &Producer<Request>,
-        free: &Mutex<Vec<Channel>>,
+        free: &Mutex<Vec<Box<Channel>>>,
         until: Deadline,
         write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
-        read: impl FnOnce(&[u8]) -> Result<R>,
+        read: impl FnOnce(&[u8], Claimed) -> Result<R>,
     ) -> Result<R> {
         self.check_current()?;
         let known = lock(free).pop();
@@ -162,7 +162,7 @@ impl Link {
         }
         channel.sender = None;
         // What `read` says is inside: the channel itself is good then.
-        let answer = channel.receiver.recv_as(until, |bytes| Ok(read(bytes)));
+        let answer = channel.receiver.recv_as(until, |bytes, given| Ok(read(bytes, given)));
         match answer {
             Ok(result) => {
                 lock(free).push(channel);
@@ -175,15 +175,16 @@ impl Link {
     fn transact_here<R>(
         &self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
-        read: impl FnOnce(&[u8]) -> Result<R>,
+        read: impl FnOnce(&[u8], Claimed) -> Result<R>,
     ) -> Result<R> {
         self.check_current()?;
         let server = server::server()?;
         let mut calls = Vec::new();
         let ((), parcel) = handle::pack(|| write(&mut calls))?;
-        self.carry(calls, &parcel, |calls| {
+        self.carry(calls, &parcel, |calls, given| {
             let mut results = Vec::new();
-            let (_, parcel) = handle::pack(|| Ok(server.run_calls(calls, &mut results)))?;
+            let run = || Ok(server.run_calls(calls, &mut results));
+            let (_, parcel) = handle::unpack(given, || handle::pack(run))?;
             self.carry(results, &parcel, read)
         })
     }
@@ -193,12 +194,12 @@ impl Link {
         &self,
         mut bytes: Vec<u8>,
         parcel: &Parcel,
-        read: impl FnOnce(&[u8]) -> Result<R>,
+        read: impl FnOnce(&[u8], Claimed) -> Result<R>,
     ) -> Result<R> {
         handle::seal(&mut bytes, parcel);
         let (body, claimed) = handle::open(self.reference.world, &bytes)?;
         parcel.depart();
-        handle::unpack(claimed, || read(body))
+        read(body, claimed)
     }
 
     fn check_current(&self) -> Result<()> {

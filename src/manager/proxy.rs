@@ -4,10 +4,11 @@ use super::batch::{Batch, Later};
 use super::command::{TO_RECOVER, to_call};
 use super::link::{self, Link};
 use super::method::Method;
-use super::request::{put_part, put_word, take_result};
+use super::request::{Target, put_call, take_result};
 use super::server::Command;
 use super::share::Share;
 use crate::error::Result;
+use crate::handle;
 use crate::message;
 use crate::process::private::Token;
 use crate::process::{Arguments, Entry, Parameters};
@@ -110,20 +111,6 @@ pub(super) fn deadline(limit: Option<Duration>) -> Deadline {
     limit.map_or(Deadline::NEVER, Deadline::after)
 }
 
-/// Appends a call.
-pub(super) fn put_call(
-    out: &mut Vec<u8>,
-    object: u64,
-    entry: &'static Entry<Command>,
-    args: &dyn Fn(&mut Vec<u8>) -> Result<()>,
-) -> Result<()> {
-    let (offset, sum) = entry.name()?;
-    for word in [object, offset, sum] {
-        put_word(out, word);
-    }
-    put_part(out, args)
-}
-
 /// Has the server run one call. `read` is given its result.
 pub(super) fn ask<R>(
     link: &Link,
@@ -133,8 +120,12 @@ pub(super) fn ask<R>(
     args: &dyn Fn(&mut Vec<u8>) -> Result<()>,
     read: fn(&[u8]) -> Result<R>,
 ) -> Result<R> {
-    let write = |out: &mut Vec<u8>| put_call(out, object, entry, args);
-    link.transact(until, write, |mut bytes| take_result(&mut bytes)?.and_then(read))
+    let target = Target { object, entry: entry.name()? };
+    let write = |out: &mut Vec<u8>| put_call(out, Some(target), args);
+    link.transact(until, write, |mut bytes, given| {
+        let result = take_result(&mut bytes)?;
+        handle::unpack(given, || result.and_then(read))
+    })
 }
 
 impl<S: 'static> Proxy<S> {
@@ -222,10 +213,7 @@ impl<S: 'static> Proxy<S> {
     {
         let Handle { share, link } = &*self.handle;
         let entry = to_call::<S, F, P>(f);
-        let write = |out: &mut Vec<u8>| {
-            put_call(out, share.object(), entry, &|out| args.encode(out, Token))
-        };
-        batch.add(link, read, write)
+        batch.add(link, share.object(), entry, read, |out| args.encode(out, Token))
     }
 
     /// Takes the mark away that a panic in the middle of a change has left, and takes the object as it is. What is half changed, the

@@ -2,19 +2,21 @@
 //!
 //! The protocol, and what happens at every death, is described in [`super`].
 
-use super::request::{CALLS, DROPPED, LEFT, Reply, Request, put_result, take_part, take_word};
-use super::table::Table;
+use super::request::{
+    CALLS, DROPPED, LEFT, Reply, Request, Target, cut_off, put_result, take_call, take_part,
+    take_word,
+};
+use super::table::{ByNumber, Table};
 use crate::channel::{Consumer, Sender};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle;
 use crate::message;
-use crate::process::{Entry, Target, panicked};
+use crate::process::{Entry, Target as Sort, panicked};
 use crate::sys::clock::Deadline;
 use crate::sys::program;
 use crate::world;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,7 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// result.
 pub(super) type Command = fn(&Server, u64, &[u8], &mut Vec<u8>) -> Result<()>;
 
-impl Target for Command {
+impl Sort for Command {
     const MAGIC: [u64; 2] = [0x5d83_e1b6_0c97_f42e, 0xb26a_09f7_94d1_3c58];
 }
 
@@ -36,11 +38,47 @@ thread_local! {
     static SERVER: RefCell<Option<Rc<Server>>> = const { RefCell::new(None) };
 }
 
+/// Memory larger than this is given back after use.
+const KEPT: usize = 64 << 10;
+/// How many entries the server remembers.
+const REMEMBERED: usize = 64;
+
+/// An entry that was found, by its name.
+type Found = ((u64, u64), &'static Entry<Command>);
+
+/// The entries that calls named lately. Each offset has one place.
+struct Known([Cell<Option<Found>>; REMEMBERED]);
+
+impl Default for Known {
+    fn default() -> Known {
+        Known([const { Cell::new(None) }; REMEMBERED])
+    }
+}
+
+impl Known {
+    /// The entry of this name, which is checked when it is not known.
+    #[inline]
+    fn find(&self, name: (u64, u64)) -> Result<&'static Entry<Command>> {
+        let place = &self.0[name.0 as usize / align_of::<Entry<Command>>() % REMEMBERED];
+        match place.get() {
+            Some((known, entry)) if known == name => Ok(entry),
+            _ => {
+                let entry = Entry::find(name.0, name.1)?;
+                place.set(Some((name, entry)));
+                Ok(entry)
+            }
+        }
+    }
+}
+
 /// The server of this process.
 pub(super) struct Server {
     pub(super) table: Table,
     /// Where the answers go: one pipe for each call that is under way at the same time.
-    channels: RefCell<HashMap<u64, Sender<Reply>>>,
+    channels: RefCell<ByNumber<Sender<Reply>>>,
+    known: Known,
+    /// Memory for answers.
+    answer: RefCell<Vec<u8>>,
     /// Objects of which this process gave up a handle, or was told that another one did.
     doubtful: RefCell<Vec<u64>>,
     is_ending: Cell<bool>,
@@ -85,6 +123,8 @@ pub(super) fn serve(requests: Consumer<Request>) -> Result<()> {
     let server = Rc::new(Server {
         table: Table::default(),
         channels: RefCell::default(),
+        known: Known::default(),
+        answer: RefCell::default(),
         doubtful: RefCell::default(),
         is_ending: Cell::new(false),
     });
@@ -167,18 +207,32 @@ impl Server {
             let sender = message::decode(sender)?;
             self.channels.borrow_mut().insert(channel, sender);
         }
-        let mut out = Vec::new();
-        let (count, parcel) = handle::pack(|| Ok(self.run_calls(bytes, &mut out)))?;
+        let mut out = self.answer.take();
+        out.clear();
+        let sent = self.send_answer(channel, bytes, &mut out);
+        if out.capacity() <= KEPT {
+            self.answer.replace(out);
+        }
+        sent
+    }
+
+    /// Runs the calls and sends their results, which `out` has room for.
+    fn send_answer(&self, channel: u64, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let (count, parcel) = handle::pack(|| Ok(self.run_calls(bytes, out)))?;
         let mut channels = self.channels.borrow_mut();
-        let Some(sender) = channels.get_mut(&channel) else { return Ok(()) };
+        let Some(sender) = channels.get_mut(&channel) else {
+            // The caller died before its request was taken: what the calls made for it is nobody's.
+            HAS_STRAYS.store(true, Ordering::Relaxed);
+            return Ok(());
+        };
         // There is room: a channel has one request at a time. So it never waits for a caller who does not take the answer.
-        let Err(error) = sender.try_send_packed(&mut out, &parcel) else { return Ok(()) };
+        let Err(error) = sender.try_send_packed(out, &parcel) else { return Ok(()) };
         if !error.is_closed() {
             out.clear();
             for _ in 0..count {
-                put_result(&mut out, |_| Err(Error::of(error.kind(), error.to_string())));
+                put_result(out, |_| Err(Error::of(error.kind(), error.to_string())));
             }
-            if sender.try_send_packed(&mut out, &handle::Parcel::default()).is_ok() {
+            if sender.try_send_packed(out, &handle::Parcel::default()).is_ok() {
                 return Ok(());
             }
         }
@@ -191,15 +245,18 @@ impl Server {
     /// Runs calls one after the other and appends their results; how many there were.
     pub(super) fn run_calls(&self, mut calls: &[u8], out: &mut Vec<u8>) -> usize {
         let mut count = 0;
+        let mut target = Err(cut_off());
         while !calls.is_empty() {
             count += 1;
-            let rest = &mut calls;
-            let mut is_cut_off = true;
+            let call = take_call(&mut calls);
+            let is_cut_off = call.is_err();
             put_result(out, |out| {
-                let (object, offset, sum) = (take_word(rest)?, take_word(rest)?, take_word(rest)?);
-                let args = take_part(rest)?;
-                is_cut_off = false;
-                self.run(Entry::find(offset, sum)?, object, args, out)
+                let (named, args) = call?;
+                if let Some(Target { object, entry }) = named {
+                    target = self.known.find(entry).map(|entry| (object, entry));
+                }
+                let (object, entry) = target.as_ref().map_err(Error::again)?;
+                self.run(entry, *object, args, out)
             });
             if is_cut_off {
                 break;

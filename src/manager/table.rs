@@ -1,7 +1,7 @@
 //! The objects of a server: ordinary values, by number.
 //!
-//! A call takes its object out of the table and puts it back at its end. So a call inside a call finds every other object, and is
-//! told that this one is in use. A panic in between marks the object.
+//! A call takes the value of its object, which has it back at the end of the call. So a call inside a call finds every other object,
+//! and is told that this one is in use. A panic in between marks the object.
 
 use super::share::USER;
 use crate::error::{Error, ErrorKind, Result};
@@ -9,9 +9,35 @@ use crate::handle::{Found, ObjectRef};
 use crate::world::{Kind, world};
 use serde::{Deserialize, Serialize};
 use std::any::{Any, type_name};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
 use std::sync::Arc;
+
+/// A map by numbers that processes of this tree have made up: they are all different, and one multiplication spreads them.
+pub(super) type ByNumber<T> = HashMap<u64, T, BuildHasherDefault<Spread>>;
+
+/// Hashes a number.
+#[derive(Default)]
+pub(super) struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        // The golden ratio: close numbers go far apart, in the upper bits, which the map takes for tags, and in the lower ones.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// An object of a server.
 struct Hosted {
@@ -19,9 +45,11 @@ struct Hosted {
     reference: Arc<ObjectRef>,
     type_name: &'static str,
     /// `None` while a call has it.
-    state: Option<Box<dyn Any>>,
-    /// A call panicked in the middle of a change; what it said.
-    poisoned: Option<String>,
+    state: Cell<Option<Box<dyn Any>>>,
+    /// A call panicked in the middle of a change.
+    is_poisoned: Cell<bool>,
+    /// What it said.
+    why: RefCell<String>,
 }
 
 /// What is known of a hosted object, for [`Manager::objects`](super::Manager::objects).
@@ -59,7 +87,7 @@ impl HostedObject {
 /// The objects of a server.
 #[derive(Default)]
 pub(super) struct Table {
-    objects: RefCell<HashMap<u64, Hosted>>,
+    objects: RefCell<ByNumber<Rc<Hosted>>>,
 }
 
 impl Table {
@@ -69,10 +97,11 @@ impl Table {
         let hosted = Hosted {
             reference: Arc::clone(&reference),
             type_name: type_name::<S>(),
-            state: Some(Box::new(state)),
-            poisoned: None,
+            state: Cell::new(Some(Box::new(state))),
+            is_poisoned: Cell::new(false),
+            why: RefCell::default(),
         };
-        self.objects.borrow_mut().insert(reference.id.to_bits(), hosted);
+        self.objects.borrow_mut().insert(reference.id.to_bits(), Rc::new(hosted));
         Ok(reference)
     }
 
@@ -89,28 +118,18 @@ impl Table {
         Ok(result)
     }
 
-    /// Takes an object that is an `S` out of the table.
-    fn take<S: 'static>(&self, object: u64) -> Result<Taken<'_, S>> {
-        let mut objects = self.objects.borrow_mut();
-        let hosted = objects.get_mut(&object).ok_or_else(not_here)?;
-        if let Some(why) = &hosted.poisoned {
-            let text = format!(
-                "a call panicked while it changed this object ({why}): it may be half changed; look at it after recover(), \
-                 which takes it as it is"
-            );
-            return Err(Error::of(ErrorKind::OwnerDied, text));
+    /// Takes the value of an object that is an `S`.
+    #[inline]
+    fn take<S: 'static>(&self, object: u64) -> Result<Taken<S>> {
+        let hosted = self.find(object)?;
+        if hosted.is_poisoned.get() {
+            return Err(hosted.marked());
         }
-        let Some(state) = hosted.state.take() else {
-            return Err(Error::of(
-                ErrorKind::Deadlock,
-                "a function that runs on this object calls it again, through its manager: the outer call has it; use the \
-                 reference that the function was given",
-            ));
-        };
+        let Some(state) = hosted.state.take() else { return Err(in_use()) };
         match state.downcast::<S>() {
-            Ok(state) => Ok(Taken { table: self, object, state: Some(state), is_whole: false }),
+            Ok(state) => Ok(Taken { hosted, state: Some(state), is_whole: false }),
             Err(state) => {
-                hosted.state = Some(state);
+                hosted.state.set(Some(state));
                 let (wanted, holds) = (type_name::<S>(), hosted.type_name);
                 let text = format!("manager: opened as {wanted}, holds {holds}");
                 Err(Error::of(ErrorKind::Mismatch, text))
@@ -118,19 +137,26 @@ impl Table {
         }
     }
 
+    #[inline]
+    fn find(&self, object: u64) -> Result<Rc<Hosted>> {
+        self.objects.borrow().get(&object).cloned().ok_or_else(not_here)
+    }
+
     /// Says why a call panicked that has just ended, if it left its object marked.
     pub(super) fn explain(&self, object: u64, why: &str) {
-        if let Some(hosted) = self.objects.borrow_mut().get_mut(&object)
-            && let Some(text) = &mut hosted.poisoned
-            && text.is_empty()
+        if let Ok(hosted) = self.find(object)
+            && hosted.is_poisoned.get()
+            && hosted.why.borrow().is_empty()
         {
-            why.clone_into(text);
+            why.clone_into(&mut hosted.why.borrow_mut());
         }
     }
 
     /// Takes the mark of a panic away.
     pub(super) fn recover(&self, object: u64) -> Result<()> {
-        self.objects.borrow_mut().get_mut(&object).ok_or_else(not_here)?.poisoned = None;
+        let hosted = self.find(object)?;
+        hosted.is_poisoned.set(false);
+        hosted.why.take();
         Ok(())
     }
 
@@ -174,7 +200,7 @@ fn drop_quietly<T>(value: T) {
     }
 }
 
-fn describe(hosted: &Hosted) -> HostedObject {
+fn describe(hosted: &Rc<Hosted>) -> HostedObject {
     let memory = &hosted.reference.world.memory;
     let index = hosted.reference.id.index;
     let users = memory.living_processes().filter(|&it| memory.presence(it, index) & USER != 0);
@@ -182,7 +208,7 @@ fn describe(hosted: &Hosted) -> HostedObject {
         number: index,
         type_name: hosted.type_name.to_owned(),
         users: users.count(),
-        poisoned: hosted.poisoned.is_some(),
+        poisoned: hosted.is_poisoned.get(),
     }
 }
 
@@ -191,21 +217,45 @@ fn not_here() -> Error {
     Error::of(ErrorKind::NotFound, "the manager's server has no such object")
 }
 
-/// An object that a call has. It goes back into the table at the end of the call, marked if the call did not come to its end.
-struct Taken<'a, S: 'static> {
-    table: &'a Table,
-    object: u64,
+#[cold]
+fn in_use() -> Error {
+    Error::of(
+        ErrorKind::Deadlock,
+        "a function that runs on this object calls it again, through its manager: the outer call has it; use the reference \
+         that the function was given",
+    )
+}
+
+impl Hosted {
+    #[cold]
+    fn marked(&self) -> Error {
+        let text = format!(
+            "a call panicked while it changed this object ({}): it may be half changed; look at it after recover(), which takes \
+             it as it is",
+            self.why.borrow()
+        );
+        Error::of(ErrorKind::OwnerDied, text)
+    }
+}
+
+/// The value of an object, which a call has. The object has it back at the end of the call, marked if the call did not come to its
+/// end.
+struct Taken<S: 'static> {
+    hosted: Rc<Hosted>,
     state: Option<Box<S>>,
     is_whole: bool,
 }
 
-impl<S: 'static> Drop for Taken<'_, S> {
+impl<S: 'static> Drop for Taken<S> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(hosted) = self.table.objects.borrow_mut().get_mut(&self.object) {
-            hosted.state = self.state.take().map(|state| state as Box<dyn Any>);
-            if !self.is_whole {
-                hosted.poisoned = Some(String::new());
-            }
+        if !self.is_whole {
+            self.hosted.is_poisoned.set(true);
+        }
+        self.hosted.state.set(self.state.take().map(|state| state as Box<dyn Any>));
+        if Rc::strong_count(&self.hosted) == 1 {
+            // Meanwhile it was dropped from the table.
+            drop_quietly(self.hosted.state.take());
         }
     }
 }

@@ -98,6 +98,7 @@ const REMEMBERED: usize = 256;
 ///
 /// Which types were verified is remembered in a table without a lock, so that a forked process finds none that is held. Each hash has
 /// one place: a type that lost it to another one is verified again.
+#[inline]
 pub(crate) fn verify_once<T: DeserializeOwned>(bytes: &[u8]) -> Result<()> {
     static VERIFIED: [AtomicU64; REMEMBERED] = [const { AtomicU64::new(0) }; REMEMBERED];
     if bytes.len() > VERIFIED_MOST {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! entry    64 bytes for each batch that is in the workers' hands
-//!   0      the batch word, below
+//!   0      the batch word
 //! line     64 bytes for each worker
 //!   0      phase: STARTING, INITIALIZING, READY              the worker; the pool, before it starts one
 //!   8      how many tasks it has done                        the worker
@@ -12,25 +12,7 @@
 //! tray     TRAY bytes for each worker: results that are done and not yet on the queue    the worker
 //! ```
 //!
-//! The batch word:
-//!
-//! | bits | what |
-//! |---|---|
-//! | 0 to 27 | the task that it is about, counted within the batch |
-//! | 28 to 37 | the worker |
-//! | 38, 39 | state |
-//! | 40 to 63 | generation: the life of the entry |
-//!
-//! | state | means | may become, by whom |
-//! |---|---|---|
-//! | `READY` | on the queue, or taken by a worker that has not begun it | `BEGUN`, by a worker |
-//! | `BEGUN` | the worker runs the task | `BEGUN` with the next task, `LEFT`, by that worker; `CONDEMNED`, by the pool |
-//! | `LEFT` | the worker will run neither this task nor those behind it, and ends | |
-//! | `CONDEMNED` | the worker is about to be killed: the task took too long | |
-//!
-//! Every change is one compare-and-exchange from the exact value that was seen, so a batch is begun once, however many
-//! messages name it, and a worker that is condemned begins nothing more. The pool makes any word `READY` again, with the next
-//! generation, once it has all results of the batch, or has seen the end of the worker that had it.
+//! The batch word says which worker runs which task: [`crate::raw::batch`].
 //!
 //! The tray is a copy. A worker writes a result into it, then the span, then goes to the next task; when it has put its results on
 //! the queue it makes the span empty. The pool reads the tray of a worker that has ended, and no other.
@@ -38,23 +20,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::raw::batch::Place;
 use crate::shared::SharedMemory;
 use crate::sys::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a tray.
 pub(super) const TRAY: usize = 16 << 10;
-/// More workers than a tree can have processes.
-pub(super) const MOST_WORKERS: usize = 1 << WORKER_BITS;
-/// The most tasks of a batch.
-pub(super) const MOST_TASKS: usize = (1 << TASK_BITS) - 1;
-
-const TASK_BITS: u32 = 28;
-const WORKER_BITS: u32 = 10;
-const STATE_SHIFT: u32 = TASK_BITS + WORKER_BITS;
-const GENERATION_SHIFT: u32 = STATE_SHIFT + 2;
-/// Generations start anew after this one.
-const LAST_GENERATION: u32 = (1 << (64 - GENERATION_SHIFT)) - 1;
-
 /// Words of a line or an entry.
 const LINE: usize = 8;
 const PHASE: usize = 0;
@@ -62,60 +33,6 @@ const DONE: usize = 1;
 const SINCE: usize = 2;
 const TRAY_OF: usize = 3;
 const SPAN: usize = 4;
-
-/// How far a batch is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    Ready,
-    Begun,
-    Left,
-    Condemned,
-}
-
-/// A batch word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Word(u64);
-
-impl Word {
-    fn of(generation: u32, state: State, worker: u32, task: u32) -> Word {
-        Word(
-            u64::from(generation) << GENERATION_SHIFT
-                | (state as u64) << STATE_SHIFT
-                | u64::from(worker) << TASK_BITS
-                | u64::from(task),
-        )
-    }
-
-    pub(super) fn state(self) -> State {
-        match self.0 >> STATE_SHIFT & 3 {
-            0 => State::Ready,
-            1 => State::Begun,
-            2 => State::Left,
-            _ => State::Condemned,
-        }
-    }
-
-    pub(super) fn worker(self) -> u32 {
-        (self.0 >> TASK_BITS & ((1 << WORKER_BITS) - 1)) as u32
-    }
-
-    pub(super) fn task(self) -> u32 {
-        (self.0 & ((1 << TASK_BITS) - 1)) as u32
-    }
-
-    fn generation(self) -> u32 {
-        (self.0 >> GENERATION_SHIFT) as u32
-    }
-
-    fn with(self, state: State, task: u32) -> Word {
-        Word::of(self.generation(), state, self.worker(), task)
-    }
-}
-
-/// The generation after this one.
-pub(super) fn next_generation(generation: u32) -> u32 {
-    if generation >= LAST_GENERATION { 0 } else { generation + 1 }
-}
 
 /// How far a worker is with its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,12 +70,13 @@ impl Board {
         self.memory.words().get(at).ok_or_else(none)
     }
 
-    fn entry(&self, entry: u32) -> Result<&'static AtomicU64> {
+    /// The word of a batch.
+    pub(super) fn entry(&self, entry: u32) -> Result<Place> {
         if entry >= self.entries {
             let text = format!("batch {entry} of {} is not on the board", self.entries);
             return Err(Error::of(ErrorKind::Corrupted, text));
         }
-        self.word_at(entry as usize * LINE)
+        self.word_at(entry as usize * LINE).map(Place)
     }
 
     /// One worker's line and tray.
@@ -173,70 +91,6 @@ impl Board {
                 Err(Error::of(ErrorKind::Corrupted, text))
             }
         }
-    }
-
-    /// The pool: the batch is about to be put on the queue.
-    pub(super) fn offer(&self, entry: u32, generation: u32) -> Result<()> {
-        // ORDERING: Relaxed: the message that names the entry comes later, and the queue orders the two.
-        self.entry(entry)?.store(Word::of(generation, State::Ready, 0, 0).0, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// How far a batch is.
-    pub(super) fn look(&self, entry: u32) -> Result<Word> {
-        // ORDERING(batch): Acquire, pairs with the exchanges of the worker: what it wrote before is there.
-        Ok(Word(self.entry(entry)?.load(Ordering::Acquire)))
-    }
-
-    /// A worker: begins the batch with this task, unless somebody has begun it, or it is of another generation.
-    pub(super) fn begin(
-        &self,
-        entry: u32,
-        generation: u32,
-        worker: u32,
-        task: u32,
-    ) -> Result<Option<Begun>> {
-        let word = self.entry(entry)?;
-        let ready = Word::of(generation, State::Ready, 0, 0);
-        let begun = Word::of(generation, State::Begun, worker, task);
-        Ok(exchange(word, ready, begun).then_some(Begun { word, now: begun }))
-    }
-
-    /// The pool: takes the task away from the worker that runs it, which then begins no other; false if it has gone on.
-    pub(super) fn condemn(&self, entry: u32, seen: Word) -> Result<bool> {
-        Ok(exchange(self.entry(entry)?, seen, seen.with(State::Condemned, seen.task())))
-    }
-
-    /// The pool: withdraws a batch that nobody has begun.
-    pub(super) fn withdraw(&self, entry: u32, seen: Word) -> Result<bool> {
-        Ok(exchange(self.entry(entry)?, seen, seen.with(State::Left, seen.task())))
-    }
-}
-
-/// ORDERING(batch): AcqRel: what the worker wrote before (results, the time) is there for whoever sees the new word.
-fn exchange(word: &AtomicU64, from: Word, to: Word) -> bool {
-    word.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-}
-
-/// A batch that this worker has begun.
-#[derive(Debug)]
-pub(super) struct Begun {
-    word: &'static AtomicU64,
-    now: Word,
-}
-
-impl Begun {
-    /// Goes on to the next task; false if this worker is condemned.
-    pub(super) fn advance(&mut self, task: u32) -> bool {
-        let next = self.now.with(State::Begun, task);
-        let went = exchange(self.word, self.now, next);
-        self.now = next;
-        went
-    }
-
-    /// Leaves this task and those behind it to others.
-    pub(super) fn leave(self, task: u32) {
-        exchange(self.word, self.now, self.now.with(State::Left, task));
     }
 }
 
@@ -336,46 +190,31 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_word_tells_what_it_was_made_of() {
-        let states = [State::Ready, State::Begun, State::Left, State::Condemned];
-        for (generation, worker, task) in [
-            (0, 0, 0),
-            (LAST_GENERATION, MOST_WORKERS as u32 - 1, MOST_TASKS as u32),
-            (7, 3, 12_499),
-        ] {
-            for state in states {
-                let word = Word::of(generation, state, worker, task);
-                let found = (word.generation(), word.state(), word.worker(), word.task());
-                assert_eq!(found, (generation, state, worker, task));
-            }
-        }
-        assert_eq!(next_generation(LAST_GENERATION), 0);
-    }
+    use crate::raw::batch::State;
 
     #[test]
     fn a_batch_is_begun_once_and_a_condemned_worker_begins_no_more() {
         let board = Board::new(3, 2).unwrap();
-        board.offer(1, 5).unwrap();
-        assert!(board.begin(1, 4, 0, 0).unwrap().is_none(), "another generation");
-        let mut begun = board.begin(1, 5, 0, 0).unwrap().unwrap();
-        assert!(board.begin(1, 5, 1, 0).unwrap().is_none(), "the message came twice");
+        let place = board.entry(1).unwrap();
+        place.offer(5);
+        assert!(place.begin(4, 0, 0).is_none(), "another generation");
+        let mut begun = place.begin(5, 0, 0).unwrap();
+        assert!(place.begin(5, 1, 0).is_none(), "the message came twice");
         assert!(begun.advance(1));
-        let seen = board.look(1).unwrap();
+        let seen = place.look();
         assert!(begun.advance(2));
-        assert!(!board.condemn(1, seen).unwrap(), "it has gone on");
-        assert!(board.condemn(1, board.look(1).unwrap()).unwrap());
+        assert!(!place.condemn(seen), "it has gone on");
+        assert!(place.condemn(place.look()));
         assert!(!begun.advance(3));
-        let word = board.look(1).unwrap();
+        let word = place.look();
         assert_eq!((word.state(), word.worker(), word.task()), (State::Condemned, 0, 2));
     }
 
     #[test]
     fn what_is_not_on_the_board_is_corrupted() {
         let board = Board::new(3, 2).unwrap();
-        assert!(board.look(3).unwrap_err().is_corrupted());
-        assert!(board.begin(u32::MAX, 0, 0, 0).unwrap_err().is_corrupted());
+        assert!(board.entry(3).is_err_and(|error| error.is_corrupted()));
+        assert!(board.entry(u32::MAX).is_err_and(|error| error.is_corrupted()));
         assert!(board.line(2).unwrap_err().is_corrupted());
     }
 

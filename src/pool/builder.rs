@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::board::{Board, MOST_WORKERS};
+use super::board::Board;
 use super::collector;
 use super::core::{Core, OnProgress, Parts, Progress};
 use super::crew::{Bell, Crew, Initializer, Setup};
@@ -13,7 +13,10 @@ use super::desk::{Link, Phase};
 use super::face::Pool;
 use crate::channel::Queue;
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::{self, Arguments, Function, Outcome, Parameters, TaskName, cpu_count};
+use crate::process::{
+    self, Arguments, Function, Outcome, Parameters, StartMethod, TaskName, cpu_count,
+};
+use crate::raw::batch::MOST_WORKERS;
 
 /// What an initializer may return: nothing, or a [`Result`](crate::Result) whose error is the pool's.
 ///
@@ -70,6 +73,7 @@ pub struct PoolBuilder {
     name: Option<String>,
     initializer: Option<Result<Initializer>>,
     max_tasks: Option<u64>,
+    start_method: Option<StartMethod>,
     timeout: Option<Duration>,
     retries: u32,
     progress: Option<OnProgress>,
@@ -82,6 +86,7 @@ impl PoolBuilder {
             name: None,
             initializer: None,
             max_tasks: None,
+            start_method: None,
             timeout: None,
             retries: 0,
             progress: None,
@@ -130,6 +135,23 @@ impl PoolBuilder {
     /// Python counts chunks here; this counts tasks, and a worker may end in the middle of a chunk.
     pub fn max_tasks_per_child(mut self, tasks: u64) -> PoolBuilder {
         self.max_tasks = Some(tasks);
+        self
+    }
+
+    /// How each worker is started, also one that replaces another; [`StartMethod::Spawn`] without it. What a method needs, and
+    /// refuses with [`is_unsupported`](crate::Error::is_unsupported), is an error of [`build`](PoolBuilder::build).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use multiproc::{Pool, StartMethod};
+    ///
+    /// let pool = Pool::builder().workers(2).start_method(StartMethod::ForkServer).build()?;
+    /// assert_eq!(pool.map(|x: u64| x + 1, 0..3)?, [1, 2, 3]);
+    /// # Ok::<(), multiproc::Error>(())
+    /// ```
+    pub fn start_method(mut self, method: StartMethod) -> PoolBuilder {
+        self.start_method = Some(method);
         self
     }
 
@@ -222,6 +244,7 @@ impl PoolBuilder {
                 news: news.clone(),
                 initializer: self.initializer.transpose()?,
                 max_tasks: self.max_tasks.unwrap_or(u64::MAX),
+                start_method: self.start_method,
                 is_timed: self.timeout.is_some(),
                 bell: Arc::clone(&bell),
             },
@@ -280,6 +303,7 @@ impl fmt::Debug for PoolBuilder {
             .field("workers", &self.workers)
             .field("name", &self.name)
             .field("max_tasks_per_child", &self.max_tasks)
+            .field("start_method", &self.start_method)
             .field("task_timeout", &self.timeout)
             .field("retries", &self.retries)
             .finish_non_exhaustive()

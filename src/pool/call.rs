@@ -30,6 +30,11 @@ pub(super) trait Call: Send + Sync {
 
     /// Tasks that will have no results.
     fn fail(&self, first: usize, count: usize, error: &Error);
+
+    /// Whether its user collects its results, so that nobody needs to while he is away.
+    fn is_collected_by_its_user(&self) -> bool {
+        false
+    }
 }
 
 /// Brings back one result.
@@ -82,7 +87,7 @@ pub(super) fn is_collector(pool: u64) -> bool {
 
 /// What a thread that waits can do meanwhile.
 pub(super) trait Help: Send + Sync {
-    /// Collects results until `is_over` or the time is over, unless another thread does.
+    /// Collects results until `is_over` or the time is over. If another thread does, the pool's own is called, to go on for it.
     fn help(&self, is_over: &mut dyn FnMut() -> bool, until: Deadline);
 }
 

@@ -3,6 +3,8 @@
 //! A thread that waits for a result collects by itself, so a worker wakes it and no other thread comes between. When it leaves
 //! and tasks are still under way, when tasks are given by somebody who does not wait, and when a worker has ended, the pool's own
 //! thread is called ([`Bell`](super::crew::Bell)) and collects until nothing is under way. One thread at a time collects: it has the duty.
+//! Results of `imap` wait for their user: no more tasks are under way than the workers can have, so nothing stands still for it, and
+//! the results are decoded in the thread that uses them.
 //!
 //! It gets the news of the workers, one queue for all of them, hands results to the calls that wait for them, and puts the next
 //! batches on the tasks queue. The process's reaper puts the end of a worker on the same queue, so it comes after all that the
@@ -12,19 +14,21 @@
 //! # Why somebody always collects
 //!
 //! Whoever gives tasks then rings the bell, or tries to take the duty. If another thread has it, be it the pool's own, that thread
-//! gives the duty back first and then looks at the desk ([`Core::leave`]): it finds the tasks, and rings. While it has the duty, the
+//! gives the duty back first and then looks at the desk ([`Core::leave`]): it finds the tasks, and rings. It does not for tasks of
+//! `imap`; so whoever waits for one of these and cannot have the duty rings by himself. While it has the duty, the
 //! pool's thread takes the bell's mark away first and then looks at the desk: it finds the tasks, or is rung again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::board::{Phase as Started, State};
+use super::board::Phase as Started;
 use super::call::{self, Help};
 use super::core::{Core, Duty};
 use super::desk::{Judgement, Phase};
 use super::frame::{Kind, NewsHead, Results};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Claimed;
+use crate::raw::batch::State;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::thread::{cannot_start, with_signals_blocked};
 use parking_lot::MutexGuard;
@@ -54,7 +58,11 @@ impl Help for Core {
     /// The thread that waits for a result collects by itself: the worker wakes it, and no other thread comes between.
     fn help(&self, is_over: &mut dyn FnMut() -> bool, until: Deadline) {
         let Some(mut duty) = self.duty.try_lock() else {
-            // Whoever has the duty leaves it before it looks whether there is more to come, and so it sees this thread's tasks.
+            // Whoever has the duty leaves it before it looks whether there is more to come, and so it sees this thread's tasks,
+            // unless they are of a stream.
+            if self.desk.lock().has_streams() {
+                self.call_collector();
+            }
             return;
         };
         call::as_collector(self.id, || {
@@ -74,9 +82,9 @@ impl Core {
     /// Gives the duty back, then looks whether anything is to come: whoever gave tasks while another thread had the duty waits for
     /// somebody to collect.
     fn leave(&self, duty: MutexGuard<'_, Duty>) {
-        let is_timed = duty.start_at != Deadline::NEVER;
+        let is_starting = duty.start_at != Deadline::NEVER;
         drop(duty);
-        if is_timed || self.is_expecting() {
+        if is_starting || self.needs_collector() {
             self.call_collector();
         }
     }
@@ -306,7 +314,7 @@ impl Collector<'_> {
             let spent = now.saturating_sub(since);
             if spent < limit {
                 left = left.map(|left| left.min(limit - spent));
-            } else if self.core.link.board.condemn(entry, word).unwrap_or(false) {
+            } else if self.core.link.board.entry(entry).is_ok_and(|place| place.condemn(word)) {
                 self.core.crew.lock().kill(word.worker());
             }
         }

@@ -186,6 +186,15 @@ impl Core {
         !desk.is_idle() || !matches!(desk.phase, Phase::Open)
     }
 
+    /// Whether somebody has to collect while no user does.
+    pub(super) fn needs_collector(&self) -> bool {
+        if self.timeout.is_some() || self.progress.is_some() {
+            return self.is_expecting();
+        }
+        let desk = self.desk.lock();
+        desk.needs_collector() || !matches!(desk.phase, Phase::Open)
+    }
+
     /// Puts what waits on the tasks queue, as much as there is room for.
     pub(super) fn refill(&self, desk: &mut Desk) -> Vec<Loss> {
         let losses = desk.refill(&self.link);

@@ -12,7 +12,7 @@ use super::worker::{Orders, work};
 use crate::channel::{Consumer, Producer, Queue};
 use crate::error::{ChildFailure, Error, ErrorKind, Result};
 use crate::handle::{Claimed, Parcel};
-use crate::process::{Process, TaskName};
+use crate::process::{Process, StartMethod, TaskName};
 use crate::sys::clock::Deadline;
 
 /// What each worker runs first.
@@ -65,6 +65,8 @@ pub(super) struct Setup {
     pub(super) news: Producer<()>,
     pub(super) initializer: Option<Initializer>,
     pub(super) max_tasks: u64,
+    /// As the user said.
+    pub(super) start_method: Option<StartMethod>,
     pub(super) is_timed: bool,
     pub(super) bell: Arc<Bell>,
 }
@@ -150,7 +152,11 @@ impl Crew {
             max_tasks: setup.max_tasks,
             is_timed: setup.is_timed,
         };
-        let process = Process::builder().name(name).helper().spawn(work, (orders,))?;
+        let mut builder = Process::builder().name(name).helper();
+        if let Some(method) = setup.start_method {
+            builder = builder.start_method(method);
+        }
+        let process = builder.spawn(work, (orders,))?;
         let (news, head) =
             (setup.news.clone(), NewsHead::plain(Kind::Ended, worker as u32, number));
         let bell = Arc::clone(&setup.bell);

@@ -7,13 +7,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::board::{Board, State, Word, next_generation};
+use super::board::Board;
 use super::call::{Call, Taken};
 use super::frame::{BATCH_HEAD, BatchHead, ITEM_HEAD, TaskFrame};
 use crate::channel::Producer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{Claimed, Parcel};
 use crate::process::TaskName;
+use crate::raw::batch::{State, Word, next_generation};
 
 /// Consecutive tasks of a call, which one worker takes at once.
 pub(super) struct Batch {
@@ -114,7 +115,7 @@ impl Link {
         let Batch { count, next, task, .. } = *batch;
         let head = BatchHead { entry, generation, first: next, count, task };
         head.write(&mut batch.bytes);
-        self.board.offer(entry, generation)?;
+        self.board.entry(entry)?.offer(generation);
         self.tasks.put_parcel(&mut batch.bytes, &batch.parcel)
     }
 }
@@ -178,6 +179,8 @@ pub(super) struct Judgement {
 pub(super) struct Desk {
     pub(super) phase: Phase,
     pub(super) totals: Totals,
+    /// Tasks without a result whose users collect for themselves.
+    streamed: u64,
     /// Threads that wait until they may give more.
     pub(super) feeders: u32,
     entries: Vec<Entry>,
@@ -197,6 +200,7 @@ impl Desk {
         Desk {
             phase: Phase::Open,
             totals: Totals::default(),
+            streamed: 0,
             feeders: 0,
             entries: (0..entries).map(|_| Entry::default()).collect(),
             free: (0..entries as u32).rev().collect(),
@@ -229,6 +233,9 @@ impl Desk {
     pub(super) fn give(&mut self, mut batch: Batch) -> Result<()> {
         batch.close()?;
         self.totals.given += u64::from(batch.count);
+        if batch.call.is_collected_by_its_user() {
+            self.streamed += u64::from(batch.count);
+        }
         match self.waiting.iter_mut().find(|waiting| address(&waiting.call) == address(&batch.call))
         {
             Some(waiting) => waiting.batches.push_back(batch),
@@ -293,8 +300,12 @@ impl Desk {
         let batch = place.batch.as_mut().filter(|_| place.generation == generation)?;
         batch.next += taken.count;
         batch.deaths = 0;
+        let is_streamed = batch.call.is_collected_by_its_user();
         self.totals.settled += u64::from(taken.count);
         self.totals.failed += u64::from(taken.failed);
+        if is_streamed {
+            self.streamed -= u64::from(taken.count);
+        }
         if batch.next < batch.count {
             return None;
         }
@@ -305,7 +316,7 @@ impl Desk {
     /// The entries that are with the workers, and their words.
     pub(super) fn words(&self, board: &Board) -> Vec<(u32, Word)> {
         let taken = self.entries.iter().enumerate().filter(|(_, entry)| entry.batch.is_some());
-        taken.filter_map(|(at, _)| Some((at as u32, board.look(at as u32).ok()?))).collect()
+        taken.filter_map(|(at, _)| Some((at as u32, board.entry(at as u32).ok()?.look()))).collect()
     }
 
     /// A worker has ended, and all its results were taken: the task that it ran is lost or run again, those behind it are for others.
@@ -342,6 +353,9 @@ impl Desk {
         let Loss { mut batch, count, .. } = loss;
         self.totals.settled += u64::from(count);
         self.totals.failed += u64::from(count);
+        if batch.call.is_collected_by_its_user() {
+            self.streamed -= u64::from(count);
+        }
         batch.next += count;
         batch.deaths = 0;
         if batch.next >= batch.count {
@@ -368,7 +382,7 @@ impl Desk {
             if !batch.parcel.moves() {
                 // If there is no memory for it, the next death or result brings another try; the first message may be there.
                 let _ = link.tasks.put_parcel(&mut batch.bytes, &batch.parcel);
-            } else if link.board.withdraw(at, word).unwrap_or(false)
+            } else if link.board.entry(at).is_ok_and(|place| place.withdraw(word))
                 && let Some(batch) = place.batch.take()
             {
                 self.free.push(at);
@@ -386,8 +400,13 @@ impl Desk {
         }
         out.extend(self.urgent.extract_if(.., |batch| address(&batch.call) == call));
         // Nobody waits for their results.
-        let tasks = out.iter().map(|batch| u64::from(batch.count - batch.next)).sum::<u64>();
-        self.totals.given -= tasks;
+        for batch in &out {
+            let tasks = u64::from(batch.count - batch.next);
+            self.totals.given -= tasks;
+            if batch.call.is_collected_by_its_user() {
+                self.streamed -= tasks;
+            }
+        }
         out
     }
 
@@ -405,6 +424,16 @@ impl Desk {
             }
         }
         out
+    }
+
+    /// Whether there are results to come that no user collects for himself.
+    pub(super) fn needs_collector(&self) -> bool {
+        self.totals.given - self.totals.settled > self.streamed
+    }
+
+    /// Whether there are results to come that a user collects for himself.
+    pub(super) fn has_streams(&self) -> bool {
+        self.streamed > 0
     }
 
     /// Whether all tasks have their results.

@@ -222,6 +222,10 @@ impl<I: Iterator, R: Send + 'static> Iterator for Imap<I, R> {
 impl<I: Iterator, R> Drop for Imap<I, R> {
     fn drop(&mut self) {
         self.core.withdraw(Arc::as_ptr(&self.stream).cast());
+        if self.given > self.taken && self.core.is_ours() {
+            // What the workers have of it nobody else collects.
+            self.core.call_collector();
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Weak};
 
 use super::answer::AsyncResult;
-use super::board::MOST_TASKS;
 use super::call::{Answer, Call, Gather, Help, check_waiting};
 use super::core::Core;
 use super::desk::{Batch, address};
@@ -13,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Parcel;
 use crate::message::Message;
 use crate::process::{self, Arguments, Function, Outcome, Parameters, TaskName};
+use crate::raw::batch::MOST_TASKS;
 use crate::sys::clock::Deadline;
 use serde::de::DeserializeOwned;
 

@@ -92,4 +92,9 @@ impl<R: Send> Call for Stream<R> {
         (first..first + count).for_each(|at| self.put(at, Err(error.again())));
         self.there.notify_one();
     }
+
+    /// Tasks are given where results are taken, and no more than the workers can have: they want for nothing meanwhile.
+    fn is_collected_by_its_user(&self) -> bool {
+        true
+    }
 }

@@ -9,12 +9,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::board::{Begun, Board, Line, Phase, TRAY};
+use super::board::{Board, Line, Phase, TRAY};
 use super::frame::{self, BatchHead, ITEM_HEAD, Kind, NEWS_HEAD, NewsHead, TaskFrame};
 use crate::channel::{Consumer, Producer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{Claimed, Parcel};
 use crate::process::{Output, Task, TaskName};
+use crate::raw::batch::Begun;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::program;
 
@@ -156,8 +157,8 @@ impl Worker {
         let now = self.now();
         // Before the word: who sees this worker in the word finds a time that is not older than the task.
         self.line.set_since(now);
-        let begun =
-            self.orders.board.begin(head.entry, head.generation, self.orders.worker, head.first)?;
+        let place = self.orders.board.entry(head.entry)?;
+        let begun = place.begin(head.generation, self.orders.worker, head.first);
         let Some(begun) = begun else {
             // Somebody else has begun it: this message was put once more, because of a death.
             self.line.set_since(0);

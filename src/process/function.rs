@@ -203,6 +203,7 @@ pub trait Run {
 
 /// Appends an argument or a result. The first of each type is read back, so that a type which cannot be brought back is an error of
 /// the sender.
+#[inline]
 pub(crate) fn encode<T: DeserializeOwned, M: Message<T>>(
     item: &M,
     out: &mut Vec<u8>,
@@ -217,6 +218,7 @@ pub(crate) fn encode<T: DeserializeOwned, M: Message<T>>(
 }
 
 /// Appends one argument, behind its length.
+#[inline]
 pub(crate) fn put<T: DeserializeOwned, M: Message<T>>(
     item: &M,
     at: usize,
@@ -238,6 +240,7 @@ pub(crate) fn put<T: DeserializeOwned, M: Message<T>>(
 }
 
 /// Takes one argument off the front.
+#[inline]
 pub(crate) fn take<T: DeserializeOwned>(bytes: &mut &[u8], at: usize) -> Result<T> {
     let short = || Error::of(ErrorKind::Corrupted, format!("argument {at} is cut off"));
     let (len, rest) = bytes.split_first_chunk().ok_or_else(short)?;
@@ -248,6 +251,7 @@ pub(crate) fn take<T: DeserializeOwned>(bytes: &mut &[u8], at: usize) -> Result<
 }
 
 /// The same error, saying which argument it is about.
+#[cold]
 fn about(at: usize, error: Error) -> Error {
     Error::of(error.kind(), format!("argument {at}: {error}")).with_source(error)
 }

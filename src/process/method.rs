@@ -1,6 +1,7 @@
 //! The methods by which a process is started.
 
-/// How a process is started: [`ProcessBuilder::start_method`](crate::ProcessBuilder::start_method).
+/// How a process is started: [`ProcessBuilder::start_method`](crate::ProcessBuilder::start_method), and for the workers of a pool
+/// [`PoolBuilder::start_method`](crate::PoolBuilder::start_method).
 ///
 /// Both give the same child: a fresh image of this program, with the environment, the working directory, the limits, the
 /// standard streams and the signal mask that this process has at the time, and nothing else of it.

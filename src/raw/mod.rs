@@ -78,6 +78,7 @@
 //! makes no system call but the futex. The models drive these files as they are.
 //!
 //! - `lock`: the robust lock; `short_lock`: the lock for short sections;
+//! - `batch`: which worker of a pool runs which task;
 //! - `condition`: what a condition is; `barrier`: what a barrier is;
 //! - `claims`: who writes to which part of an array;
 //! - `event_count`: sleeping until another word says something else;
@@ -89,6 +90,7 @@
 //! - `records`: the queue of records; `ring`: records between one writer and one reader.
 
 pub(crate) mod barrier;
+pub(crate) mod batch;
 pub(crate) mod claims;
 pub(crate) mod condition;
 pub(crate) mod event_count;

@@ -10,6 +10,7 @@ use multiproc::Error;
 use multiproc::testing::{self, Broken};
 
 use super::board::{AFTER, BEFORE, RESULTS, Seat, Shared, WITHIN};
+use super::call_verbs::{self, Calls};
 use super::end_verbs::{self, Ends};
 use super::make_verbs::{self, Made};
 use super::order::{Code, Order};
@@ -50,6 +51,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
         ends: Ends::default(),
         pipe_ends: pipe_verbs::Ends::default(),
         tasks: task_verbs::InHand::new(),
+        calls: None,
     };
     loop {
         last = seat.await_order(last);
@@ -143,6 +145,7 @@ struct Kept {
     ends: Ends,
     pipe_ends: pipe_verbs::Ends,
     tasks: task_verbs::InHand,
+    calls: Option<Calls>,
 }
 
 fn perform<'a>(
@@ -175,6 +178,7 @@ fn perform<'a>(
         Order::Task { verb, size, id } => {
             task_verbs::perform(seat, mark, verb, size, id, props, &mut kept.tasks)
         }
+        Order::Call { verb } => call_verbs::perform(seat, mark, verb, props, &mut kept.calls),
         Order::Data { .. } => data_verbs::perform(seat, mark, order, &props.data, &mut hands.data),
         Order::Queue { verb, kind, id } => queue_verbs::perform(seat, mark, verb, kind, id, props),
     }

@@ -32,6 +32,8 @@ pub(crate) enum Order {
     Data { op: Op, which: u64, form: u64, number: u64 },
     /// Do something with tasks of so many bytes; `id` is that of one put.
     Task { verb: Verb, size: u64, id: u64 },
+    /// Do something with a manager.
+    Call { verb: Verb },
     /// Play a role until the board says so.
     Soak { role: Role, kind: Kind },
 }
@@ -189,6 +191,18 @@ pub(crate) enum Verb {
     TaskJoin,
     /// Do them, until all are done. Result: the ids.
     TaskDrain,
+    /// Of a manager that is there for one point. Take the handles that are handed to this actor.
+    CallFetch,
+    /// Have the number counted up. Result: the number.
+    CallAdd,
+    /// The same twice, in a batch.
+    CallBatch,
+    /// Have another object hosted, and give it up.
+    CallHost,
+    /// Result: the number.
+    CallRead,
+    /// Result: how many objects there are.
+    CallObjects,
 }
 
 /// How an order ended.

@@ -1,6 +1,7 @@
 //! What the actors act with: one object of each kind, made by the director and handed to every actor.
 
 use super::board::SEATS;
+use super::call_verbs::Calls;
 use super::data::Data;
 use super::end_verbs::Ends;
 use multiproc::{
@@ -38,6 +39,8 @@ pub(crate) struct Props {
     pub(crate) senders: Queue<Sender<Vec<u64>>>,
     pub(crate) receivers: Queue<Receiver<Vec<u64>>>,
     pub(crate) data: Data,
+    /// Handles to the manager of a point, for the actor that takes them next.
+    pub(crate) calls: Queue<Calls>,
 }
 
 /// Permits of the semaphores at the start of every point.
@@ -82,6 +85,7 @@ impl Props {
             senders: Queue::new()?,
             receivers: Queue::new()?,
             data: Data::new()?,
+            calls: Queue::new()?,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The scenarios: what is set up, what the victim does, what the survivors must then be able to do.
 //! The scripts they are made of are in `lock_scripts`, `semaphore_scripts`, `make_scripts`,
-//! `witness_scripts`, `round_scripts`, `queue_scripts`, `pipe_scripts` and `data_scripts`; those of the lock family are listed in
+//! `witness_scripts`, `round_scripts`, `queue_scripts`, `pipe_scripts`, `call_scripts` and `data_scripts`; those of the lock family are listed in
 //! `family`, object by form, and those of shared data in `data_family`.
 //!
 //! Every script is written for a victim that came any part of the way, nothing and everything
@@ -24,8 +24,8 @@ use super::sync_verbs::REENTRANT;
 use super::trouble::{Outcome, Trouble};
 use super::witness_scripts::Death;
 use super::{
-    data_family, data_scripts, end_scripts, family, lock_scripts, pipe_scripts, queue_scripts,
-    round_scripts, task_scripts,
+    call_scripts, data_family, data_scripts, end_scripts, family, lock_scripts, pipe_scripts,
+    queue_scripts, round_scripts, task_scripts,
 };
 
 /// One script.
@@ -105,6 +105,10 @@ impl Scenario {
         matches!(self.verb, Verb::TaskPut | Verb::TaskTake | Verb::TaskDone | Verb::TaskDrop)
     }
 
+    fn is_of_manager(&self) -> bool {
+        matches!(self.verb, Verb::CallAdd | Verb::CallBatch | Verb::CallHost)
+    }
+
     /// Whether the victim may be inside a queue, a semaphore or the list of all objects, where
     /// others have to wait for it.
     pub(crate) fn may_be_inside(&self) -> bool {
@@ -119,6 +123,7 @@ impl Scenario {
         self.is_of_queue()
             || self.is_of_tasks()
             || self.is_of_ends()
+            || self.is_of_manager()
             || (self.is_of_pipe() && !small)
             || matches!(
                 self.verb,
@@ -144,6 +149,8 @@ impl Scenario {
         } else if self.is_of_tasks() {
             let own = d.ledger.own.first().copied().unwrap_or(0);
             Order::task(self.verb, self.which, own)
+        } else if self.is_of_manager() {
+            Order::Call { verb: self.verb }
         } else if self.is_of_pipe() {
             Order::Pipe { verb: self.verb, how: self.which }
         } else {
@@ -281,6 +288,7 @@ pub(crate) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     all.extend(PIPE);
     all.extend(data_family::all());
     all.extend(TASKS);
+    all.extend(CALLS);
     let mut names = HashSet::new();
     for scenario in &all {
         assert!(names.insert(scenario.name), "two scenarios are called {}", scenario.name);
@@ -381,6 +389,21 @@ const TASKS: &[Scenario] = &[
     Scenario { name: "task_done_wakes", verb: Verb::TaskDone, ..TASK_WAKES },
     Scenario { name: "task_drop", verb: Verb::TaskDrop, ..TASK },
     Scenario { name: "task_drop_wakes", verb: Verb::TaskDrop, ..TASK_WAKES },
+];
+
+const CALL: Scenario = Scenario {
+    verb: Verb::CallAdd,
+    arrange: call_scripts::arrange,
+    after: call_scripts::after,
+    ..LOCK
+};
+
+/// Those of a caller of a manager's server.
+const CALLS: &[Scenario] = &[
+    Scenario { name: "call", ..CALL },
+    Scenario { name: "call_first_use", which: call_scripts::NEW, ..CALL },
+    Scenario { name: "call_batch", verb: Verb::CallBatch, ..CALL },
+    Scenario { name: "call_host", verb: Verb::CallHost, ..CALL },
 ];
 
 /// Those of pipes.

@@ -8,6 +8,7 @@ use std::time::Instant;
 pub mod alarm;
 pub mod arena;
 pub mod barrier;
+pub mod batch;
 pub mod chunks;
 pub mod claims;
 pub mod condition;

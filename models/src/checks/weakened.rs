@@ -1,8 +1,8 @@
 //! Every weakened variant of `weakened.rs` is caught by a model.
 
 use super::{
-    alarm, arena, barrier, chunks, claims, condition, event, event_count, explore, explore_some,
-    joinable, lock, outcome, queue, recover, registry, rlock, semaphore, stopped,
+    alarm, arena, barrier, batch, chunks, claims, condition, event, event_count, explore,
+    explore_some, joinable, lock, outcome, queue, recover, registry, rlock, semaphore, stopped,
 };
 use crate::sim;
 use crate::weakened::WEAKENED;
@@ -32,6 +32,11 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("the_dead_are_not_missed", D(barrier::party_dies, 40)),
     ("reset_notes_nothing", M(barrier::reset_under_a_waiter)),
     ("any_reset_is_ones_own", M(barrier::reset_behind_a_round)),
+    ("begun_without_exchange", M(batch::two_begin)),
+    ("goes_on_without_exchange", M(batch::one_is_condemned)),
+    ("batch_is_relaxed", M(batch::one_is_condemned)),
+    ("batch_seen_relaxed", M(batch::one_is_condemned)),
+    ("generation_stays", D(batch::worker_dies, 10)),
     ("unlock_stores_zero", M(lock::three_lock_once)),
     ("unlock_is_relaxed", M(lock::three_lock_once)),
     ("lock_is_relaxed", M(lock::three_lock_once)),

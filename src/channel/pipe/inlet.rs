@@ -7,7 +7,7 @@ use super::span::damaged;
 use super::store::{Large, RECEIVER};
 use super::wait::{Pace, Wanted, notify};
 use crate::error::{Error, ErrorKind, Result};
-use crate::handle;
+use crate::handle::{self, Claimed};
 use crate::message;
 use crate::raw::ring::{Reader, Record};
 use crate::sys::atomic::Ordering;
@@ -31,16 +31,21 @@ impl Inlet {
     /// Receives a value.
     #[inline]
     pub(super) fn recv<T: DeserializeOwned>(&mut self, until: Deadline) -> Result<T> {
-        self.recv_as(until, type_name::<T>, message::decode)
+        self.recv_as(until, type_name::<T>, |bytes, given| {
+            if given.is_empty() {
+                return message::decode(bytes);
+            }
+            handle::unpack(given, || message::decode(bytes))
+        })
     }
 
-    /// Receives a value that `decode` reads, which may meet handles in it.
+    /// Receives a value that `decode` reads, which is given the handles in it.
     #[inline]
     pub(super) fn recv_as<R>(
         &mut self,
         until: Deadline,
         type_name: fn() -> &'static str,
-        decode: impl FnOnce(&[u8]) -> Result<R>,
+        decode: impl FnOnce(&[u8], Claimed) -> Result<R>,
     ) -> Result<R> {
         let record = self.first(until)?;
         if record.info() & CARRIES != 0 {
@@ -50,7 +55,7 @@ impl Inlet {
         let mut copy = std::mem::take(&mut self.scratch);
         copy.clear();
         let copied = self.take(record, Form::Typed, type_name, |bytes| append(&mut copy, bytes));
-        let result = copied.and_then(|()| decode(&copy));
+        let result = copied.and_then(|()| decode(&copy, Claimed::default()));
         if copy.capacity() <= KEPT {
             self.scratch = copy;
         }
@@ -186,7 +191,7 @@ impl Inlet {
     fn recv_parcel<R>(
         &mut self,
         record: Record,
-        decode: impl FnOnce(&[u8]) -> Result<R>,
+        decode: impl FnOnce(&[u8], Claimed) -> Result<R>,
     ) -> Result<R> {
         if record.info() & FORM != Form::Typed as u32 {
             return Err(damaged(format_args!("a record says {:#x}", record.info())));
@@ -201,7 +206,7 @@ impl Inlet {
             self.take_record(record);
         })?;
         store.free(&large);
-        handle::unpack(claimed, || decode(body))
+        decode(body, claimed)
     }
 
     #[inline]

@@ -5,6 +5,7 @@ use super::inlet::Inlet;
 use super::receiving::receiving;
 use super::store::RECEIVER;
 use crate::error::Result;
+use crate::handle::Claimed;
 use crate::sys::clock::Deadline;
 use core::marker::PhantomData;
 
@@ -26,11 +27,11 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Receives a message that `decode` reads, which may meet handles in it.
+    /// Receives a message that `decode` reads, which is given the handles in it.
     pub(crate) fn recv_as<R>(
         &mut self,
         until: Deadline,
-        decode: impl FnOnce(&[u8]) -> Result<R>,
+        decode: impl FnOnce(&[u8], Claimed) -> Result<R>,
     ) -> Result<R> {
         self.inlet.recv_as(until, core::any::type_name::<T>, decode)
     }

@@ -12,6 +12,8 @@ use super::putting::putting;
 use super::travelling::travelling;
 use crate::error::Result;
 use crate::handle::{CONSUMER, Claimed, ObjectRef, PRODUCER, Parcel};
+use crate::raw::records::Store;
+use crate::sys::atomic::spin_loop;
 use crate::sys::clock::Deadline;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,6 +41,9 @@ impl<T> Producer<T> {
         Producer { port }
     }
 }
+
+/// So often the only consumer of a queue polls without a pause before it waits as others do.
+const GLANCES: u32 = 200;
 
 impl<T> Consumer<T> {
     pub(super) fn of(port: Port<T>) -> Consumer<T> {
@@ -68,9 +73,19 @@ impl<T> Consumer<T> {
     /// What makes that true is an alarm.
     pub(crate) fn wait_unless(&self, is_due: impl Fn() -> bool) -> Result<bool> {
         let records = self.port.records();
+        let glances = if records.store.liveness().pauses().helps() { GLANCES } else { 0 };
         while !is_due() {
+            let puts = records.puts();
             if records.len() != 0 {
                 return Ok(true);
+            }
+            // Where questions and answers go to and fro, the next one is often there within a microsecond.
+            let is_there = |_| {
+                spin_loop();
+                records.puts() != puts
+            };
+            if (0..glances).any(is_there) {
+                continue;
             }
             records.wait_for_messages(Deadline::NEVER, &is_due)?;
         }

@@ -2,7 +2,7 @@
 
 use multiproc::{ErrorKind, Later, Manager, Proxy};
 
-use crate::common::kind;
+use crate::common::{kind, until};
 use crate::watchdog::watch;
 
 #[test]
@@ -58,6 +58,27 @@ fn a_call_that_fails_stops_no_other() {
     assert!(marked.get().unwrap_err().is_owner_died());
     pushed.get().unwrap();
     assert_eq!(list.to_vec().unwrap(), [3]);
+}
+
+#[test]
+fn results_are_taken_in_any_order_or_not_at_all() {
+    let _watch = watch();
+    let manager = Manager::new().unwrap();
+    let inner: Vec<Proxy<u32>> = (0..4).map(|n| manager.host(n).unwrap()).collect();
+    let outer = manager.list::<Proxy<u32>>().unwrap();
+    outer.extend(inner).unwrap();
+    let mut pops = manager
+        .batch(|batch| (0..4).map(|_| batch.list(&outer).pop()).collect::<Vec<_>>())
+        .unwrap();
+    // What the batch brought, nobody else has.
+    let (last, second) = (pops.pop().unwrap(), pops.remove(1));
+    for (pop, number) in [(last, 0), (second, 2)] {
+        let proxy = pop.get().unwrap().unwrap();
+        assert_eq!(proxy.call(|n: &mut u32| *n, ()).unwrap(), number);
+    }
+    until("what was taken is gone", || manager.objects().unwrap().len() == 3);
+    drop(pops);
+    until("what was not taken is gone as well", || manager.objects().unwrap().len() == 1);
 }
 
 #[test]

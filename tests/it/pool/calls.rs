@@ -1,12 +1,14 @@
 //! Calls and their results.
 
-use super::{builder, pool, square};
+use super::{builder, kill, pool, square};
 use crate::common::{LONG, kind, until};
 use crate::watchdog::watch;
 use multiproc::{
-    Atomic, Connection, ErrorKind, Event, Pipe, Pool, Producer, Progress, Queue, Result, Semaphore,
+    AsyncResult, Atomic, Barrier, Connection, ErrorKind, Event, Pipe, Pool, PoolWorker, Producer,
+    Progress, Queue, Result, Semaphore, StartMethod,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -174,6 +176,37 @@ fn an_endless_source_is_pulled_as_results_are_taken() {
     let many = pool.chunk_size(50).imap_unordered(square, 0..).take(5000);
     assert_eq!(many.map(Result::unwrap).count(), 5000);
     assert_eq!(pool.apply(square, (3,)).unwrap(), 9);
+}
+
+/// A process, and where it has its code.
+type Place = (u32, usize);
+
+/// This process's place, once both workers are here.
+fn place(both: Barrier) -> Result<Place> {
+    both.wait()?;
+    Ok((std::process::id(), place as *const () as usize))
+}
+
+#[test]
+fn workers_are_started_as_the_builder_says() {
+    let _watch = watch();
+    let pool = builder().start_method(StartMethod::ForkServer).build().unwrap();
+    let both = Barrier::new(2).unwrap();
+    let look = || [(); 2].map(|()| pool.apply_async(place, (&both,)));
+    let find = |looks: [AsyncResult<Result<Place>>; 2]| {
+        looks.map(|it| it.get_timeout(LONG).unwrap().unwrap())
+    };
+    let first = find(look());
+    first.iter().for_each(|(id, _)| kill(*id));
+    let is_new = |workers: Vec<PoolWorker>| {
+        workers.len() == 2 && workers.iter().all(|it| first.iter().all(|(id, _)| *id != it.id()))
+    };
+    until("others are there", || is_new(pool.workers()));
+    let all: Vec<Place> = first.into_iter().chain(find(look())).collect();
+    let ids: HashSet<u32> = all.iter().map(|(id, _)| *id).collect();
+    let places: HashSet<usize> = all.iter().map(|(_, place)| *place).collect();
+    // One server forked all of them: executed one by one, they would have their code at places of their own.
+    assert_eq!((ids.len(), places.len()), (4, 1), "{all:?}");
 }
 
 #[test]

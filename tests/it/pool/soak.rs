@@ -1,11 +1,14 @@
 //! Random calls while a worker is killed every 100 ms: every result is right or a typed error, there are as many workers as asked
-//! for, and neither memory nor descriptors grow. Ten minutes of it:
-//! `MULTIPROC_SOAK=600 cargo test --test it pool::soak -- --ignored`.
+//! for, and neither memory nor descriptors grow. Ten minutes of it, with a line for what happened:
+//!
+//! ```text
+//! MULTIPROC_SOAK=600 cargo test --release --test it random_calls_for_long -- --ignored --nocapture
+//! ```
 
 use super::{builder, kill, square};
 use crate::common::{Chance, LONG, alone, descriptors, until, world_size};
 use multiproc::{Error, Pool, Result};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A worker lives this long.
@@ -19,42 +22,71 @@ fn bytes(x: u64) -> Vec<u8> {
     vec![x as u8; x as usize * 1000]
 }
 
+/// What happened.
+#[derive(Default)]
+struct Counts {
+    calls: AtomicU64,
+    /// Results that were right, and those that were errors of a death.
+    right: AtomicU64,
+    lost: AtomicU64,
+    kills: AtomicU64,
+}
+
+/// One more.
+fn count(of: &AtomicU64) {
+    of.fetch_add(1, Ordering::Relaxed);
+}
+
 /// One call of some kind, checked.
-fn call(pool: &Pool, chance: &mut Chance) {
-    let (count, chunk) = (chance.below(200), chance.below(20) as usize + 1);
-    let check = |result: Result<Vec<u64>>| match result {
-        Ok(found) => assert!(found.into_iter().eq((0..count).map(square))),
-        Err(error) => assert!(is_killed(&error), "{error:?}"),
-    };
+fn call(pool: &Pool, chance: &mut Chance, counts: &Counts) {
+    let (most, chunk) = (chance.below(200), chance.below(20) as usize + 1);
+    count(&counts.calls);
+    // A value that is right, or an error that names the signal.
+    fn check<R>(counts: &Counts, result: Result<R>, is_right: impl FnOnce(R) -> bool) {
+        match result {
+            Ok(found) => {
+                assert!(is_right(found), "a result is wrong");
+                count(&counts.right);
+            }
+            Err(error) => {
+                assert!(is_killed(&error), "{error:?}");
+                count(&counts.lost);
+            }
+        }
+    }
+    let squares = |found: Vec<u64>| found.into_iter().eq((0..most).map(square));
     match chance.below(6) {
-        0 => check(pool.map(square, 0..count)),
-        1 => check(pool.chunk_size(chunk).map_async(square, 0..count).get_timeout(LONG)),
+        0 => check(counts, pool.map(square, 0..most), squares),
+        1 => {
+            let result = pool.chunk_size(chunk).map_async(square, 0..most).get_timeout(LONG);
+            check(counts, result, squares);
+        }
         2 => {
             let mut seen = 0;
-            for (x, result) in (0..).zip(pool.chunk_size(chunk).imap(square, 0..count)) {
+            for (x, result) in (0..).zip(pool.chunk_size(chunk).imap(square, 0..most)) {
                 seen += 1;
-                assert!(result.as_ref().map_or_else(is_killed, |found| *found == square(x)));
+                check(counts, result, |found| found == square(x));
             }
-            assert_eq!(seen, count);
+            assert_eq!(seen, most);
         }
         3 => {
             // Given up half-way.
-            let some = pool.imap_unordered(square, 0..).take(count as usize);
-            some.for_each(|result| assert!(result.as_ref().map_or_else(is_killed, |_| true)));
+            let some = pool.imap_unordered(square, 0..).take(most as usize);
+            some.for_each(|result| check(counts, result, |_| true));
         }
-        4 => match pool.apply_async(bytes, (count,)).get_timeout(LONG) {
-            Ok(found) => assert_eq!(found, bytes(count)),
-            Err(error) => assert!(is_killed(&error), "{error:?}"),
-        },
-        _ => match pool.apply(|bytes: Vec<u8>| bytes.len(), (bytes(count),)) {
-            Ok(len) => assert_eq!(len, count as usize * 1000),
-            Err(error) => assert!(is_killed(&error), "{error:?}"),
-        },
+        4 => {
+            let result = pool.apply_async(bytes, (most,)).get_timeout(LONG);
+            check(counts, result, |found| found == bytes(most));
+        }
+        _ => {
+            let result = pool.apply(|bytes: Vec<u8>| bytes.len(), (bytes(most),));
+            check(counts, result, |len| len == most as usize * 1000);
+        }
     }
 }
 
 /// Calls from three threads, for so long.
-fn calls(pool: &Pool, time: Duration, seed: u64) {
+fn calls(pool: &Pool, time: Duration, seed: u64, counts: &Counts) {
     let end = Instant::now() + time;
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -63,7 +95,7 @@ fn calls(pool: &Pool, time: Duration, seed: u64) {
                 scope.spawn(move || {
                     let mut chance = Chance::new(seed + caller);
                     while Instant::now() < end {
-                        call(pool, &mut chance);
+                        call(pool, &mut chance, counts);
                     }
                 })
             })
@@ -75,6 +107,7 @@ fn calls(pool: &Pool, time: Duration, seed: u64) {
                 let workers = pool.workers();
                 if !workers.is_empty() {
                     kill(workers[chance.below(workers.len() as u64) as usize].id());
+                    count(&counts.kills);
                 }
             }
         });
@@ -89,7 +122,6 @@ fn random_calls_while_workers_are_killed() {
     alone(|| soak(2));
 }
 
-/// `MULTIPROC_SOAK=600 cargo test --release --test it random_calls_for_long -- --ignored --nocapture`
 #[test]
 #[ignore = "takes as many seconds as MULTIPROC_SOAK says, and has this process for itself"]
 fn random_calls_for_long() {
@@ -99,13 +131,21 @@ fn random_calls_for_long() {
 
 fn soak(seconds: u64) {
     let pool = builder().retries(1).build().unwrap();
-    calls(&pool, Duration::from_millis(300), 1);
+    calls(&pool, Duration::from_millis(300), 1, &Counts::default());
     let (descriptors_before, memory_before) = (descriptors().len(), world_size().1);
-    calls(&pool, Duration::from_secs(seconds), 7);
+    let counts = Counts::default();
+    calls(&pool, Duration::from_secs(seconds), 7, &counts);
     until("all workers are there", || pool.workers().len() == 2);
     // The descriptor of a child lives a moment longer than the child.
     until("descriptors are as many as before", || descriptors().len() <= descriptors_before + 1);
     until("shared memory is not more than before", || {
         world_size().1 <= 2 * memory_before + (8 << 20)
     });
+    let Counts { calls, right, lost, kills } = counts;
+    println!(
+        "pool soak: {seconds} s, {calls:?} calls, {right:?} results right, {lost:?} lost, {kills:?} kills, descriptors \
+         {descriptors_before} then {}, shared memory {memory_before} then {} bytes",
+        descriptors().len(),
+        world_size().1
+    );
 }
