@@ -32,6 +32,8 @@ pub(crate) enum Order {
     Data { op: Op, which: u64, form: u64, number: u64 },
     /// Do something with tasks of so many bytes; `id` is that of one put.
     Task { verb: Verb, size: u64, id: u64 },
+    /// Start a process and join it; how is told in `start_verbs`.
+    Start { how: u64 },
     /// Play a role until the board says so.
     Soak { role: Role, kind: Kind },
 }
@@ -176,6 +178,8 @@ pub(crate) enum Verb {
     SendEnd,
     /// Take one out of it, if there is one. Result: whether there was.
     TakeEnd,
+    /// Start a process and join it. Result: what it answered.
+    Start,
     /// Something with shared data.
     Data(Op),
     /// Of tasks. Put one.
