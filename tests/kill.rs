@@ -39,12 +39,13 @@
 //!   `data.rs`;
 //! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`, `round_verbs.rs`,
 //!   `queue_verbs.rs`, `end_verbs.rs`, `pipe_verbs.rs`, `task_verbs.rs`, `data_verbs.rs`,
-//!   `value_verbs.rs`, `array_verbs.rs`, `list_verbs.rs`, `call_verbs.rs`, `make_verbs.rs`;
+//!   `value_verbs.rs`, `array_verbs.rs`, `list_verbs.rs`, `call_verbs.rs`, `make_verbs.rs`, `start_verbs.rs`;
 //! - the words that scripts are written in: `director.rs` (actors), `commands.rs` (orders), `fates.rs`
 //!   (the victim), `ledger.rs` (messages), `trouble.rs` (why a point failed);
 //! - the scripts: `*_scripts.rs`; the lists of them: `family.rs`, `data_family.rs`, `scenarios.rs`;
 //! - one point, and which points: `stepper.rs`, `sampler.rs`; one scenario: `case.rs`; what must be
 //!   caught: `broken.rs`;
+//! - the fork server: `server_loop.rs`;
 //! - the soak: `soak.rs`, `roles.rs`, `resources.rs`;
 //! - a run: `wishes.rs`, `system.rs`, `run.rs`, `jobs.rs` (some harnesses for each processor), `sums.rs`, and `watch.rs`, the
 //!   watchdog over the harness itself.
@@ -97,7 +98,10 @@ mod harness {
     pub(crate) mod scenarios;
     pub(crate) mod semaphore_scripts;
     pub(crate) mod semaphore_verbs;
+    pub(crate) mod server_loop;
     pub(crate) mod soak;
+    pub(crate) mod start_scripts;
+    pub(crate) mod start_verbs;
     pub(crate) mod stepper;
     pub(crate) mod sums;
     pub(crate) mod symbols;

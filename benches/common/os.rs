@@ -67,6 +67,21 @@ pub(crate) fn stay_on(processor: Option<usize>) {
     assert_eq!(result, 0, "cannot stay on processor {cpu}: {}", io::Error::last_os_error());
 }
 
+/// Forks this process, and waits for the new one, which does nothing: what the system takes for that.
+pub(crate) fn fork_and_wait() {
+    // SAFETY: the new process makes no call but the one that ends it.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "cannot fork: {}", io::Error::last_os_error());
+    if pid == 0 {
+        // SAFETY: ends the process; nothing follows.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = -1;
+    // SAFETY: `status` is valid to write.
+    let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
+    assert_eq!((waited, status), (pid, 0));
+}
+
 /// Two cache lines, as processors fetch them, with the word of a bell for one waiter, and a number.
 #[derive(Default)]
 #[repr(C, align(128))]

@@ -22,8 +22,9 @@
 //!
 //! A process that is to end with its parent ends in step 1, when its keeper finds the parent dead.
 //!
-//! A child that has not started (an *embryo*) is its parent's keeper's business. If the parent is gone, every keeper that takes a
-//! turn follows the embryo.
+//! A child that has not taken its slot (an *embryo*) is its parent's keeper's business. If the parent is gone, every keeper that
+//! takes a turn follows the embryo. One that runs *alone* has nothing for which others wait. So there is no hurry: it is looked after
+//! once a second, in case its parent does not wait for it.
 //!
 //! # If a process dies
 //!
@@ -263,8 +264,8 @@ impl Keeper {
         true
     }
 
-    /// A child that has not started is dead when its process has ended, or its parent died before it knew its number. As long
-    /// as the parent lives, the child is the business of the parent's keeper.
+    /// A child that has not taken its slot is dead when its process has ended, or its parent died before it knew its number. As
+    /// long as the parent lives, the child is the business of the parent's keeper.
     fn follow_embryo(&mut self, index: usize, state: State) {
         let registry = self.liveness.registry;
         let parent = state.parent();
@@ -272,11 +273,26 @@ impl Keeper {
         if !is_orphan && parent != Some(self.process) {
             return;
         }
-        self.embryos = true;
+        if state.is_alone() {
+            if clock::now() < self.next_change_poll {
+                return;
+            }
+        } else {
+            self.embryos = true;
+        }
         let over = match registry.pid(index, state) {
             Some(pid) => pidfd::is_over(pid),
             None => is_orphan,
         };
+        // Alone, and of a parent that lives: it had nothing but its call, which the parent frees. An orphan's call is swept up, as
+        // what the dead leave.
+        if over
+            && state.is_alone()
+            && !is_orphan
+            && let Some(child) = ProcessId::in_slot(index, state)
+        {
+            registry.leave_alone(child);
+        }
         if over && registry.mark(index, state) {
             // The next turn sees it; make that soon.
             registry.slot(self.process.slot()).control.fetch_add(1, Ordering::SeqCst);

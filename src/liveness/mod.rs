@@ -9,6 +9,7 @@ mod start;
 mod thread;
 mod view;
 
+pub(crate) use registry::Registry;
 pub(crate) use sleepers::Wait;
 pub(crate) use slot::{Id, PROCESSES, ProcessId, RegistryTable, SLOTS};
 pub(crate) use spin::{Pauses, Rhythm};

@@ -222,6 +222,18 @@ impl Registry {
         linked(list, slot, || replace(slot, old, new))
     }
 
+    /// The child for which its parent reserved the slot runs alone, or is about to take the slot after all; false if it was given
+    /// up meanwhile.
+    pub(crate) fn run_reserved(&self, id: ProcessId, pid: u32, alone: bool) -> bool {
+        let old = self.state(id.slot());
+        if old.generation() != id.generation() || !old.is_embryo() {
+            return false;
+        }
+        // Before the word: whoever finds the child alone finds its number.
+        self.set_pid(id, pid);
+        replace(self.slot(id.slot()), old, old.reserved(alone))
+    }
+
     /// Takes a thread slot for the calling thread.
     pub(crate) fn take_thread(
         &self,
@@ -271,6 +283,11 @@ impl Registry {
     pub(crate) fn leave(&self, process: ProcessId) {
         // ORDERING(leave): SeqCst; the kernel's mark, which follows at the end of the process, is a full barrier after it.
         self.slot(process.slot()).left.store(process.generation(), Ordering::SeqCst);
+    }
+
+    /// The same for a child that ended alone, by whoever has proof of that. Not over what a later life of the slot says.
+    pub(crate) fn leave_alone(&self, child: ProcessId) {
+        self.slot(child.slot()).left.fetch_max(child.generation(), Ordering::SeqCst);
     }
 
     /// The process uses something shared after all.

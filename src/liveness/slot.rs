@@ -22,7 +22,8 @@
 //! | low half | meaning | who writes it |
 //! |---|---|---|
 //! | 0 | never taken | |
-//! | `EMBRYO`, the parent | reserved for a child that has not started | the parent, from free or dead |
+//! | `EMBRYO`, the parent | reserved for a child that has not taken it yet | the parent, from free or dead; the child, from `ALONE` |
+//! | `EMBRYO`, `ALONE`, the parent | of a child that runs, and has nothing shared so far | the child, from `EMBRYO` |
 //! | thread id, `WAITERS` | alive | the owner, from free, dead or `EMBRYO` |
 //! | `OWNER_DIED` and anything | dead, free to take | the kernel; a keeper that has proof |
 //!
@@ -40,14 +41,16 @@ pub(crate) const PROCESSES: usize = 1024;
 /// How many slots there are for processes and threads together.
 pub(crate) const SLOTS: usize = 4096;
 
-/// Stands, with the parent in the bits below, in the word of a child that has not started; above any `pid_max`.
+/// Stands, with the parent in the bits below, in the word of a child that has not taken its slot; above any `pid_max`.
 const EMBRYO: u32 = 1 << 29;
+/// The child of that word runs alone: it has no keeper, since it has nothing shared. Its number in the system is written.
+const ALONE: u32 = 1 << 28;
 const SLOT_BITS: u32 = 12;
 const GENERATION_BITS: u32 = 18;
 pub(crate) const LAST_GENERATION: u32 = (1 << GENERATION_BITS) - 1;
 const PROCESS_BITS: u32 = PROCESSES.ilog2();
 
-const _: () = assert!(1 << SLOT_BITS == SLOTS && PROCESS_BITS + GENERATION_BITS < 29);
+const _: () = assert!(1 << SLOT_BITS == SLOTS && PROCESS_BITS + GENERATION_BITS <= 28);
 
 /// One slot; see the module.
 #[repr(C, align(64))]
@@ -215,9 +218,20 @@ impl State {
         !self.is_free() && !self.is_dead()
     }
 
-    /// Reserved for a child that has not started.
+    /// Reserved for a child that has not taken the slot.
     pub(crate) fn is_embryo(self) -> bool {
         self.word() & (EMBRYO | OWNER_DIED | WAITERS) == EMBRYO
+    }
+
+    /// Reserved for a child that runs alone.
+    pub(crate) fn is_alone(self) -> bool {
+        self.is_embryo() && self.word() & ALONE != 0
+    }
+
+    /// The same reservation for a child that runs alone, or for one that does not.
+    pub(crate) fn reserved(self, alone: bool) -> State {
+        let bit = u64::from(ALONE);
+        State(if alone { self.0 | bit } else { self.0 & !bit })
     }
 
     /// The word of a slot that `parent` reserves.
@@ -225,9 +239,9 @@ impl State {
         EMBRYO | parent.generation() << PROCESS_BITS | (parent.slot() % PROCESSES) as u32
     }
 
-    /// The parent of a child that has not started.
+    /// The parent of a child that has not taken its slot.
     pub(crate) fn parent(self) -> Option<ProcessId> {
-        let word = self.word() & (EMBRYO - 1);
+        let word = self.word() & (ALONE - 1);
         let generation = word >> PROCESS_BITS;
         (self.is_embryo() && generation != 0)
             .then(|| Id::new(word as usize % PROCESSES, generation))

@@ -81,21 +81,51 @@ impl Liveness {
     ) -> Result<ProcessId> {
         let pid = std::process::id();
         let Some(child) = reserved else { return self.registry.take_process(list, pid) };
-        if self.registry.take_reserved(list, child, pid) {
-            Ok(child)
-        } else {
-            Err(Error::of(
-                ErrorKind::Closed,
-                "the parent process gave this child up before it started",
-            ))
+        if self.registry.take_reserved(list, child, pid) { Ok(child) } else { Err(given_up()) }
+    }
+
+    /// The child runs. From now on its keeper, or until then its parent's, sees its death. One that is `alone` has nothing for
+    /// which others wait: whoever waits for it sees its death ([`Liveness::child_ended`]), and the keeper looks now and then.
+    pub(crate) fn embryo_started(&self, child: ProcessId, pid: u32, alone: bool) {
+        // The child may have written the same already.
+        self.registry.set_pid(child, pid);
+        if !alone {
+            self.bump(self.registry.slot(self.this_process().slot()));
         }
     }
 
-    /// The child runs. From now on its keeper, or until then its parent's, sees its death.
-    pub(crate) fn embryo_started(&self, child: ProcessId, pid: u32) {
-        // The child may have written the same already.
-        self.registry.set_pid(child, pid);
-        self.bump(self.registry.slot(self.this_process().slot()));
+    /// The calling process is the child for which its parent reserved a slot, and runs alone: without a keeper, as long as it
+    /// uses nothing shared.
+    pub(crate) fn run_alone(&self, child: ProcessId) -> Result<()> {
+        if !self.registry.run_reserved(child, std::process::id(), true) {
+            return Err(given_up());
+        }
+        self.set_process(child);
+        Ok(())
+    }
+
+    /// The calling process runs alone no longer: it is about to take its slot. Its parent's keeper follows it meanwhile.
+    pub(crate) fn end_alone(&self, child: ProcessId) {
+        let parent = self.registry.state(child.slot()).parent();
+        self.registry.run_reserved(child, std::process::id(), false);
+        if let Some(parent) = parent {
+            self.bump(self.registry.slot(parent.slot()));
+        }
+    }
+
+    /// A child of this process has ended. If it had not taken its slot, the kernel has marked nothing.
+    pub(crate) fn child_ended(&self, child: ProcessId) {
+        let state = self.registry.state(child.slot());
+        if state.generation() != child.generation() || !state.is_embryo() {
+            return;
+        }
+        if state.is_alone() {
+            self.registry.leave_alone(child);
+            self.registry.mark(child.slot(), state);
+        } else if self.registry.mark(child.slot(), state) {
+            // What it was given is free: a death like others.
+            self.bump(self.registry.slot(self.this_process().slot()));
+        }
     }
 
     /// The child will not start: its slot and all that was given to it are free again.
@@ -188,6 +218,11 @@ impl Liveness {
     pub(crate) fn saw_death(&self) {
         self.sleepers.raise();
     }
+}
+
+#[cold]
+fn given_up() -> Error {
+    Error::of(ErrorKind::Closed, "the parent process gave this child up before it started")
 }
 
 impl core::fmt::Debug for Liveness {

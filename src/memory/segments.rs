@@ -163,7 +163,7 @@ impl Segments {
         if !base.is_null() {
             return Ok(base);
         }
-        let size = self.file.size()?;
+        let (file, size) = self.file.measured()?;
         if len == 0
             || !offset.is_multiple_of(4096)
             || offset.checked_add(len).is_none_or(|end| end > size)
@@ -178,7 +178,7 @@ impl Segments {
         let map = memmap2::MmapOptions::new()
             .offset(offset)
             .len(len as usize)
-            .map_raw(self.file.checked()?)
+            .map_raw(file)
             .map_err(|e| Error::os(format!("cannot map {len} bytes of shared memory"), e))?;
         // Not in core dumps: the memory of a whole process tree would be in every one of them. Best effort.
         let _ = map.advise(memmap2::Advice::DontDump);

@@ -259,6 +259,8 @@ impl Call {
         if outcome.len() <= self.block.len().saturating_sub(BODY) {
             self.block.write(BODY, outcome)?;
         } else {
+            // The child may have been alone so far; not with a block of its own.
+            crate::world::world()?;
             let other = memory.alloc(outcome.len(), self.world.liveness.this_process())?;
             if let Err(error) = other.write(0, outcome) {
                 memory.free(other);

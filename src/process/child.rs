@@ -16,6 +16,7 @@ use super::call::{Call, Left, State};
 use super::ending::{CANNOT_TELL, NO_RAISED_RIGHTS, RAISED_RIGHTS};
 use crate::error::{ChildFailure, Error, ErrorKind, Result};
 use crate::handle::Claimed;
+use crate::liveness::ProcessId;
 use crate::sys::clock::Deadline;
 use crate::sys::pidfd::{self, Reaped};
 use crate::sys::{descriptor, per_process, program};
@@ -31,6 +32,8 @@ pub(super) enum Ending {
 /// A child that was just started.
 pub(super) struct Started {
     pub(super) pid: u32,
+    /// As the world knows it.
+    pub(super) process: Option<ProcessId>,
     pub(super) name: String,
     pub(super) daemon: bool,
     /// The end of the program neither ends it nor waits for it.
@@ -45,6 +48,7 @@ pub(super) struct Started {
 /// A process that this one watches.
 pub(super) struct Child {
     pid: u32,
+    process: Option<ProcessId>,
     name: String,
     pub(super) daemon: bool,
     pub(super) unattended: bool,
@@ -74,10 +78,11 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Child {
     /// A process that was just started; `on_end` is called once, when its end is seen.
     pub(super) fn new(started: Started, on_end: fn(&Child)) -> Child {
-        let Started { pid, name, daemon, unattended, is_other_program, fd, call, discard } =
+        let Started { pid, process, name, daemon, unattended, is_other_program, fd, call, discard } =
             started;
         Child {
             pid,
+            process,
             name,
             daemon,
             unattended,
@@ -104,6 +109,7 @@ impl Child {
         };
         let started = Started {
             pid,
+            process: None,
             name: name.to_owned(),
             daemon: false,
             unattended: false,
@@ -153,6 +159,9 @@ impl Child {
         if let Some(world) = crate::world::current() {
             // Who has waited for it need not wait for the keeper to notice.
             world.liveness.saw_death();
+            if let Some(process) = self.process {
+                world.liveness.child_ended(process);
+            }
         }
         let _ = self.ending.set(ending);
         (self.on_end)(self);

@@ -13,7 +13,8 @@
 //!    `/dev/null`, a broken pipe is an error, a stack overflow is reported. It takes the name of the program for `ps`. It
 //!    closes every descriptor but the standard ones and the world's: the parent's own, if they are not close-on-exec, came
 //!    along.
-//! 3. It joins the world as the process that the parent reserved, and copies the call out of it.
+//! 3. It joins the world as the process that the parent reserved, and copies the call out of it. If it was given nothing shared,
+//!    it does not join the world before it uses something shared (`world::adopt_alone`).
 //! 4. It finds the function ([`super::entry`]) and marks the call as taken.
 //! 5. It calls the constructors of the program that libc would have called after it, in the linker's order: a registry that a
 //!    message or the function needs is complete. The hook has a priority that puts it before all constructors without one,
@@ -62,6 +63,7 @@ use super::fork_server::{self, Forked};
 use super::ticket::{ServerTicket, TICKET, Ticket};
 use super::{current, image, work};
 use crate::error::{Error, ErrorKind, Result};
+use crate::handle;
 use crate::liveness::{ProcessId, Reserved};
 use crate::sys::image::{Arguments, Constructor, Image};
 use crate::sys::{descriptor, overflow, program};
@@ -229,8 +231,15 @@ fn join(world: OwnedFd, ticket: &Ticket) -> Result<Child> {
         Error::of(ErrorKind::Corrupted, format!("{:#x} is no process", ticket.process))
     })?;
     let end_with_parent = ticket.ends_with_parent.then_some(program::kill as fn());
-    let world = world::adopt(world, Reserved { child: process, end_with_parent })?;
+    let reserved = Reserved { child: process, end_with_parent };
+    let is_alone = ticket.alone && end_with_parent.is_none();
+    let adopt = if is_alone { world::adopt_alone } else { world::adopt };
+    let world = adopt(world, reserved)?;
     let (call, request, args) = Call::open(world, ticket.call, process)?;
+    if is_alone && handle::list_of(&args)?.1.next().is_some() {
+        // Damaged: such a child is not to be alone.
+        world::world()?;
+    }
     Ok(Child { world, call, request, args })
 }
 

@@ -60,9 +60,10 @@ use crate::sys::clock::Deadline;
 /// - if the child would run with raised rights: the program is set-user-id or set-group-id, has file capabilities, or has
 ///   changed its effective user or group and kept the real one. Such a child could not trust what it is given.
 ///
-/// Every process that uses shared objects, and so every child, has one more thread. Calls that the system allows only to a
-/// process with a single thread, such as `unshare(CLONE_NEWUSER)` and `setns` into a user namespace, fail there: make them
-/// before the first shared object, or in a program that a child starts.
+/// Every process that uses shared objects has one more thread, and so has every child that is given some, or that is to end with
+/// its parent; other children have it from their first shared object on. Calls that the system allows only to a process with a
+/// single thread, such as `unshare(CLONE_NEWUSER)` and `setns` into a user namespace, fail there: make them before the first
+/// shared object, or in a program that a child starts.
 ///
 /// # Differences from Python
 ///

@@ -11,7 +11,7 @@ pub enum StartMethod {
     /// Executes the program again for each child.
     Spawn,
     /// Forks each child from a *fork server*: the same program, executed once, at this method's first use, and kept at its very
-    /// beginning. A start and its join take some 0.65 to 0.8 of the time that they take by `Spawn`, measured on a busy machine.
+    /// beginning. A start and its join take about half of the time that they take by `Spawn`, measured on a busy machine.
     ///
     /// The server is a process more, without shared objects. It ends with this process; one that is
     /// killed is replaced at the next start, and no start or child is lost with it. Its children are this process's own. What

@@ -53,6 +53,7 @@ impl ProcessBuilder {
             world: world.as_raw_fd() as u32,
             image,
             ends_with_parent: prepared.start.builder.ends_with_parent(),
+            alone: prepared.is_alone(),
         };
         let pid = prepared.start.execute(&program, ticket, world)?;
         prepared.started(pid, discard)
@@ -102,6 +103,11 @@ impl Prepared {
         self.embryo.child
     }
 
+    /// Whether it runs alone at first: it is given nothing shared, and has nobody to watch.
+    fn is_alone(&self) -> bool {
+        self.handles.is_empty() && !self.start.builder.ends_with_parent()
+    }
+
     /// The number of its call.
     pub(super) fn call(&self) -> u32 {
         self.call.0.as_ref().map_or(0, Call::id)
@@ -124,12 +130,15 @@ impl Prepared {
 
     /// There is a process: nothing may fail without ending it.
     pub(super) fn started(self, pid: u32, discard: fn(&[u8], Claimed)) -> Result<Arc<Child>> {
+        let is_alone = self.is_alone();
         let fd = self.start.watch(pid, self.aside)?;
-        self.world.liveness.embryo_started(self.embryo.started(), pid);
+        let process = self.embryo.started();
+        self.world.liveness.embryo_started(process, pid, is_alone);
         self.handles.depart();
         let Start { name, builder } = self.start;
         Ok(children::register(Started {
             pid,
+            process: Some(process),
             name,
             daemon: builder.daemon || builder.is_helper,
             is_other_program: builder.executable.is_some(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The name of the environment variable.
 pub(super) const TICKET: &str = "MULTIPROC_CHILD";
 
-/// What the variable holds, as `0.1.0@2f10 102a 100017 4000 200 9c… 0`: which copy of this crate wrote it ([`copy`]), then these
+/// What the variable holds, as `0.1.0@2f10 102a 100017 4000 200 9c… 0 1`: which copy of this crate wrote it ([`copy`]), then these
 /// fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ticket {
@@ -24,15 +24,18 @@ pub(super) struct Ticket {
     pub(super) image: u64,
     /// Whether the child ends when its parent has died.
     pub(super) ends_with_parent: bool,
+    /// Whether the child was given nothing shared, and is to run alone: `world::adopt_alone`.
+    pub(super) alone: bool,
 }
 
 impl Ticket {
     pub(super) fn to_text(self) -> String {
-        let Ticket { process, call, place, world, image, ends_with_parent } = self;
+        let Ticket { process, call, place, world, image, ends_with_parent, alone } = self;
         format!(
-            "{} {process:x} {call:x} {place:x} {world:x} {image:x} {:x}",
+            "{} {process:x} {call:x} {place:x} {world:x} {image:x} {:x} {:x}",
             copy(),
-            u8::from(ends_with_parent)
+            u8::from(ends_with_parent),
+            u8::from(alone)
         )
     }
 
@@ -51,6 +54,7 @@ impl Ticket {
             world: number()?.try_into().ok().filter(|world| (3..1 << 30).contains(world))?,
             image: number()?,
             ends_with_parent: number()? != 0,
+            alone: number()? != 0,
         };
         // In another program the same copy lies elsewhere; that the child runs one is for it to say.
         let is_of_this_copy = place == format!("{:x}", image::place_of_this_crate())
@@ -115,6 +119,7 @@ mod tests {
             world: 512,
             image: u64::MAX,
             ends_with_parent: true,
+            alone: true,
         };
         let text = ticket.to_text();
         assert_eq!(Ticket::from_text(text.as_ref()), Some(ticket));

@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::sys::clock::{self, Deadline};
-use crate::sys::program::limits;
+use crate::sys::program::descriptor_limit;
 
 /// Whether this process, or the system, has no room for another descriptor.
 pub(crate) fn is_descriptor_limit(error: &io::Error) -> bool {
@@ -33,7 +33,7 @@ pub(crate) fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> io::Result<Ow
 /// The lowest number of the crate's own descriptors: above those that programs choose by hand, and below what `select` can
 /// take by far. Half of a very low limit.
 pub(crate) fn lowest() -> RawFd {
-    (limits().0 / 2).clamp(3, 40) as RawFd
+    (descriptor_limit() / 2).clamp(3, 40) as RawFd
 }
 
 /// The same file under a high number. A table that is full there keeps it where it is, but never at 0, 1 or 2.
@@ -193,7 +193,7 @@ pub(crate) unsafe fn close_others(keep: &mut [RawFd]) {
         list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
             .collect::<Vec<RawFd>>()
     });
-    let all = || (3..limits().0.min(1 << 20) as RawFd).collect();
+    let all = || (3..descriptor_limit().min(1 << 20) as RawFd).collect();
     for fd in listed.unwrap_or_else(|_| all()) {
         if fd > 2 && !keep.contains(&fd) {
             // SAFETY: the caller vouches that nobody uses the descriptor; the one that listed them is closed already,

@@ -81,7 +81,12 @@ impl SharedFile {
 
     /// How long it is, in bytes.
     pub(crate) fn size(&self) -> Result<u64> {
-        self.metadata().map(|data| data.len())
+        self.measured().map(|(_, size)| size)
+    }
+
+    /// The file, for a call that maps it, and how long it is.
+    pub(crate) fn measured(&self) -> Result<(&File, u64)> {
+        self.metadata().map(|data| (&self.file, data.len()))
     }
 
     /// Another descriptor of the same file.

@@ -32,7 +32,7 @@ const LEN: usize = 64 * 1024;
 /// Whether [`report`] was called in this program.
 static REPORTS: AtomicBool = AtomicBool::new(false);
 
-/// Installs the report, for the calling thread as well.
+/// Installs the report, for the calling thread as well, which is the first one.
 pub(crate) fn report() {
     for signal in [libc::SIGSEGV, libc::SIGBUS] {
         // SAFETY: zero is a value of every field of this struct.
@@ -48,7 +48,8 @@ pub(crate) fn report() {
         unsafe { libc::sigaction(signal, &action, ptr::null_mut()) };
     }
     REPORTS.store(true, Ordering::Relaxed);
-    report_in_this_thread();
+    // The first thread has it until the process ends: to take it back then would cost two system calls for nothing.
+    std::mem::forget(AlternateStack::new());
 }
 
 /// Gives the calling thread an alternate stack, if the program reports overflows and the thread has none. Best effort.

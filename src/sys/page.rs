@@ -40,6 +40,12 @@ impl NumberPage {
         MmapOptions::new().len(LEN).map_raw(&fd.as_fd()).map(NumberPage)
     }
 
+    /// Has processes that are forked from this one not have the page.
+    pub(crate) fn keep_from_forks(&self) {
+        // One that has it all the same uses it for nothing.
+        let _ = self.0.advise(memmap2::Advice::DontFork);
+    }
+
     fn word(&self) -> &AtomicU32 {
         // SAFETY: the mapping is LEN bytes long, page-aligned and lives as long as `self`; all access to the word is atomic, but
         // for the kernel's, which is one store.

@@ -7,11 +7,20 @@
 use std::ffi::{CStr, CString, c_char};
 use std::io;
 
+use nix::sys::resource::{Resource, getrlimit};
+
 /// How many descriptors and how many processes (of this user) the limits allow.
 pub(crate) fn limits() -> (u64, u64) {
-    use nix::sys::resource::{Resource, getrlimit};
-    let soft = |resource| getrlimit(resource).map_or(u64::MAX, |(soft, _)| soft);
-    (soft(Resource::RLIMIT_NOFILE), soft(Resource::RLIMIT_NPROC))
+    (descriptor_limit(), soft_limit(Resource::RLIMIT_NPROC))
+}
+
+/// How many descriptors the limit allows.
+pub(crate) fn descriptor_limit() -> u64 {
+    soft_limit(Resource::RLIMIT_NOFILE)
+}
+
+fn soft_limit(resource: Resource) -> u64 {
+    getrlimit(resource).map_or(u64::MAX, |(soft, _)| soft)
 }
 
 /// How many kinds of limits the kernel has.

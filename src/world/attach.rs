@@ -1,7 +1,9 @@
 //! Making a world and attaching to one.
 //!
 //! The first use of anything shared makes the world. A spawned child is given the file and a reserved slot, and attaches
-//! before its function runs. A forked child finds its parent's private tables wiped and attaches anew, with a keeper of its
+//! before its function runs. One that was given nothing shared runs *alone* at first: it has the file mapped and reads its call,
+//! but it has no keeper and does not take the slot before it uses something shared. It would have a thread, and its end be watched,
+//! for nothing. A forked child finds its parent's private tables wiped and attaches anew, with a keeper of its
 //! own. Objects that it inherited are its parent's: they answer `is_foreign`, and their drops do nothing.
 //!
 //! Private state stands behind one pointer and is never freed, since words in it are read until the process ends.
@@ -15,20 +17,26 @@
 //! 5. The view becomes visible in this process.
 //! 6. The keepers that are to watch this process are told.
 //!
+//! A child that is to run alone does step 2, and says in the slot's word that it runs; the slot stays reserved, and so does whatever
+//! its parent gave it: its call. The other steps follow at its first use of something shared, after it has told its parent's keeper.
+//!
 //! # If a process dies
 //!
 //! - Making the file: nobody else has it, and it goes with its maker.
 //! - Before step 3: nobody knew of it. A slot that was reserved is an embryo's, and its parent's keeper frees it.
 //! - After step 3: the kernel marks the slot. A record that was not begun carries another generation, and counts for nothing.
+//! - Alone: nobody waits for anything that it has. Its parent frees the slot when it has waited for the child; else a keeper finds
+//!   within a second that it has ended: its parent's, and if its parent is gone, any.
 //! - After step 3, before step 6: perhaps no keeper watches the slot yet. The keeper of a child's parent, which follows the
 //!   embryo, checks within 20 ms; others at their next turn, within a second.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::liveness::{self, Liveness, Pauses, ProcessId, Reserved};
+use crate::liveness::{self, Liveness, Pauses, ProcessId, Registry, Reserved};
 use crate::memory::{Memory, Segments};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::memfd::SharedFile;
+use crate::sys::per_process::SetOnce;
 use crate::sys::{futex, machine, program, thread};
 use crate::world::header::{Header, LEN};
 use std::any::Any;
@@ -51,6 +59,8 @@ pub(crate) struct World {
 }
 
 static CURRENT: AtomicPtr<World> = AtomicPtr::new(core::ptr::null_mut());
+/// The view of a child that was given nothing shared, and the slot that it has not taken.
+static ALONE: SetOnce<(&'static World, Reserved)> = SetOnce::new();
 /// The process id of whoever attaches, 0 if nobody does.
 static ATTACHING: AtomicU32 = AtomicU32::new(0);
 
@@ -69,10 +79,10 @@ pub(crate) fn current() -> Option<&'static World> {
 }
 
 fn inherited() -> Option<&'static World> {
-    // ORDERING(current): Acquire, pairs with the Release in `make`; the view was whole before it was stored.
+    // ORDERING(current): Acquire, pairs with the Release in `join`; the view was whole before it was stored.
     let world = CURRENT.load(Ordering::Acquire);
     #[allow(unsafe_code, reason = "the one pointer to private state")]
-    // SAFETY: null, or a leaked box that was fully made before the Release store in `make`; private to this process.
+    // SAFETY: null, or a leaked box that was fully made before the Release store in `join`; private to this process.
     unsafe {
         world.as_ref()
     }
@@ -83,6 +93,17 @@ pub(crate) fn adopt(file: OwnedFd, child: Reserved) -> Result<&'static World> {
     let file = SharedFile::adopt(file)
         .map_err(|error| Error::os("cannot take over the descriptor of shared memory", error))?;
     attach(Some((file, child)))
+}
+
+/// The same for a child that was given nothing shared: it attaches at its first use of something shared. Until then its view is
+/// good for nothing but to read its call, and to leave a short outcome in it. To be called once, before the child has other threads.
+pub(crate) fn adopt_alone(file: OwnedFd, child: Reserved) -> Result<&'static World> {
+    let file = SharedFile::adopt(file)
+        .map_err(|error| Error::os("cannot take over the descriptor of shared memory", error))?;
+    let world = view(file, Some(child.child))?;
+    world.liveness.run_alone(child.child)?;
+    ALONE.set((world, child));
+    Ok(world)
 }
 
 #[cold]
@@ -112,26 +133,44 @@ fn attach(given: Option<(SharedFile, Reserved)>) -> Result<&'static World> {
 }
 
 fn make(given: Option<(SharedFile, Reserved)>) -> Result<&'static World> {
-    let namespace = machine::pid_namespace();
-    let (file, reserved) = match (given, inherited()) {
-        (Some((file, child)), _) => (file, Some(child)),
-        (None, Some(parent)) => (parent.memory.segments.file().try_clone()?, None),
-        (None, None) => (create(namespace)?, None),
+    if let Some((file, child)) = given {
+        return join(view(file, Some(child.child))?, Some(child));
+    }
+    let alone = ALONE.get();
+    if let Some((world, child)) = alone.filter(|(world, _)| world.is_current()) {
+        world.liveness.end_alone(child.child);
+        return join(world, Some(*child));
+    }
+    // Inherited over a fork, perhaps from a process that was alone.
+    let file = match inherited().or(alone.map(|(world, _)| *world)) {
+        Some(parent) => parent.memory.segments.file().try_clone()?,
+        None => create(machine::pid_namespace())?,
     };
+    join(view(file, None)?, None)
+}
+
+/// Maps a file and makes what this process has of its own for it: a process for which a slot is reserved, perhaps. Nobody else sees
+/// the view yet.
+fn view(file: SharedFile, reserved: Option<ProcessId>) -> Result<&'static World> {
     check_file(&file)?;
     let segments = Segments::open(file, LEN)?;
     let header: &'static Header = segments.get(0, 0)?;
-    header.check(namespace)?;
+    header.check(|| namespace(header, reserved))?;
     let liveness = Liveness::new(&header.registry, header.pauses())?;
     let liveness: &'static Liveness = Box::leak(Box::new(liveness));
     let limit = header.memory_limit.load(Ordering::Relaxed);
-    let world: &'static World = Box::leak(Box::new(World {
+    Ok(Box::leak(Box::new(World {
         liveness,
         memory: Memory::new(liveness, segments, &header.memory, limit),
         header,
         references: Mutex::default(),
         untidy: AtomicBool::new(false),
-    }));
+    })))
+}
+
+/// Steps 3 to 6.
+fn join(world: &'static World, reserved: Option<Reserved>) -> Result<&'static World> {
+    let liveness = world.liveness;
     let process = liveness::start(liveness, reserved, sweep_soon)?;
     liveness.set_process(process);
     if reserved.is_none() {
@@ -146,6 +185,20 @@ fn make(given: Option<(SharedFile, Reserved)>) -> Result<&'static World> {
         program::at_exit(at_exit);
     }
     Ok(world)
+}
+
+/// The pid namespace of this process. A child that its parent has started is in the parent's if it sees the parent under the
+/// number that the parent has given itself: out of a namespace of its own it would not see it. To ask the system is dear: a
+/// process that has just begun has no files in `/proc` yet.
+fn namespace(header: &'static Header, reserved: Option<ProcessId>) -> u64 {
+    let registry = Registry::new(&header.registry);
+    let parent = reserved.and_then(|child| registry.state(child.slot()).parent());
+    let pid = parent.and_then(|parent| registry.numbers(parent)).map(|numbers| numbers.pid);
+    if pid == Some(program::parent_id()) {
+        header.pid_namespace()
+    } else {
+        machine::pid_namespace()
+    }
 }
 
 fn create(namespace: u64) -> Result<SharedFile> {

@@ -26,7 +26,7 @@ use crate::sys::shared::Shared;
 /// `mltiproc` in the byte order of the machine that made the file.
 const MAGIC: u64 = u64::from_be_bytes(*b"mltiproc");
 /// Raised with every change of the layout of anything shared.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 /// What this file is; named objects will have kinds of their own.
 const KIND_WORLD: u32 = 1;
 const WORD_BYTES: u32 = size_of::<usize>() as u32;
@@ -86,14 +86,20 @@ impl Header {
         self.quarter.store(pauses.quarter(), Ordering::Relaxed);
     }
 
+    /// That of the processes which have attached so far.
+    pub(crate) fn pid_namespace(&self) -> u64 {
+        self.pid_namespace.load(Ordering::Relaxed)
+    }
+
     /// What spinning is like on this machine.
     pub(crate) fn pauses(&self) -> Pauses {
         let several = self.several.load(Ordering::Relaxed) == 1;
         Pauses::new(several, self.quarter.load(Ordering::Relaxed))
     }
 
-    /// Whether this is a world that this program understands; the error says what it is instead.
-    pub(crate) fn check(&self, pid_namespace: u64) -> Result<()> {
+    /// Whether this is a world that this program understands; the error says what it is instead. `pid_namespace` gives that of this
+    /// process.
+    pub(crate) fn check(&self, pid_namespace: impl FnOnce() -> u64) -> Result<()> {
         let mismatch = |text: String| Err(Error::of(ErrorKind::Mismatch, text));
         // ORDERING(attach): Acquire, pairs with the Release in `write`.
         let magic = self.magic.load(Ordering::Acquire);
@@ -126,7 +132,8 @@ impl Header {
                 "shared memory is of kind {kind}, expected {KIND_WORLD} (the memory of a process tree)"
             ));
         }
-        let namespace = self.pid_namespace.load(Ordering::Relaxed);
+        let namespace = self.pid_namespace();
+        let pid_namespace = pid_namespace();
         if namespace != pid_namespace {
             return mismatch(format!(
                 "shared memory belongs to pid namespace {namespace}, this process lives in {pid_namespace}: processes that share it must see each other's process ids"
@@ -154,21 +161,21 @@ mod tests {
     fn a_written_header_checks() {
         let header = blank();
         header.write(7, 11);
-        header.check(11).unwrap();
+        header.check(|| 11).unwrap();
         assert_eq!(header.id.load(Ordering::Relaxed), 7);
     }
 
     #[test]
     fn an_unfinished_or_random_header_is_corrupted() {
         let header = blank();
-        assert!(header.check(0).unwrap_err().is_corrupted());
+        assert!(header.check(|| 0).unwrap_err().is_corrupted());
         let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
         for _ in 0..1000 {
             seed ^= seed << 13;
             seed ^= seed >> 7;
             seed ^= seed << 17;
             header.magic.store(seed, Ordering::Relaxed);
-            assert!(header.check(0).unwrap_err().is_corrupted());
+            assert!(header.check(|| 0).unwrap_err().is_corrupted());
         }
     }
 
@@ -186,7 +193,7 @@ mod tests {
             let header = blank();
             header.write(1, 2);
             damage(&header);
-            let error = header.check(2).unwrap_err();
+            let error = header.check(|| 2).unwrap_err();
             assert!(error.is_mismatch(), "{error}");
             assert!(error.to_string().contains(text), "{error}");
         }

@@ -10,5 +10,5 @@ pub(crate) mod attach;
 mod header;
 pub(crate) mod kind;
 
-pub(crate) use attach::{World, adopt, current, leave_in_order, world};
+pub(crate) use attach::{World, adopt, adopt_alone, current, leave_in_order, world};
 pub(crate) use kind::Kind;

@@ -16,7 +16,7 @@ use super::make_verbs::{self, Made};
 use super::order::{Code, Order};
 use super::props::Props;
 use super::sync_verbs::{self, Hands};
-use super::{data_verbs, pipe_verbs, queue_verbs, roles, semaphore_verbs, task_verbs};
+use super::{data_verbs, pipe_verbs, queue_verbs, roles, semaphore_verbs, start_verbs, task_verbs};
 
 /// The function of every process that the harness starts.
 pub(crate) fn act(board: String, seat: u32, props: Props) {
@@ -179,6 +179,7 @@ fn perform<'a>(
             task_verbs::perform(seat, mark, verb, size, id, props, &mut kept.tasks)
         }
         Order::Call { verb } => call_verbs::perform(seat, mark, verb, props, &mut kept.calls),
+        Order::Start { how } => start_verbs::perform(seat, mark, how),
         Order::Data { .. } => data_verbs::perform(seat, mark, order, &props.data, &mut hands.data),
         Order::Queue { verb, kind, id } => queue_verbs::perform(seat, mark, verb, kind, id, props),
     }

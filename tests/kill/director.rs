@@ -242,6 +242,11 @@ impl Director {
         Ok(())
     }
 
+    /// How many actors there are that nobody has killed.
+    pub(crate) fn living(&self) -> usize {
+        self.players.iter().flatten().count()
+    }
+
     /// Puts another actor in the place of the one that died there.
     pub(crate) fn recast(&mut self, seat: usize) -> Outcome {
         self.reap(0)?;

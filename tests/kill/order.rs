@@ -34,6 +34,8 @@ pub(crate) enum Order {
     Task { verb: Verb, size: u64, id: u64 },
     /// Do something with a manager.
     Call { verb: Verb },
+    /// Start a process and join it; how is told in `start_verbs`.
+    Start { how: u64 },
     /// Play a role until the board says so.
     Soak { role: Role, kind: Kind },
 }
@@ -178,6 +180,8 @@ pub(crate) enum Verb {
     SendEnd,
     /// Take one out of it, if there is one. Result: whether there was.
     TakeEnd,
+    /// Start a process and join it. Result: what it answered.
+    Start,
     /// Something with shared data.
     Data(Op),
     /// Of tasks. Put one.

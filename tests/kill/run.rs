@@ -7,11 +7,12 @@ use super::broken::{BROKEN, Variant};
 use super::case::{Case, Stage};
 use super::director::Settings;
 use super::fates::Fate;
+use super::sampler::Reach;
 use super::scenarios::{ALL, Scenario};
 use super::sums::Sums;
 use super::trouble::Trouble;
 use super::wishes::{SOAK, WEEK, Wishes};
-use super::{jobs, ptrace, sampler, soak, system, watch};
+use super::{jobs, ptrace, sampler, server_loop, soak, system, watch};
 
 /// How long a survivor may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -21,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 enum Item {
     Step(&'static Scenario),
     Catch(&'static Variant),
+    ServerLoop,
     Soak,
 }
 
@@ -85,6 +87,7 @@ impl Run {
         let broken = BROKEN.iter().filter(|variant| wishes.wants(variant.name));
         soak.into_iter()
             .chain(wishes.scenarios().map(Item::Step))
+            .chain(wishes.wants(server_loop::NAME).then_some(Item::ServerLoop))
             .chain(broken.map(Item::Catch))
             .collect()
     }
@@ -121,6 +124,7 @@ impl Run {
             match items[number] {
                 Item::Step(scenario) => self.step(scenario),
                 Item::Catch(variant) => self.catch(variant),
+                Item::ServerLoop => self.step_server(),
                 Item::Soak => self.soak(),
             }
         }
@@ -196,6 +200,29 @@ impl Run {
                 self.judge(false, &format!("kill: broken variant {name} NOT CAUGHT"));
             }
         }
+    }
+
+    /// Kills the fork server at points of its loop.
+    fn step_server(&mut self) {
+        let count = match self.wishes.reach {
+            Reach::Day => 12,
+            Reach::Operations => 60,
+            Reach::Instructions => usize::MAX,
+        };
+        let (len, points, findings) = match server_loop::run(count, self.wishes.seed) {
+            Ok(ran) => ran,
+            Err(trouble) => (0, 0, vec![format!("{trouble:?}")]),
+        };
+        self.sums.operations += 1;
+        self.sums.points += points;
+        self.sums.violations += findings.len();
+        let name = server_loop::NAME;
+        for finding in &findings {
+            println!("kill: VIOLATION in {name}, {finding}");
+        }
+        let verdict = if findings.is_empty() { "ok" } else { "FAILED" };
+        let line = format!("kill: {name} ... {verdict} ({len} instructions, {points} points)");
+        self.judge(findings.is_empty(), &line);
     }
 
     fn soak(&mut self) {

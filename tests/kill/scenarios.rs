@@ -1,6 +1,6 @@
 //! The scenarios: what is set up, what the victim does, what the survivors must then be able to do.
 //! The scripts they are made of are in `lock_scripts`, `semaphore_scripts`, `make_scripts`,
-//! `witness_scripts`, `round_scripts`, `queue_scripts`, `pipe_scripts`, `call_scripts` and `data_scripts`; those of the lock family are listed in
+//! `witness_scripts`, `round_scripts`, `queue_scripts`, `pipe_scripts`, `call_scripts`, `start_scripts` and `data_scripts`; those of the lock family are listed in
 //! `family`, object by form, and those of shared data in `data_family`.
 //!
 //! Every script is written for a victim that came any part of the way, nothing and everything
@@ -20,12 +20,13 @@ use super::forms::{BRIEF, OWNED, PLAIN};
 use super::order::{Order, Verb};
 use super::pipe_verbs::{LARGE, RECEIVES};
 use super::props::Kind;
+use super::start_verbs::{GIVEN, SERVER};
 use super::sync_verbs::REENTRANT;
 use super::trouble::{Outcome, Trouble};
 use super::witness_scripts::Death;
 use super::{
     call_scripts, data_family, data_scripts, end_scripts, family, lock_scripts, pipe_scripts,
-    queue_scripts, round_scripts, task_scripts,
+    queue_scripts, round_scripts, start_scripts, task_scripts,
 };
 
 /// One script.
@@ -129,7 +130,7 @@ impl Scenario {
                 self.verb,
                 Acquire | GiveBack | Forget | Release | Available | AskSemaphore | Make
             )
-            || matches!(self.verb, Abort | Arrive | Await | Notify | Reset)
+            || matches!(self.verb, Abort | Arrive | Await | Notify | Reset | Verb::Start)
     }
 
     /// Whether it is about a lock that its holder can take again.
@@ -146,6 +147,8 @@ impl Scenario {
             Order::put(self.verb, self.kind, d.ledger.own.first().copied().unwrap_or(0))
         } else if self.is_of_ends() {
             Order::ends(self.verb, d.victim_seat())
+        } else if self.verb == Verb::Start {
+            Order::Start { how: self.which }
         } else if self.is_of_tasks() {
             let own = d.ledger.own.first().copied().unwrap_or(0);
             Order::task(self.verb, self.which, own)
@@ -289,6 +292,8 @@ pub(crate) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     all.extend(data_family::all());
     all.extend(TASKS);
     all.extend(CALLS);
+    // Without optimisation they have more instructions than are stepped.
+    all.extend(STARTS.iter().filter(|_| !cfg!(debug_assertions)));
     let mut names = HashSet::new();
     for scenario in &all {
         assert!(names.insert(scenario.name), "two scenarios are called {}", scenario.name);
@@ -404,6 +409,22 @@ const CALLS: &[Scenario] = &[
     Scenario { name: "call_first_use", which: call_scripts::NEW, ..CALL },
     Scenario { name: "call_batch", verb: Verb::CallBatch, ..CALL },
     Scenario { name: "call_host", verb: Verb::CallHost, ..CALL },
+];
+
+const START: Scenario = Scenario {
+    verb: Verb::Start,
+    is_minor: true,
+    arrange: start_scripts::arrange,
+    after: start_scripts::after,
+    ..LOCK
+};
+
+/// Those of processes: they start one and join it.
+const STARTS: &[Scenario] = &[
+    Scenario { name: "start_spawn", ..START },
+    Scenario { name: "start_spawn_given", which: GIVEN, ..START },
+    Scenario { name: "start_server", which: SERVER, ..START },
+    Scenario { name: "start_server_given", which: SERVER | GIVEN, ..START },
 ];
 
 /// Those of pipes.

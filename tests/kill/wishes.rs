@@ -3,6 +3,7 @@
 use super::broken::BROKEN;
 use super::sampler::{self, Reach};
 use super::scenarios::{ALL, Scenario};
+use super::server_loop;
 
 /// The name of the test of the sampler itself.
 pub(crate) const WEEK: &str = "a_week_covers_every_operation";
@@ -81,7 +82,10 @@ impl Wishes {
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         let scenarios = ALL.iter().map(|scenario| scenario.name);
         let broken = BROKEN.iter().map(|broken| broken.name);
-        scenarios.chain(broken).chain([WEEK, SOAK]).filter(|name| self.wants(name))
+        scenarios
+            .chain(broken)
+            .chain([server_loop::NAME, WEEK, SOAK])
+            .filter(|name| self.wants(name))
     }
 
     /// Whether something has the right name.

@@ -23,7 +23,7 @@
 //! P2 sends head, settings, descriptors   S1 sleeps on the socket and the parent
 //!                                        S2 reads the whole request
 //!                                        S3 forks; the kernel stores the
-//!                                           child's number in the page            C1 closes socket and page
+//!                                           child's number in the page            C1 closes the socket
 //!                                        S4 answers                               C2 decodes the settings, applies them
 //! P3 reads the answer, or sees the server dead                                    C3 goes on as a spawned child (`hook`)
 //! P4 reads page.number

@@ -12,7 +12,7 @@ use crate::sys::clock::Deadline;
 use crate::sys::fork::Forker;
 use crate::sys::page::NumberPage;
 use crate::sys::signals::{self, Dispositions};
-use crate::sys::{descriptor, pidfd, program, socket};
+use crate::sys::{descriptor, per_process, pidfd, program, socket};
 use crate::testing::{self, FatalStep};
 
 /// An answer is two words: one of these, and a number.
@@ -58,8 +58,10 @@ pub(crate) fn serve(ticket: &ServerTicket) -> Forked {
         server.step(2);
         let outcome = server.fork();
         if matches!(outcome, Ok(true)) {
-            // Both are closed here, before anything else.
-            drop(server);
+            // Closed here, before anything else; the page was not forked.
+            let Server { socket, parent, page, .. } = server;
+            drop((socket, parent));
+            std::mem::forget(page);
             return begin_child(work, ticket, &found);
         }
         server.step(3);
@@ -96,12 +98,15 @@ impl Server {
         // SAFETY: the parent put these there for nobody but this function, which runs once.
         let [socket, page] = [socket, page].map(|it| unsafe { descriptor::inherited(it) });
         let page = NumberPage::open(page?).map_err(io::Error::other)?;
+        page.keep_from_forks();
         let parent = pidfd::open(ticket.parent)?;
         if program::parent_id() != ticket.parent {
             // It has ended, and the number is another's.
             return Err(io::ErrorKind::NotFound.into());
         }
         descriptor::change_directory(descriptor::folder(c"/")?.as_fd())?;
+        // The page from which each child has its number is there already.
+        per_process::process();
         let forker = Forker::of_this_process();
         let server = Server { socket: socket?, parent, page, forker, fatal };
         server.step(0);

@@ -120,7 +120,15 @@ mod tests {
     use super::*;
 
     fn ticket() -> Ticket {
-        Ticket { process: 1, call: 2, place: 3, world: 40, image: 5, ends_with_parent: true }
+        Ticket {
+            process: 1,
+            call: 2,
+            place: 3,
+            world: 40,
+            image: 5,
+            ends_with_parent: true,
+            alone: false,
+        }
     }
 
     fn packed() -> Vec<u8> {

@@ -196,7 +196,7 @@ fn raised_rights_are_refused_by_the_parent_and_by_the_child() {
     std::os::unix::fs::chown(&copy, Some(65534), Some(65534)).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755)).unwrap();
     let error = Process::builder().executable(&copy).spawn(greet, ("x",)).unwrap_err();
-    let ticket = format!("{} 1 1 0 3 1 0", env!("CARGO_PKG_VERSION"));
+    let ticket = format!("{} 1 1 0 3 1 0 0", env!("CARGO_PKG_VERSION"));
     let child = Command::new(&copy).arg("--list").env("MULTIPROC_CHILD", ticket).output().unwrap();
     fs::remove_file(&copy).unwrap();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
@@ -238,19 +238,26 @@ fn a_child_without_room_for_its_keeper_says_so() {
         return;
     }
     let body = || {
-        drop(Lock::new().unwrap());
+        let lock = Lock::new().unwrap();
         // A user of whom nobody else is, with room for this process's two threads and one more.
         // SAFETY: integer arguments.
         assert_eq!(unsafe { libc::setresuid(54321, 54321, 54321) }, 0);
         setrlimit(Resource::RLIMIT_NPROC, 3, 3).unwrap();
-        Process::spawn(greet, ("x",)).unwrap().join().unwrap_err()
+        let given = |_: Lock| ();
+        let uses = || Lock::new().map(drop);
+        [
+            Process::spawn(given, (&lock,)).unwrap().join().unwrap_err(),
+            // One that is given nothing shared needs a keeper when it makes something.
+            Process::spawn(uses, ()).unwrap().join().unwrap().unwrap_err(),
+        ]
     };
-    let error = Process::spawn(body, ()).unwrap().join().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Limit, "{error:?}");
-    assert!(
-        error.to_string().contains("keeper") && error.to_string().contains("ulimit -u"),
-        "{error}"
-    );
+    for error in Process::spawn(body, ()).unwrap().join().unwrap() {
+        assert_eq!(error.kind(), ErrorKind::Limit, "{error:?}");
+        assert!(
+            error.to_string().contains("keeper") && error.to_string().contains("ulimit -u"),
+            "{error}"
+        );
+    }
 }
 
 static CALLED: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];

@@ -3,6 +3,7 @@
 //! Nothing here is decided by a sleep: children that must still run are parked until they are killed, and what depends
 //! on this process as a whole (descriptors, limits, children of its own) is tried in a child.
 
+mod alone;
 mod arguments;
 mod ends;
 mod environment;

@@ -25,7 +25,8 @@ fn slot_is_reused(play: Play) -> bool {
     kill(pid_of(&waiter), Signal::SIGSTOP).unwrap();
     until("the waiter stands still", || states(waiter.id()).chars().all(|state| state == 'T'));
     end(holder);
-    let heir = Process::spawn(park, ()).unwrap();
+    // Given something shared, it takes the slot at once.
+    let heir = Process::spawn(|_: Event| park(), (&ready,)).unwrap();
     until("the slot is taken", || states(heir.id()).len() == 2);
     kill(pid_of(&waiter), Signal::SIGCONT).unwrap();
     let through = play.all_through(&through, 1);
