@@ -273,27 +273,20 @@ impl Keeper {
         if !is_orphan && parent != Some(self.process) {
             return;
         }
-        if state.is_alone() {
-            if clock::now() < self.next_change_poll {
-                return;
-            }
-        } else {
-            self.embryos = true;
+        if state.is_alone() && clock::now() < self.next_change_poll {
+            return;
         }
+        self.embryos |= !state.is_alone();
         let over = match registry.pid(index, state) {
             Some(pid) => pidfd::is_over(pid),
             None => is_orphan,
         };
-        // Alone, and of a parent that lives: it had nothing but its call, which the parent frees. An orphan's call is swept up, as
-        // what the dead leave.
-        if over
-            && state.is_alone()
-            && !is_orphan
-            && let Some(child) = ProcessId::in_slot(index, state)
-        {
-            registry.leave_alone(child);
-        }
-        if over && registry.mark(index, state) {
+        let ended =
+            ProcessId::in_slot(index, state).filter(|_| over && state.is_alone() && !is_orphan);
+        if let Some(child) = ended {
+            // It had nothing but its call, which its parent frees. An orphan's call is swept up, as what the dead leave.
+            self.liveness.child_ended(child);
+        } else if over && registry.mark(index, state) {
             // The next turn sees it; make that soon.
             registry.slot(self.process.slot()).control.fetch_add(1, Ordering::SeqCst);
         }

@@ -106,6 +106,8 @@ pub(super) struct Request {
     /// `worker`, and its place in the tree of processes: `1:2`.
     pub(super) name: String,
     pub(super) number: String,
+    /// The name of the program's file, for `ps`; none if the parent runs another.
+    pub(super) program: Option<Vec<u8>>,
 }
 
 /// What a panic said.

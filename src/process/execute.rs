@@ -14,6 +14,7 @@ use super::method::StartMethod;
 use super::ticket::{self, Ticket};
 use super::{current, hook, image};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sys::program::FileRights;
 use crate::sys::{descriptor, pidfd, posix_spawn, program};
 
 /// A start under way.
@@ -46,7 +47,12 @@ impl Start {
             Some(path) => std::path::absolute(path).map_err(|error| self.cannot(error))?,
         };
         let program = c_string(program.into_os_string(), "the path of the executable")?;
-        match program::raises_rights(&program) {
+        let other = self.builder.executable.as_ref().and_then(|_| FileRights::of(&program));
+        let rights = match self.builder.executable {
+            None => image::file_rights(),
+            Some(_) => other.as_ref(),
+        };
+        match program::raises_rights(&program, rights) {
             None => Ok(program),
             Some(why) => Err(self.unsupported(&format!("{why}: {NO_RAISED_RIGHTS}"))),
         }
@@ -283,7 +289,10 @@ impl ProcessBuilder {
             }
         }
         env.into_iter()
-            .map(|(mut variable, value)| {
+            .map(|(key, value)| {
+                // With room for the zero byte: no variable is moved.
+                let mut variable = OsString::with_capacity(key.len() + value.len() + 2);
+                variable.push(key);
                 variable.push("=");
                 variable.push(value);
                 c_string(variable, "an environment variable")

@@ -10,12 +10,11 @@
 //!    of this crate (another version, or a fork of it) is left for that copy's hook. A process that runs with raised rights (AT_SECURE: set-user-id, file
 //!    capabilities) believes nothing that its starter handed over: it ends here, with [`RAISED_RIGHTS`].
 //! 2. It puts the process in order, as Rust's own start does for `main`: standard streams that are closed become
-//!    `/dev/null`, a broken pipe is an error, a stack overflow is reported. It takes the name of the program for `ps`. It
-//!    closes every descriptor but the standard ones and the world's: the parent's own, if they are not close-on-exec, came
-//!    along.
+//!    `/dev/null`, a broken pipe is an error, a stack overflow is reported. It closes every descriptor but the standard ones and
+//!    the world's: the parent's own, if they are not close-on-exec, came along.
 //! 3. It joins the world as the process that the parent reserved, and copies the call out of it. If it was given nothing shared,
 //!    it does not join the world before it uses something shared (`world::adopt_alone`).
-//! 4. It finds the function ([`super::entry`]) and marks the call as taken.
+//! 4. It takes the name of the program for `ps`, finds the function ([`super::entry`]) and marks the call as taken.
 //! 5. It calls the constructors of the program that libc would have called after it, in the linker's order: a registry that a
 //!    message or the function needs is complete. The hook has a priority that puts it before all constructors without one,
 //!    so that those that use this crate find the world that the parent made.
@@ -151,6 +150,11 @@ fn run_if_child(arguments: Option<Arguments>) {
         program::leave(RAISED_RIGHTS);
     }
     put_in_order();
+    if server.is_some()
+        && let Some(name) = program::name_of_file()
+    {
+        program::take_name(&name);
+    }
     let forked = server.map(|server| fork_server::serve(&server));
     let (ticket, settings) = match (child, forked) {
         (Some(ticket), _) => (ticket, Ok(())),
@@ -182,6 +186,10 @@ fn run(ticket: &Ticket, settings: io::Result<()>, arguments: Option<Arguments>) 
     drop(spare);
     let Child { world, call, request, args } = child;
     current::set(&request);
+    // Executed through `/proc/self/exe` it would be called `exe` in `ps`.
+    if let Some(name) = request.program.clone().or_else(program::name_of_file) {
+        program::take_name(&name);
+    }
     let entry = match find(ticket, &request).and_then(|entry| call.take().map(|()| entry)) {
         Ok(entry) => entry,
         Err(error) => program::leave(work::refuse(&call, &error)),
@@ -207,7 +215,6 @@ struct Child {
 fn put_in_order() {
     descriptor::open_standard();
     program::ignore_broken_pipes();
-    program::take_name_of_file();
     overflow::report();
 }
 

@@ -6,13 +6,14 @@
 //! without one, the file's device, inode, size and time of change. A file replaced while its program runs is no
 //! matter: `/proc/self/exe` remains the file that was started.
 
+use std::ffi::CString;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::AtomicU8;
 
 use crate::error::{Error, Result};
 use crate::sys::image as sys;
 use crate::sys::per_process::SetOnce;
-use crate::sys::program::has_interpreter;
+use crate::sys::program::{FileRights, has_interpreter, name_of_file};
 
 /// The main executable of this process; looked up once.
 pub(super) fn main() -> &'static sys::Image {
@@ -108,6 +109,18 @@ pub(super) fn identity() -> Result<u64> {
 
 /// The file that a child executes. It is the one that was started, also if it was replaced or removed since.
 pub(super) const FILE: &str = "/proc/self/exe";
+
+/// The name of that file, looked up once: to ask is dear in a process that has just begun.
+pub(super) fn file_name() -> Option<&'static [u8]> {
+    static NAME: SetOnce<Option<Vec<u8>>> = SetOnce::new();
+    NAME.get_or_make(name_of_file).as_deref()
+}
+
+/// What rights the file gives, looked up once. A child that finds it changed since refuses.
+pub(super) fn file_rights() -> Option<&'static FileRights> {
+    static RIGHTS: SetOnce<Option<FileRights>> = SetOnce::new();
+    RIGHTS.get_or_make(|| FileRights::of(&CString::new(FILE).ok()?)).as_ref()
+}
 
 /// Whether [`FILE`] is the main executable: started through the dynamic loader, as in `ld-linux.so.2 ./program`, it is the
 /// loader, which would take the program's first argument for a program to run. Looked up once.

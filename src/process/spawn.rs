@@ -162,6 +162,10 @@ fn request(child: ProcessId, entry: (u64, u64), start: &Start, number: String) -
         name: start.name.clone(),
         number,
         daemon: start.builder.daemon,
+        program: match start.builder.executable {
+            None => image::file_name().map(<[u8]>::to_vec),
+            Some(_) => None,
+        },
     }
 }
 

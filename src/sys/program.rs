@@ -106,11 +106,34 @@ pub(crate) fn ignore_interrupts() {
     unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
 }
 
+/// What a file says of the rights of a process that executes it.
+#[derive(Debug)]
+pub(crate) struct FileRights {
+    mode: u32,
+    user: u32,
+    group: u32,
+    has_capabilities: bool,
+}
+
+impl FileRights {
+    /// Those of `program`; none if it cannot be looked at.
+    pub(crate) fn of(program: &CStr) -> Option<FileRights> {
+        let file = nix::sys::stat::stat(program).ok()?;
+        let has_capabilities = has_capabilities(program);
+        Some(FileRights {
+            mode: file.st_mode,
+            user: file.st_uid,
+            group: file.st_gid,
+            has_capabilities,
+        })
+    }
+}
+
 /// Why a child that executes `program` would run with other rights than whoever starts it, if it would: such a child trusts
 /// nothing that its starter hands over.
 ///
 /// The kernel calls it AT_SECURE: the effective ids are not the real ones, or the file has set-id bits or capabilities.
-pub(crate) fn raises_rights(program: &CStr) -> Option<&'static str> {
+pub(crate) fn raises_rights(program: &CStr, file: Option<&FileRights>) -> Option<&'static str> {
     if is_privileged() {
         return Some(
             "this process runs with the rights of a set-user-id program or of file capabilities",
@@ -121,11 +144,11 @@ pub(crate) fn raises_rights(program: &CStr) -> Option<&'static str> {
     if user != nix::unistd::geteuid() || group != nix::unistd::getegid() {
         return Some("this process has changed its effective user or group and kept the real one");
     }
-    let file = nix::sys::stat::stat(program).ok()?;
-    let sets_user = file.st_mode & libc::S_ISUID != 0 && file.st_uid != user.as_raw();
+    let file = file?;
+    let sets_user = file.mode & libc::S_ISUID != 0 && file.user != user.as_raw();
     let runs_as_group = libc::S_ISGID | libc::S_IXGRP;
-    let sets_group = file.st_mode & runs_as_group == runs_as_group && file.st_gid != group.as_raw();
-    let is_capable = !user.is_root() && has_capabilities(program);
+    let sets_group = file.mode & runs_as_group == runs_as_group && file.group != group.as_raw();
+    let is_capable = !user.is_root() && file.has_capabilities;
     if !(sets_user || sets_group || is_capable) || ignores_rights(program) {
         return None;
     }
@@ -151,12 +174,11 @@ fn ignores_rights(program: &CStr) -> bool {
             .is_ok_and(|system| system.flags().contains(nix::sys::statvfs::FsFlags::ST_NOSUID))
 }
 
-/// Gives the calling thread the name of the file that runs: executed through `/proc/self/exe` it would be called `exe` in `ps`.
-pub(crate) fn take_name_of_file() {
-    let Ok(path) = std::fs::read_link("/proc/self/exe") else { return };
-    let Some(name) = path.file_name().map(std::ffi::OsStr::as_encoded_bytes) else { return };
-    let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
-    take_name(name);
+/// The name of the file that runs.
+pub(crate) fn name_of_file() -> Option<Vec<u8>> {
+    let path = std::fs::read_link("/proc/self/exe").ok()?;
+    let name = path.file_name().map(std::ffi::OsStr::as_encoded_bytes)?;
+    Some(name.strip_suffix(b" (deleted)").unwrap_or(name).to_vec())
 }
 
 /// Gives the calling thread a name for `ps`, which shows 15 bytes of it.

@@ -57,6 +57,14 @@
 //! What a child cannot be given by a request (user and group ids, session, process group) is compared at each start; if the
 //! parent has changed it, the server is replaced. Namespaces, the control group and the processors on which it may run are those
 //! that the parent had when the server started.
+//!
+//! # Measured
+//!
+//! Two processors, load 15 to 20, processor time of a start with its join in all processes together: `/bin/true` by
+//! `posix_spawn` 0.62 ms, a child of the server 0.53 ms; this program, ending in `main`, 1.04 ms, and by `Spawn` 1.18 ms. By the
+//! clock a child of the server takes 0.8 to 0.95 of `/bin/true`, and took 1.6 when each child had a keeper. Of a child's share two
+//! fifths are page faults on what each copy maps anew, almost a third is its exit, a tenth is mapping the shared memory; the fork
+//! itself takes 0.1 ms.
 
 mod client;
 mod server;

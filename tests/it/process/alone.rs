@@ -1,7 +1,9 @@
 //! Children that were given nothing shared: they run without a keeper until they use something shared.
 
+use std::os::unix::fs::FileExt;
+
 use super::*;
-use crate::common::{alone, killed, until};
+use crate::common::{Chance, alone, killed, until, world_file};
 use multiproc::{Queue, StartMethod};
 
 const METHODS: [StartMethod; 2] = [StartMethod::Spawn, StartMethod::ForkServer];
@@ -71,6 +73,42 @@ fn more_are_killed_than_there_are_places() {
             quiet().spawn(ends, ()).unwrap().join().unwrap_err().child().unwrap().signal(),
             Some(6)
         );
+    });
+}
+
+/// How many slots of processes are taken: in the file of the world, 1,024 from byte 128 on, of 64 bytes each.
+fn places_taken() -> usize {
+    const DEAD: u32 = 1 << 30;
+    let mut slots = vec![0; 1024 * 64];
+    world_file().read_exact_at(&mut slots, 128).unwrap();
+    let words = slots.chunks_exact(64).map(|slot| u32::from_ne_bytes(*slot.first_chunk().unwrap()));
+    words.filter(|word| *word != 0 && word & DEAD == 0).count()
+}
+
+#[test]
+fn one_that_is_killed_while_it_takes_its_place_leaves_it() {
+    let _watch = watch();
+    alone(|| {
+        let mut chance = Chance::new(11);
+        let makes = || {
+            loop {
+                drop(Queue::<u64>::new().unwrap());
+            }
+        };
+        let before = Queue::<u64>::new().unwrap();
+        assert_eq!(places_taken(), 1);
+        for _ in 0..200 {
+            let process = Process::builder().start_method(StartMethod::ForkServer);
+            let process: Process<()> = process.spawn(makes, ()).unwrap();
+            let end = Instant::now() + Duration::from_micros(chance.below(1_500));
+            while Instant::now() < end {
+                std::thread::yield_now();
+            }
+            killed(process);
+        }
+        until("all places are free", || places_taken() == 1);
+        before.put(1).unwrap();
+        assert_eq!(before.get().unwrap(), 1);
     });
 }
 
