@@ -69,6 +69,9 @@ impl Answer {
 }
 
 /// The result of a call in a batch: there once [`Manager::batch`](crate::Manager::batch) has returned.
+///
+/// It is decoded when it is asked for. What the server answered to the whole batch is kept until the last of its results is taken or
+/// dropped; handles in results that nobody takes are given back then.
 pub struct Later<T> {
     results: Rc<Results>,
     at: usize,

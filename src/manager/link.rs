@@ -43,7 +43,7 @@ enum Way {
     Here,
     There {
         requests: Producer<Request>,
-        free: Mutex<Vec<Box<Channel>>>,
+        free: Mutex<Free>,
     },
 }
 
@@ -56,6 +56,13 @@ struct Channel {
     /// Memory for requests.
     bytes: Vec<u8>,
 }
+
+/// The channels that no call uses.
+#[allow(
+    clippy::vec_box,
+    reason = "each call takes a channel out and puts it back: a pointer is moved, and not the channel"
+)]
+type Free = Vec<Box<Channel>>;
 
 /// Memory larger than this is given back after use.
 const KEPT: usize = 64 << 10;
@@ -133,7 +140,7 @@ impl Link {
     fn transact_there<R>(
         &self,
         requests: &Producer<Request>,
-        free: &Mutex<Vec<Box<Channel>>>,
+        free: &Mutex<Free>,
         until: Deadline,
         write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
         read: impl FnOnce(&[u8], Claimed) -> Result<R>,

@@ -85,7 +85,8 @@
 //!
 //! # Measured
 //!
-//! By `benches/manager.rs` on an AMD EPYC of the first generation with two virtual processors, caller and server pinned to one each:
+//! By `benches/manager.rs` on an AMD EPYC of the first generation with two virtual processors, caller and server pinned to one each,
+//! when each call still allocated, checked its entry and hashed its object three times:
 //!
 //! | | manager | yardstick | ratio |
 //! |---|---|---|---|
@@ -96,7 +97,8 @@
 //! | gets of 4 processes, unpinned | 0.18 M/s | of one process 0.089 M/s | 2.0 |
 //! | gets of 8 threads on one handle, unpinned | 0.25 M/s | the same | 2.8 |
 //!
-//! A call takes some 400 ns of encoding, looking up and decoding, spread over both sides; awake, that is what a batch cannot save.
+//! Since then only a machine with a load of 15 to 20 was at hand, on which nothing that is awake stays so. By samples, the work of both
+//! sides for a batch of 100 gets, without what they wait, went from 49 to 29 us. A get of a sleeping server took 1.3 times the pipe.
 
 mod batch;
 mod command;

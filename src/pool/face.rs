@@ -12,7 +12,7 @@ use super::call;
 use super::core::Core;
 use super::desk::Phase;
 use super::imap::Imap;
-use super::many::Chunked;
+use super::many::{Chunked, calls};
 use crate::error::Result;
 use crate::forms::forms;
 use crate::message::Message;
@@ -135,94 +135,7 @@ impl Pool {
         self.usual().apply_async(f, args, false)
     }
 
-    /// Runs `f` for each item and waits for all results, which are in the order of the items.
-    ///
-    /// All items are taken from their iterator at the start. Arguments become messages in this thread, while workers run the first ones.
-    ///
-    /// # Errors
-    ///
-    /// That of the first item, in their order, whose task failed ([see above](Pool#when-a-task-fails)), after all were run;
-    /// [`is_encode`](crate::Error::is_encode) at once if an item cannot be a message; else as [`apply`](Pool::apply).
-    pub fn map<F, T, O, I>(&self, f: F, items: I) -> Result<Vec<F::Output>>
-    where
-        F: Function<(T,)>,
-        F::Output: Outcome<O> + Send + 'static,
-        T: DeserializeOwned,
-        I: IntoIterator<Item: Message<T>>,
-    {
-        self.usual().map(f, items)
-    }
-
-    /// As [`map`](Pool::map), and does not wait: all items become messages first. Errors are those of the result.
-    pub fn map_async<F, T, O, I>(&self, f: F, items: I) -> AsyncResult<Vec<F::Output>>
-    where
-        F: Function<(T,)>,
-        F::Output: Outcome<O> + Send + 'static,
-        T: DeserializeOwned,
-        I: IntoIterator<Item: Message<T>>,
-    {
-        self.usual().map_async(f, items)
-    }
-
-    /// As [`map`](Pool::map), for functions of several parameters: each item is a tuple of arguments.
-    ///
-    /// # Errors
-    ///
-    /// As [`map`](Pool::map).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let pool = multiproc::Pool::with_workers(2)?;
-    /// let powers = pool.starmap(|base: u64, power: u32| base.pow(power), [(2, 3), (10, 2)])?;
-    /// assert_eq!(powers, [8, 100]);
-    /// # Ok::<(), multiproc::Error>(())
-    /// ```
-    pub fn starmap<F, P, O, I>(&self, f: F, items: I) -> Result<Vec<F::Output>>
-    where
-        F: Function<P>,
-        F::Output: Outcome<O> + Send + 'static,
-        P: Parameters,
-        I: IntoIterator<Item: Arguments<P>>,
-    {
-        self.usual().starmap(f, items)
-    }
-
-    /// As [`starmap`](Pool::starmap), and does not wait. Errors are those of the result.
-    pub fn starmap_async<F, P, O, I>(&self, f: F, items: I) -> AsyncResult<Vec<F::Output>>
-    where
-        F: Function<P>,
-        F::Output: Outcome<O> + Send + 'static,
-        P: Parameters,
-        I: IntoIterator<Item: Arguments<P>>,
-    {
-        self.usual().starmap_async(f, items)
-    }
-
-    /// Runs `f` for each item; results come one by one, in the order of the items, while others are still being worked on.
-    ///
-    /// Items are taken from their iterator as results are taken: see [`Imap`]. What keeps it from beginning is an error in place of the
-    /// first result.
-    pub fn imap<F, T, O, I>(&self, f: F, items: I) -> Imap<I::IntoIter, F::Output>
-    where
-        F: Function<(T,)>,
-        F::Output: Outcome<O> + Send + 'static,
-        T: DeserializeOwned,
-        I: IntoIterator<Item: Message<T>>,
-    {
-        self.usual().imap(f, items)
-    }
-
-    /// As [`imap`](Pool::imap); each result comes as soon as it is there, whatever the order.
-    pub fn imap_unordered<F, T, O, I>(&self, f: F, items: I) -> Imap<I::IntoIter, F::Output>
-    where
-        F: Function<(T,)>,
-        F::Output: Outcome<O> + Send + 'static,
-        T: DeserializeOwned,
-        I: IntoIterator<Item: Message<T>>,
-    {
-        self.usual().imap_unordered(f, items)
-    }
+    calls!(pool);
 
     /// Takes no more tasks. Those that it has are done, then the workers end. Closing twice is no error.
     pub fn close(&self) {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use super::answer::AsyncResult;
-use super::call::{Answer, Call, Gather, Help, check_waiting};
+use super::call::{Answer, Call, Decode, Gather, Help, check_waiting};
 use super::core::Core;
 use super::desk::{Batch, address};
 use super::imap::{self, BATCH_BYTES, Encode, Imap};
@@ -28,6 +28,13 @@ pub struct Chunked<'pool> {
     workers: usize,
 }
 
+/// What the tasks of a call have in common.
+struct Kind<T, R> {
+    task: Result<TaskName>,
+    encode: Encode<T>,
+    decode: Decode<R>,
+}
+
 /// One argument, as the only parameter of its task.
 fn one<T: DeserializeOwned, M: Message<T>>(item: M, out: &mut Vec<u8>) -> Result<Parcel> {
     process::arguments::<(T,), (M,)>(&(item,), out)
@@ -36,6 +43,118 @@ fn one<T: DeserializeOwned, M: Message<T>>(item: M, out: &mut Vec<u8>) -> Result
 fn all<P, A: Arguments<P>>(items: A, out: &mut Vec<u8>) -> Result<Parcel> {
     process::arguments::<P, A>(&items, out)
 }
+
+/// The calls with many tasks: all of them for [`Chunked`], or for the pool, which hands them to its usual chunks.
+macro_rules! calls {
+    ($whose:ident) => {
+        $crate::pool::many::call! { $whose [T: DeserializeOwned, (T,), Message<T>, one::<T, I::Item>]
+            /// Runs `f` for each item and waits for all results, which are in the order of the items.
+            ///
+            /// All items are taken from their iterator at the start. Arguments become messages in this thread, while workers run the
+            /// first ones.
+            ///
+            /// # Errors
+            ///
+            /// That of the first item, in their order, whose task failed ([see above](crate::Pool#when-a-task-fails)), after all were
+            /// run; [`is_encode`](crate::Error::is_encode) at once if an item cannot be a message; else as
+            /// [`apply`](crate::Pool::apply).
+            fn map(this, kind, items) -> Result<Vec<F::Output>> {
+                this.gather(kind, items, true)?.get(Deadline::NEVER)
+            }
+        }
+        $crate::pool::many::call! { $whose [T: DeserializeOwned, (T,), Message<T>, one::<T, I::Item>]
+            /// As [`map`](crate::Pool::map), and does not wait: all items become messages first. Errors are those of the result.
+            fn map_async(this, kind, items) -> AsyncResult<Vec<F::Output>> {
+                this.or_failed(this.gather(kind, items, false))
+            }
+        }
+        $crate::pool::many::call! { $whose [P: Parameters, P, Arguments<P>, all::<P, I::Item>]
+            /// As [`map`](crate::Pool::map), for functions of several parameters: each item is a tuple of arguments.
+            ///
+            /// # Errors
+            ///
+            /// As [`map`](crate::Pool::map).
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// let pool = multiproc::Pool::with_workers(2)?;
+            /// let powers = pool.starmap(|base: u64, power: u32| base.pow(power), [(2, 3), (10, 2)])?;
+            /// assert_eq!(powers, [8, 100]);
+            /// # Ok::<(), multiproc::Error>(())
+            /// ```
+            fn starmap(this, kind, items) -> Result<Vec<F::Output>> {
+                this.gather(kind, items, true)?.get(Deadline::NEVER)
+            }
+        }
+        $crate::pool::many::call! { $whose [P: Parameters, P, Arguments<P>, all::<P, I::Item>]
+            /// As [`starmap`](crate::Pool::starmap), and does not wait. Errors are those of the result.
+            fn starmap_async(this, kind, items) -> AsyncResult<Vec<F::Output>> {
+                this.or_failed(this.gather(kind, items, false))
+            }
+        }
+        $crate::pool::many::call! { $whose [T: DeserializeOwned, (T,), Message<T>, one::<T, I::Item>]
+            /// Runs `f` for each item; results come one by one, in the order of the items, while others are still being worked on.
+            ///
+            /// Items are taken from their iterator as results are taken: see [`Imap`](crate::Imap). What keeps it from beginning is an
+            /// error in place of the first result.
+            fn imap(this, kind, items) -> Imap<I::IntoIter, F::Output> {
+                this.iterate(kind, items.into_iter(), true)
+            }
+        }
+        $crate::pool::many::call! { $whose [T: DeserializeOwned, (T,), Message<T>, one::<T, I::Item>]
+            /// As [`imap`](crate::Pool::imap); each result comes as soon as it is there, whatever the order.
+            fn imap_unordered(this, kind, items) -> Imap<I::IntoIter, F::Output> {
+                this.iterate(kind, items.into_iter(), false)
+            }
+        }
+    };
+}
+
+/// One call. In brackets: the parameters of a task, as a type of their own and as a tuple; what an item is; how it is encoded.
+macro_rules! call {
+    (
+        pool [$T:ident: $bound:path, $P:ty, $Item:path, $encode:expr] $(#[$doc:meta])*
+        fn $name:ident($this:ident, $kind:ident, $items:ident) -> $Out:ty $body:block
+    ) => {
+        $(#[$doc])*
+        pub fn $name<F, $T, O, I>(&self, f: F, items: I) -> $Out
+        where
+            F: Function<$P, Output: Outcome<O> + Send + 'static>,
+            $T: $bound,
+            I: IntoIterator<Item: $Item>,
+        {
+            self.usual().$name(f, items)
+        }
+    };
+    (
+        chunked [$T:ident: $bound:path, $P:ty, $Item:path, $encode:expr] $(#[$doc:meta])*
+        fn $name:ident($this:ident, $kind:ident, $items:ident) -> $Out:ty $body:block
+    ) => {
+        #[doc = concat!("As [`Pool::", stringify!($name), "`](crate::Pool::", stringify!($name), ").")]
+        ///
+        /// # Errors
+        ///
+        /// As there; [`is_invalid_input`](crate::Error::is_invalid_input) for chunks of 0 tasks: of the call, of its result, or in place
+        /// of the first result.
+        pub fn $name<F, $T, O, I>(&self, f: F, $items: I) -> $Out
+        where
+            F: Function<$P, Output: Outcome<O> + Send + 'static>,
+            $T: $bound,
+            I: IntoIterator<Item: $Item>,
+        {
+            let $kind = Kind {
+                task: TaskName::of::<F, $P, O>(f),
+                encode: $encode,
+                decode: process::result::<F::Output, O>,
+            };
+            let $this = self;
+            $body
+        }
+    };
+}
+
+pub(super) use {call, calls};
 
 impl<'pool> Chunked<'pool> {
     pub(super) fn of(
@@ -63,17 +182,13 @@ impl<'pool> Chunked<'pool> {
     }
 
     /// Gives the pool all tasks. One that waits makes them as there is room for them.
-    fn gather<T, R>(
+    fn gather<T, R: Send + 'static>(
         &self,
-        task: Result<TaskName>,
-        decode: fn(&[u8], crate::handle::Claimed) -> Result<R>,
+        kind: Kind<T, R>,
         items: impl IntoIterator<Item = T>,
-        encode: Encode<T>,
         waits: bool,
-    ) -> Result<Arc<Answer<Vec<R>>>>
-    where
-        R: Send + 'static,
-    {
+    ) -> Result<Arc<Answer<Vec<R>>>> {
+        let Kind { task, encode, decode } = kind;
         let task = task?;
         self.core.check_open()?;
         if waits {
@@ -126,12 +241,11 @@ impl<'pool> Chunked<'pool> {
 
     fn iterate<I: Iterator, R: Send + 'static>(
         &self,
-        task: Result<TaskName>,
-        decode: fn(&[u8], crate::handle::Claimed) -> Result<R>,
+        kind: Kind<I::Item, R>,
         source: I,
-        encode: Encode<I::Item>,
         is_ordered: bool,
     ) -> Imap<I, R> {
+        let Kind { task, encode, decode } = kind;
         let task = task.and_then(|task| self.core.check_open().map(|()| task));
         let (task, chunk) = match self.chunk(1) {
             Ok(chunk) => (task, chunk),
@@ -148,91 +262,7 @@ impl<'pool> Chunked<'pool> {
         })
     }
 
-    /// As [`Pool::map`](crate::Pool::map).
-    ///
-    /// # Errors
-    ///
-    /// As there; [`is_invalid_input`](crate::Error::is_invalid_input) for chunks of 0 tasks.
-    pub fn map<F, T, O, I>(&self, f: F, items: I) -> Result<Vec<F::Output>>
-    where
-        F: Function<(T,)>,
-        F::Output: Outcome<O> + Send + 'static,
-        T: DeserializeOwned,
-        I: IntoIterator<Item: Message<T>>,
-    {
-        let task = TaskName::of::<F, (T,), O>(f);
-        self.gather(task, process::result::<F::Output, O>, items, one::<T, I::Item>, true)?
-            .get(Deadline::NEVER)
-    }
-
-    /// As [`Pool::map_async`](crate::Pool::map_async); chunks of 0 tasks are an error of the result.
-    pub fn map_async<F, T, O, I>(&self, f: F, items: I) -> AsyncResult<Vec<F::Output>>
-    where
-        F: Function<(T,)>,
-        F::Output: Outcome<O> + Send + 'static,
-        T: DeserializeOwned,
-        I: IntoIterator<Item: Message<T>>,
-    {
-        let task = TaskName::of::<F, (T,), O>(f);
-        let decode = process::result::<F::Output, O>;
-        self.or_failed(self.gather(task, decode, items, one::<T, I::Item>, false))
-    }
-
-    /// As [`Pool::starmap`](crate::Pool::starmap).
-    ///
-    /// # Errors
-    ///
-    /// As there; [`is_invalid_input`](crate::Error::is_invalid_input) for chunks of 0 tasks.
-    pub fn starmap<F, P, O, I>(&self, f: F, items: I) -> Result<Vec<F::Output>>
-    where
-        F: Function<P>,
-        F::Output: Outcome<O> + Send + 'static,
-        P: Parameters,
-        I: IntoIterator<Item: Arguments<P>>,
-    {
-        let task = TaskName::of::<F, P, O>(f);
-        self.gather(task, process::result::<F::Output, O>, items, all::<P, I::Item>, true)?
-            .get(Deadline::NEVER)
-    }
-
-    /// As [`Pool::starmap_async`](crate::Pool::starmap_async); chunks of 0 tasks are an error of the result.
-    pub fn starmap_async<F, P, O, I>(&self, f: F, items: I) -> AsyncResult<Vec<F::Output>>
-    where
-        F: Function<P>,
-        F::Output: Outcome<O> + Send + 'static,
-        P: Parameters,
-        I: IntoIterator<Item: Arguments<P>>,
-    {
-        let task = TaskName::of::<F, P, O>(f);
-        let decode = process::result::<F::Output, O>;
-        self.or_failed(self.gather(task, decode, items, all::<P, I::Item>, false))
-    }
-
-    /// As [`Pool::imap`](crate::Pool::imap); chunks of 0 tasks are an error in place of the first result.
-    pub fn imap<F, T, O, I>(&self, f: F, items: I) -> Imap<I::IntoIter, F::Output>
-    where
-        F: Function<(T,)>,
-        F::Output: Outcome<O> + Send + 'static,
-        T: DeserializeOwned,
-        I: IntoIterator<Item: Message<T>>,
-    {
-        let task = TaskName::of::<F, (T,), O>(f);
-        let decode = process::result::<F::Output, O>;
-        self.iterate(task, decode, items.into_iter(), one::<T, I::Item>, true)
-    }
-
-    /// As [`Pool::imap_unordered`](crate::Pool::imap_unordered); chunks of 0 tasks are an error in place of the first result.
-    pub fn imap_unordered<F, T, O, I>(&self, f: F, items: I) -> Imap<I::IntoIter, F::Output>
-    where
-        F: Function<(T,)>,
-        F::Output: Outcome<O> + Send + 'static,
-        T: DeserializeOwned,
-        I: IntoIterator<Item: Message<T>>,
-    {
-        let task = TaskName::of::<F, (T,), O>(f);
-        let decode = process::result::<F::Output, O>;
-        self.iterate(task, decode, items.into_iter(), one::<T, I::Item>, false)
-    }
+    calls!(chunked);
 
     /// What a call that does not wait gives back, also if it could not begin.
     fn or_failed<R>(&self, begun: Result<Arc<Answer<R>>>) -> AsyncResult<R> {

@@ -4,9 +4,9 @@
 //! off* for 2 us at the next empty queue, and takes what has gathered meanwhile in one go. If little gathers, it stops holding
 //! off for a while. The same goes for a putter at a full queue.
 //!
-//! Where polling was in vain several times in a row, it is tried only now and then, and longer: one that sleeps takes its time to
-//! wake up and answer, and both sides would go on sleeping for each other for ever. In between whoever waits gives the processor
-//! away once, perhaps to the other side, and sleeps.
+//! Where polling was in vain several times in a row, also because the other side had this very processor, it is tried only now
+//! and then, and longer: one that sleeps takes its time to wake up and answer, and both sides would go on sleeping for each other
+//! for ever. In between whoever waits gives the processor away once, perhaps to the other side, and sleeps.
 //!
 //! # Measured
 //!
@@ -16,15 +16,23 @@ use crate::liveness::{Liveness, Rhythm};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::thread;
 
-/// Polls in the rhythm of messages whether `is_blocked` has ended; after how many polls, if it has.
-fn spin(liveness: &Liveness, is_blocked: impl Fn() -> bool) -> Option<u32> {
+/// What ended a wait.
+struct Ended {
+    /// After so many polls.
+    polls: u32,
+    /// Not the polling, but that the processor was given away.
+    by_yielding: bool,
+}
+
+/// Polls in the rhythm of messages whether `is_blocked` has ended; what ended it, if it has.
+fn spin(liveness: &Liveness, is_blocked: impl Fn() -> bool) -> Option<Ended> {
     let mut spin = liveness.spin(Rhythm::Stream);
     while is_blocked() {
         if !spin.poll() {
             return None;
         }
     }
-    Some(spin.polls())
+    Some(Ended { polls: spin.polls(), by_yielding: spin.has_yielded() })
 }
 
 /// How a taker waits for messages, or a putter for room.
@@ -94,8 +102,10 @@ impl Pace {
         }
         let mut rounds = 0..if is_seldom { LONGER } else { 1 };
         match rounds.find_map(|_| spin(liveness, &is_blocked)) {
-            Some(polls) => {
-                self.vain.store(0, Ordering::Relaxed);
+            Some(Ended { polls, by_yielding }) => {
+                if !by_yielding {
+                    self.vain.store(0, Ordering::Relaxed);
+                }
                 let quick = if polls <= (liveness.pauses().shorts_in_quarter() / QUICK).max(1) {
                     self.quick.load(Ordering::Relaxed) + 1
                 } else {
