@@ -31,7 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "fairness.rs",
             "flag.rs",
             "lock.rs",
-            "permits.rs",
+            "permits/",
             "records/",
             "short_lock.rs",
         ],
