@@ -48,7 +48,9 @@ fn with_one_unseated(worlds: &[&'static World], permits: u32) -> Vec<&'static Se
     segments::for_each_block(|id, head, payload, _| {
         if id == block {
             sim::exist(head, 10);
-            FAR.map(|word| sim::exist(payload.wrapping_add(word), 1));
+            for word in FAR {
+                sim::exist(payload.wrapping_add(word), 1);
+            }
         }
     });
     world::within(worlds[1], || drop(held));
