@@ -2,7 +2,7 @@
 //! death.
 //!
 //! Alone: a permit is taken and given back on one thread. Handed over: two pinned processes give each other permits in turns.
-//! Contended: processes take the only permit, add one to a number, and give it back.
+//! Contended: processes take the only permit, add one to a number, and give it back; beside it a bare futex lock.
 
 mod common;
 
@@ -38,16 +38,30 @@ fn main() -> Result<()> {
         bench
             .cell(&format!("semaphore contended by {contenders}"), Unit::Millions)
             .fixed(300, 5)
+            .side("bare futex lock, processes", |ms| {
+                contended(contenders, ms, contend_lock).expect("all go well")
+            })
             .side("bare futex semaphore that spins first, processes", |ms| {
                 contended(contenders, ms, contend_bare).expect("all go well")
             })
-            .side("Semaphore, processes", |ms| {
+            .subject("Semaphore, processes", Goal::AtLeast(0.8), |ms| {
                 contended(contenders, ms, contend_semaphore).expect("all go well")
             })
             .run();
     }
     bench.finish();
     Ok(())
+}
+
+fn contend_lock(gate: Gate, _: Semaphore, ms: u64) -> Result<Score> {
+    let board = Board::from_stdin();
+    gate.pass(None)?;
+    contend(ms, || {
+        board.line(2).lock();
+        board.line(0).count();
+        board.line(2).unlock();
+        Ok(())
+    })
 }
 
 fn contend_bare(gate: Gate, _: Semaphore, ms: u64) -> Result<Score> {
@@ -110,7 +124,7 @@ fn alone(bench: &mut Bench) -> Result<()> {
         .subject("Semaphore, acquire and drop", Goal::AtMost(2.0), |n| {
             pairs(n, || drop(black_box(&semaphore).acquire().expect("there is one")))
         })
-        .side("Semaphore, release, acquire and forget", |n| {
+        .subject("Semaphore, release, acquire and forget", Goal::AtMost(2.5), |n| {
             pairs(n, || {
                 black_box(&signals).release(1).expect("not so many");
                 black_box(&signals).acquire().expect("there is one").forget();

@@ -33,7 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "flag.rs",
             "lock.rs",
             "outcome.rs",
-            "permits.rs",
+            "permits/",
             "records/",
             "reentry.rs",
             "short_lock.rs",

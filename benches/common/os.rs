@@ -247,3 +247,26 @@ impl Board {
         unsafe { &*line }
     }
 }
+
+/// The same line as a bare lock: free, taken, or taken while others sleep.
+impl Line {
+    /// Takes it, sleeping until it is free.
+    pub(crate) fn lock(&self) {
+        let (free, taken, contended) = (0, 1, 2);
+        // Acquire, pairs with the Release in `unlock`.
+        let first = self.word.compare_exchange(free, taken, Ordering::Acquire, Ordering::Relaxed);
+        if first.is_err() {
+            while self.word.swap(contended, Ordering::Acquire) != free {
+                futex(&self.word, libc::FUTEX_WAIT, contended);
+            }
+        }
+    }
+
+    /// Gives it back, and wakes one who sleeps.
+    pub(crate) fn unlock(&self) {
+        // Release, pairs with `lock`.
+        if self.word.swap(0, Ordering::Release) == 2 {
+            futex(&self.word, libc::FUTEX_WAKE, 1);
+        }
+    }
+}

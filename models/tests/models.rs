@@ -96,7 +96,11 @@ models! {
         an_inner_panic_keeps_the_poison;
     semaphore:
         three_share_one_permit
+        three_share_one_and_one_has_no_seat
+        permits_of_the_dead_are_for_its_successor_and_for_others
         the_permit_of_the_dead_comes_back
+        a_successor_that_dies_leaves_the_permit
+        a_permit_outside_of_the_state_comes_back
         a_releaser_that_dies_leaves_no_sleeper;
     stopped:
         a_stopped_locker_stops_nobody

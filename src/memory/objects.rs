@@ -25,7 +25,7 @@ pub(crate) const OBJECTS: u32 = if NATIVE { 1023 } else { 4 };
 /// Bytes of payload of a block of objects.
 pub(crate) const OBJECT_BLOCK: u64 = (64 << 10) - HEAD;
 /// 64-bit words of an object's payload. Under a model checker smaller words take as much.
-pub(crate) const PAYLOAD: usize = if NATIVE { 6 } else { 10 };
+pub(crate) const PAYLOAD: usize = if NATIVE { 6 } else { 11 };
 
 /// An object; see the module.
 #[repr(C, align(64))]

@@ -51,10 +51,17 @@ impl EventCount {
     /// Wakes a waiter if there is one. The caller changed the truth, and then did a read-modify-write on another word.
     #[inline]
     pub(crate) fn notify_one(&self) {
+        self.notify(1);
+    }
+
+    /// Wakes as many waiters as there are, and `most` at most. The caller changed the truth, and then did a read-modify-write on
+    /// another word.
+    #[inline]
+    pub(crate) fn notify(&self, most: u32) {
         // ORDERING(event count): SeqCst, with the barrier in `prepare_wait`.
         fence_after_read_modify_write();
         if self.has_waiters() {
-            self.notify_slow(1);
+            self.notify_slow(most);
         }
     }
 

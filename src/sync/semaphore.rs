@@ -1,7 +1,7 @@
 //! `Semaphore` and `BoundedSemaphore`: permits that processes take and give back, as in `multiprocessing`.
 //!
-//! An object that holds [`Words`]; the protocol, and what happens at every death, is described in [`crate::raw::permits`]. Where more
-//! than two processes hold permits at the same time the semaphore has a block too, for life.
+//! An object that holds [`Words`]; the protocol, and what happens at every death, is described in [`crate::raw::permits`]. Once a
+//! fifth process wants a permit, or one wants more than 127, the semaphore has a block too, for life.
 
 use crate::error::Result;
 use crate::forms::forms;
@@ -9,7 +9,7 @@ use crate::handle::{ObjectRef, travels};
 use crate::liveness::{Id, Liveness};
 use crate::memory::walk::{Met, Walker, register};
 use crate::memory::{Memory, Object};
-use crate::raw::permits::{Far, Permits as _, Words};
+use crate::raw::permits::{Far, Locked as _, Permits as _, Seat, View, Words};
 use crate::sys::clock::Deadline;
 use crate::world::Kind;
 use std::sync::{Arc, OnceLock};
@@ -21,7 +21,9 @@ struct Permits {
     words: &'static Words,
     /// The semaphore's block, once it was needed here.
     far: OnceLock<&'static Far>,
-    process: u64,
+    /// Where this process stands in the semaphore's state, once it has acquired.
+    seat: OnceLock<Seat>,
+    process: u32,
 }
 
 impl Permits {
@@ -37,9 +39,9 @@ impl Permits {
             let walker = Walker { walk, may_carry: |_| false, may_hold: |_| false, takers: 0 };
             register(kind as u32, walker);
         }
-        let process = u64::from(reference.world.liveness.this_process().to_bits());
+        let process = reference.world.liveness.this_process().to_bits();
         let words = reference.object.view();
-        Permits { reference, words, far: OnceLock::new(), process }
+        Permits { reference, words, far: OnceLock::new(), seat: OnceLock::new(), process }
     }
 
     fn fmt(&self, name: &str, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -51,7 +53,7 @@ impl Permits {
     }
 }
 
-impl crate::raw::permits::Permits for Permits {
+impl View for Permits {
     #[inline]
     fn words(&self) -> &'static Words {
         self.words
@@ -63,8 +65,13 @@ impl crate::raw::permits::Permits for Permits {
     }
 
     #[inline]
-    fn process(&self) -> u64 {
+    fn process(&self) -> u32 {
         self.process
+    }
+
+    #[inline]
+    fn own_seat(&self) -> &OnceLock<Seat> {
+        &self.seat
     }
 
     fn far(&self) -> Result<Option<&'static Far>> {
@@ -112,7 +119,7 @@ macro_rules! semaphore {
                 ///
                 /// [`is_foreign`](crate::Error::is_foreign) in a process made by a plain `fork` that inherited the handle;
                 /// [`is_limit`](crate::Error::is_limit) or [`is_out_of_memory`](crate::Error::is_out_of_memory) if there is no room
-                /// left for this thread, or for a third process to hold permits at the same time.
+                /// left for this thread, or for the permits of a fifth process, or for more than 127 of one.
                 pub fn acquire, try_acquire, acquire_timeout, acquire_deadline(&self; until) -> Permit<'_> {
                     self.permits.acquire(until)?;
                     Ok(Permit { permits: &self.permits })
@@ -171,8 +178,9 @@ macro_rules! semaphore {
 ///
 /// A permit belongs to the process that acquired it. When the process has ended, been killed or replaced by `exec`, its
 /// permits are available again, and waiters get them at once; those that it forgot are not. A waiter that dies or is stopped
-/// holds nobody up for longer than a moment. Only a process that is stopped in the very middle of taking or giving back holds
-/// up the others, until it goes on or is killed; forms without waiting, and with a time, give up 100 ms later than usual then.
+/// holds nobody up for longer than a moment. A process that is stopped in the very middle of its first acquire, or, while more than four
+/// processes use the semaphore, of taking or giving back, may hold up the others until it goes on or is killed; forms without
+/// waiting, and with a time, give up 100 ms later than usual then.
 ///
 /// # Differences from Python
 ///

@@ -11,6 +11,7 @@ use multiproc::testing::{self, Broken};
 
 use super::board::{AFTER, BEFORE, RESULTS, Seat, Shared, WITHIN};
 use super::call_verbs::{self, Calls};
+use super::director::BARGER;
 use super::end_verbs::{self, Ends};
 use super::make_verbs::{self, Made};
 use super::order::{Code, Order};
@@ -52,6 +53,7 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
         pipe_ends: pipe_verbs::Ends::default(),
         tasks: task_verbs::InHand::new(),
         calls: None,
+        is_victim: index > BARGER,
     };
     loop {
         last = seat.await_order(last);
@@ -146,6 +148,7 @@ struct Kept {
     pipe_ends: pipe_verbs::Ends,
     tasks: task_verbs::InHand,
     calls: Option<Calls>,
+    is_victim: bool,
 }
 
 fn perform<'a>(
@@ -159,7 +162,7 @@ fn perform<'a>(
     seat.stage.store(BEFORE, Relaxed);
     match order {
         Order::Quit | Order::Soak { .. } => Ok(()),
-        Order::Warm => warm(props),
+        Order::Warm => warm(props, kept.is_victim),
         Order::Sync { verb, which, form } => {
             sync_verbs::perform(seat, mark, verb, which, form, props, hands)
         }
@@ -186,8 +189,8 @@ fn perform<'a>(
 }
 
 /// Everything used once, while nobody else uses it.
-fn warm(props: &Props) -> multiproc::Result<()> {
-    sync_verbs::warm(props)?;
+fn warm(props: &Props, is_victim: bool) -> multiproc::Result<()> {
+    sync_verbs::warm(props, is_victim)?;
     make_verbs::make_all()?;
     pipe_verbs::warm()?;
     data_verbs::warm(&props.data)?;

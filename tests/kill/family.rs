@@ -12,7 +12,7 @@ use super::order::Verb;
 use super::props::PERMITS;
 use super::scenarios::{LOCK, Scenario};
 use super::semaphore_scripts as permits;
-use super::sync_verbs::REFUSED;
+use super::sync_verbs::{BLOCKLESS, COUNTED, CROWDED, REFUSED};
 use super::witness_scripts::{self as witness, Death};
 
 /// Scenarios that differ in object and form alone.
@@ -23,7 +23,7 @@ pub(super) type Object = (&'static str, u64);
 
 /// All of the family.
 pub(super) fn all() -> Vec<Scenario> {
-    let tables: [(&[Row], &[Object]); 9] = [
+    let tables: [(&[Row], &[Object]); 12] = [
         (LOCKS, &[("lock", 0), ("rlock", 1)]),
         (SIMPLE_LOCKS, &[("lock", 0)]),
         (RLOCKS, &[("rlock", 1)]),
@@ -31,6 +31,9 @@ pub(super) fn all() -> Vec<Scenario> {
         (SEMAPHORES, &[("semaphore", 0), ("bounded", 1)]),
         (SIMPLE_SEMAPHORES, &[("semaphore", 0)]),
         (BOUNDED_SEMAPHORES, &[("bounded", 1)]),
+        (SEATLESS, &[("crowded", CROWDED), ("counted", COUNTED)]),
+        (BLOCKLESS_SEMAPHORES, &[("blockless", BLOCKLESS)]),
+        (COUNTED_SEMAPHORES, &[("counted", COUNTED)]),
         (EVENTS, &[("event", 0)]),
         (
             MADE,
@@ -347,25 +350,55 @@ const SEMAPHORES: &[Row] = &[
 
 /// Of the simple one alone.
 const SIMPLE_SEMAPHORES: &[Row] = &[
+    Row("#_release", RELEASED, Scenario { says: &[1], ..RELEASE }),
+    Row("#_release_two", &[2], RELEASE_SLEEPERS),
+    Row("#_release_two_barger", &[2], Scenario { barge: true, ..RELEASE_SLEEPERS }),
+];
+
+/// Of those in which a victim has no seat: what it does changes how the others work.
+const SEATLESS: &[Row] = &[
+    Row("#_acquire", ONE, ACQUIRE),
+    Row("#_try_acquire", &[TRY], ACQUIRE),
+    Row("#_acquire_none", ONE, ACQUIRE_NONE),
+    Row("#_acquire_none_barger", ONE, Scenario { barge: true, ..ACQUIRE_NONE }),
+    Row("#_try_acquire_none", &[TRY], ACQUIRE_OVER),
     Row(
-        "#_acquire_third",
+        "#_acquire_from_dead",
         ONE,
-        Scenario {
-            fresh: true,
-            arrange: permits::third_arrange,
-            after: permits::third_after,
-            ..ACQUIRE
-        },
+        Scenario { earlier: true, arrange: permits::dead_arrange, ..ACQUIRE },
     ),
+    Row("#_drop", ONE, GIVE),
+    Row("#_drop_sleepers", ONE, GIVE_SLEEPERS),
+    Row("#_forget", ONE, FORGET),
+    Row("#_forget_sleepers", ONE, FORGET_SLEEPERS),
+    Row("#_release_sleepers", RELEASED, RELEASE_SLEEPERS),
+    Row("#_release_two", &[2], RELEASE_SLEEPERS),
+    Row("#_available", ONE, AVAILABLE),
+    Row("#_acquire_witness", ONE, ACQUIRE_WITNESS),
+    Row("#_drop_witness", ONE, GIVE_WITNESS),
+    Row("#_drop_witness_holder", ONE, Scenario { dies: HOLDER, ..GIVE_WITNESS }),
+];
+
+/// Of the one that has no block at first.
+const BLOCKLESS_SEMAPHORES: &[Row] = &[Row(
+    "#_acquire_fifth",
+    ONE,
+    Scenario {
+        fresh: true,
+        arrange: permits::fifth_arrange,
+        after: permits::fifth_after,
+        ..ACQUIRE
+    },
+)];
+
+/// Of the one that is always counted.
+const COUNTED_SEMAPHORES: &[Row] = &[
     Row("#_acquire_adopts", ONE, ADOPTS),
     Row(
         "#_release_adopts",
         RELEASED,
         Scenario { earlier: true, arrange: permits::adopt_arrange, ..RELEASE },
     ),
-    Row("#_release", RELEASED, Scenario { says: &[1], ..RELEASE }),
-    Row("#_release_two", &[2], RELEASE_SLEEPERS),
-    Row("#_release_two_barger", &[2], Scenario { barge: true, ..RELEASE_SLEEPERS }),
 ];
 
 /// Of the bounded one alone.

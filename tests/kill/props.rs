@@ -19,6 +19,12 @@ pub(crate) struct Props {
     pub(crate) ignoring_rlock: RLock,
     pub(crate) semaphore: Semaphore,
     pub(crate) bounded_semaphore: BoundedSemaphore,
+    /// In its state is no seat left for a victim.
+    pub(crate) crowded_semaphore: Semaphore,
+    /// The same, and the director has more permits of it than fit into the state.
+    pub(crate) counted_semaphore: Semaphore,
+    /// As the crowded one, but nobody has made its block yet.
+    pub(crate) blockless_semaphore: Semaphore,
     pub(crate) event: Event,
     pub(crate) condition: Condition,
     /// For three.
@@ -45,6 +51,8 @@ pub(crate) struct Props {
 
 /// Permits of the semaphores at the start of every point.
 pub(crate) const PERMITS: u32 = 2;
+/// Permits of the semaphore that is counted which the director has for ever: one more than it can have without a block.
+pub(crate) const COUNTED: u32 = 128;
 /// Items in the bounded queues.
 pub(crate) const BOUND: usize = 2;
 /// Nobody dies that often with the same task.
@@ -60,6 +68,16 @@ pub(crate) const PAGES: usize = 15;
 /// What a message that is not as it was put is reported as.
 pub(crate) const TORN: u64 = u64::MAX;
 
+/// A semaphore of which the director has one of the four seats, and had so many permits, of which it keeps some for ever.
+fn with_seat_of_director(had: u32, keeps: u32) -> multiproc::Result<Semaphore> {
+    let semaphore = Semaphore::new(PERMITS + keeps)?;
+    semaphore.release(had - keeps)?;
+    let mut permits = (0..had).map(|_| semaphore.acquire()).collect::<Result<Vec<_>, _>>()?;
+    permits.drain(..keeps as usize).for_each(std::mem::forget);
+    permits.into_iter().for_each(multiproc::Permit::forget);
+    Ok(semaphore)
+}
+
 impl Props {
     pub(crate) fn new() -> multiproc::Result<Self> {
         Ok(Self {
@@ -69,6 +87,9 @@ impl Props {
             ignoring_rlock: RLock::builder().ignore_owner_death(true).build()?,
             semaphore: Semaphore::new(PERMITS)?,
             bounded_semaphore: BoundedSemaphore::new(PERMITS)?,
+            crowded_semaphore: with_seat_of_director(COUNTED, 0)?,
+            counted_semaphore: with_seat_of_director(COUNTED, COUNTED)?,
+            blockless_semaphore: with_seat_of_director(1, 0)?,
             event: Event::new()?,
             condition: Condition::new()?,
             barrier: Barrier::new(3)?,

@@ -11,8 +11,9 @@ use super::fates::Fate;
 use super::forms::{DEBUG, PLAIN, TRY};
 use super::lock_scripts::check_answer;
 use super::order::{Order, Verb};
-use super::props::PERMITS;
+use super::props::{COUNTED, PERMITS};
 use super::scenarios::Scenario;
+use super::sync_verbs;
 use super::trouble::{Outcome, Trouble};
 
 /// How long nobody checks, where nobody knows whether a sleeper is to come back: a check takes the
@@ -27,14 +28,13 @@ fn ear(verb: Verb) -> Order {
 
 /// What the semaphore says of itself.
 fn description(d: &Director, s: &Scenario) -> String {
-    if s.which == 0 {
-        format!("{:?}", d.props.semaphore)
-    } else {
-        format!("{:?}", d.props.bounded_semaphore)
+    match d.props.simple_semaphore(s.which) {
+        Some(semaphore) => format!("{semaphore:?}"),
+        None => format!("{:?}", d.props.bounded_semaphore),
     }
 }
 
-/// How many permits are available, and how many exist.
+/// How many permits are available, and how many exist, without those that the director has for ever.
 fn counts(d: &Director, s: &Scenario) -> Outcome<(u32, u32)> {
     let text = description(d, s);
     let number = |name: &str| {
@@ -43,7 +43,13 @@ fn counts(d: &Director, s: &Scenario) -> Outcome<(u32, u32)> {
     };
     number("available: ")
         .zip(number("permits: "))
+        .map(|(available, permits)| (available, permits - director_has(s)))
         .ok_or_else(|| Trouble::Fault(format!("what does {text} mean?")))
+}
+
+/// How many permits the director has for ever.
+fn director_has(s: &Scenario) -> u32 {
+    if s.which == sync_verbs::COUNTED { COUNTED } else { 0 }
 }
 
 /// How many may exist now: without and with what the victim did, as far as that can be told.
@@ -51,7 +57,7 @@ fn allowed(d: &Director, s: &Scenario, victim: usize) -> Vec<u32> {
     let before = PERMITS + d.ledger.released - d.ledger.forgotten;
     let after = match s.verb {
         Verb::Forget => before - 1,
-        Verb::Release if s.which == 0 || before < PERMITS => before + s.form as u32,
+        Verb::Release if s.which != 1 || before < PERMITS => before + s.form as u32,
         _ => before,
     };
     match d.reached(victim) {
@@ -260,7 +266,7 @@ pub(super) fn dead_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Out
     heard(d, victim)
 }
 
-/// A process died in the middle of a release, with the semaphore's own lock.
+/// A process died in the middle of a release, with the semaphore's own lock. It takes that where permits are counted.
 pub(super) fn adopt_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     listen(d, victim)?;
     d.kill_halfway(FIRST, Order::on(Verb::Release, s.which, 1))?;
@@ -308,17 +314,16 @@ pub(super) fn acquire_after(d: &mut Director, s: &Scenario, victim: usize) -> Ou
     close(d, s, victim)
 }
 
-/// Two others hold permits, and there is one more: more holders than have their entries in the
-/// semaphore's object.
-pub(super) fn third_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
+/// The first of those who have no seat in the state wants a permit: it has to make the semaphore's block. Two others hold
+/// permits.
+pub(super) fn fifth_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
     d.must(BARGER, Order::on(Verb::Release, s.which, 1))?;
     d.ledger.released = 1;
     take(d, s, FIRST)?;
     take(d, s, SECOND)
 }
 
-pub(super) fn third_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    // The third who tries next may find that the victim made room, or make it.
+pub(super) fn fifth_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     let got = try_take(d, s, BARGER)?;
     let may_have = d.fate.is_mild() || d.reached(victim) != BEFORE;
     if !got && !may_have {

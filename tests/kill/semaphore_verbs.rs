@@ -118,9 +118,9 @@ pub(super) fn release(
     permits: u32,
 ) -> multiproc::Result<()> {
     mark.begin();
-    let released = match which {
-        0 => props.semaphore.release(permits),
-        _ => props.bounded_semaphore.release(permits),
+    let released = match props.simple_semaphore(which) {
+        Some(semaphore) => semaphore.release(permits),
+        None => props.bounded_semaphore.release(permits),
     };
     let told = match released {
         Err(error) if error.is_limit() => Ok(0),

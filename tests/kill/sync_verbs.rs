@@ -1,7 +1,7 @@
 //! What an actor does with locks, semaphores and events; see `actor`. For conditions and barriers: `round_verbs`.
 //!
 //! An order says which lock (0: `Lock`, 1: `RLock`, 2 and 3: the same, made to ignore the death of an
-//! owner) or semaphore (0: `Semaphore`, 1: `BoundedSemaphore`), and in which form (`forms`). An operation under test answers before its end, so that the answer is there
+//! owner) or semaphore (0: `Semaphore`, 1: `BoundedSemaphore`, [`CROWDED`], [`COUNTED`], [`BLOCKLESS`]), and in which form (`forms`). An operation under test answers before its end, so that the answer is there
 //! also if the victim is killed just then.
 
 use std::fmt::Write;
@@ -9,7 +9,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use multiproc::{
-    Lock, LockGuard, OwnedLockGuard, OwnedPermit, OwnedRLockGuard, Owner, Permit, RLock, RLockGuard,
+    Lock, LockGuard, OwnedLockGuard, OwnedPermit, OwnedRLockGuard, Owner, Permit, RLock,
+    RLockGuard, Semaphore,
 };
 
 use super::actor::{Mark, answer};
@@ -25,6 +26,11 @@ pub(crate) const REFUSED: u64 = u64::MAX;
 /// In the number of a lock: it is re-entrant; it ignores deaths.
 pub(crate) const REENTRANT: u64 = 1;
 pub(crate) const IGNORING: u64 = 2;
+/// The number of a semaphore in which a victim has no seat, and of one that is always counted.
+pub(crate) const CROWDED: u64 = 2;
+pub(crate) const COUNTED: u64 = 3;
+/// The number of one as the first of these, without a block.
+pub(crate) const BLOCKLESS: u64 = 4;
 /// How many locks there are.
 pub(crate) const LOCKS: u64 = 4;
 
@@ -94,10 +100,14 @@ pub(super) fn perform<'a>(
         | Verb::Available
         | Verb::AskSemaphore => {
             let permits = &mut hands.permits;
-            return if which == 0 {
-                semaphore_verbs::simple(seat, mark, verb, form, &props.semaphore, permits)
-            } else {
-                semaphore_verbs::bounded(seat, mark, verb, form, &props.bounded_semaphore, permits)
+            return match props.simple_semaphore(which) {
+                Some(semaphore) => {
+                    semaphore_verbs::simple(seat, mark, verb, form, semaphore, permits)
+                }
+                None => {
+                    let semaphore = &props.bounded_semaphore;
+                    semaphore_verbs::bounded(seat, mark, verb, form, semaphore, permits)
+                }
             };
         }
         _ if which & REENTRANT == 0 => {
@@ -121,6 +131,17 @@ impl Props {
         if which & IGNORING == 0 { &self.rlock } else { &self.ignoring_rlock }
     }
 
+    /// The semaphore with this number, unless it is bounded.
+    pub(crate) fn simple_semaphore(&self, which: u64) -> Option<&Semaphore> {
+        match which {
+            0 => Some(&self.semaphore),
+            CROWDED => Some(&self.crowded_semaphore),
+            COUNTED => Some(&self.counted_semaphore),
+            BLOCKLESS => Some(&self.blockless_semaphore),
+            _ => None,
+        }
+    }
+
     /// Who holds the lock with this number.
     pub(crate) fn owner(&self, which: u64) -> Option<Owner> {
         if which & REENTRANT == 0 {
@@ -140,8 +161,8 @@ impl Props {
     }
 }
 
-/// Everything used once, while nobody else uses it.
-pub(crate) fn warm(props: &Props) -> multiproc::Result<()> {
+/// Everything used once, while nobody else uses it. A victim gets no seat that others could want.
+pub(crate) fn warm(props: &Props, is_victim: bool) -> multiproc::Result<()> {
     let time = Time::of(DEADLINE);
     for lock in [&props.lock, &props.ignoring_lock] {
         drop(lock.lock()?);
@@ -159,6 +180,11 @@ pub(crate) fn warm(props: &Props) -> multiproc::Result<()> {
     drop(props.bounded_semaphore.acquire_owned()?);
     props.semaphore.acquire()?.forget();
     props.semaphore.release(1)?;
+    if !is_victim {
+        drop(props.crowded_semaphore.acquire()?);
+        drop(props.blockless_semaphore.acquire()?);
+    }
+    drop(props.counted_semaphore.acquire()?);
     black_box(props.semaphore.available());
     black_box(props.bounded_semaphore.available());
     round_verbs::warm(props)?;

@@ -43,13 +43,13 @@ fn a_semaphore_with_a_wrong_block_says_so_and_does_not_wait() {
         let file = world_file();
         let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
         file.read_exact_at(&mut bytes, 0).unwrap();
-        // Its object: all permits, twice, and at most u32::MAX of them.
-        let is_object = |object: &[u8]| {
-            object[8..16] == [PERMITS.to_le_bytes(); 2].concat() && object[24..28] == [0xff; 4]
-        };
+        // Its object: all permits are available, and at most u32::MAX of them.
+        let state = u64::from(PERMITS).to_le_bytes();
+        let is_object = |object: &[u8]| object[8..16] == state && object[24..28] == [0xff; 4];
         let object = bytes.chunks(64).position(is_object).unwrap() as u64 * 64;
-        // Nothing is available, as far as the cache knows, and there is a block that is none.
-        file.write_all_at(&0_u32.to_le_bytes(), object + 12).unwrap();
+        // All permits are counted in a block, and there is one that is none.
+        const COUNTED: u64 = 1 << 63;
+        file.write_all_at(&(COUNTED | u64::from(PERMITS)).to_le_bytes(), object + 8).unwrap();
         file.write_all_at(&0x00f0_0001_u32.to_le_bytes(), object + 20).unwrap();
         let start = Instant::now();
         for result in

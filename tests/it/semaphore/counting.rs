@@ -105,6 +105,29 @@ fn many_processes_hold_permits_at_a_time() {
     assert_eq!(semaphore.available(), 6);
 }
 
+/// More than one process has room for in the semaphore's own object.
+#[test]
+fn one_process_holds_hundreds_of_permits() {
+    let _watch = watch();
+    let semaphore = BoundedSemaphore::new(300).unwrap();
+    for _ in 0..2 {
+        let mut held: Vec<_> = (0..300).map(|_| semaphore.acquire().unwrap()).collect();
+        assert_eq!(semaphore.available(), 0);
+        assert_eq!(kind(semaphore.try_acquire()), ErrorKind::Busy);
+        assert!(semaphore.release(1).unwrap_err().is_limit());
+        drop(held.split_off(100));
+        assert_eq!(semaphore.available(), 200);
+        held.drain(..50).for_each(|permit| permit.forget());
+        assert_eq!(semaphore.available(), 200);
+        assert!(semaphore.release(51).unwrap_err().is_limit());
+        semaphore.release(50).unwrap();
+        assert!(semaphore.release(1).unwrap_err().is_limit());
+        assert_eq!(semaphore.available(), 250);
+        drop(held);
+        assert_eq!(semaphore.available(), 300);
+    }
+}
+
 #[test]
 fn release_from_elsewhere_and_forget_count_signals() {
     let _watch = watch();

@@ -42,6 +42,21 @@ fn permits_of_the_killed_are_there_for_later_ones() {
 }
 
 #[test]
+fn hundreds_of_permits_of_the_killed_come_back() {
+    let _watch = watch();
+    let semaphore = Semaphore::new(200).unwrap();
+    for own in [0, 1, 150] {
+        let held: Vec<_> = (0..own).map(|_| semaphore.acquire().unwrap()).collect();
+        let process = holder(&semaphore, 200 - own);
+        assert_eq!(kind(semaphore.try_acquire()), ErrorKind::Busy);
+        killed(process);
+        until("they are back", || semaphore.available() == 200 - own);
+        drop(held);
+        assert_eq!(semaphore.available(), 200);
+    }
+}
+
+#[test]
 fn an_attempt_without_waiting_finds_what_the_dead_held() {
     let _watch = watch();
     let semaphore = Semaphore::new(1).unwrap();
