@@ -33,6 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "lock.rs",
             "permits.rs",
             "records/",
+            "ring/",
             "short_lock.rs",
         ],
     ),

@@ -18,6 +18,7 @@ pub mod lock;
 pub mod queue;
 pub mod recover;
 pub mod registry;
+pub mod ring;
 pub mod rlock;
 pub mod semaphore;
 pub mod stopped;

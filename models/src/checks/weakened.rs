@@ -2,7 +2,7 @@
 
 use super::{
     alarm, arena, barrier, chunks, claims, condition, event, event_count, explore, explore_some,
-    joinable, lock, queue, recover, registry, rlock, semaphore, stopped,
+    joinable, lock, queue, recover, registry, ring, rlock, semaphore, stopped,
 };
 use crate::sim;
 use crate::weakened::WEAKENED;
@@ -32,6 +32,14 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("the_dead_are_not_missed", D(barrier::party_dies, 40)),
     ("reset_notes_nothing", M(barrier::reset_under_a_waiter)),
     ("any_reset_is_ones_own", M(barrier::reset_behind_a_round)),
+    ("record_is_relaxed", M(ring::up_to_the_end)),
+    ("record_is_read_relaxed", M(ring::up_to_the_end)),
+    ("take_is_relaxed", M(ring::over_the_first)),
+    ("head_is_read_relaxed", M(ring::over_the_first)),
+    ("nothing_behind", M(ring::up_to_the_end)),
+    ("nothing_behind_the_padding", M(ring::behind_padding)),
+    ("no_word_stays_free", M(ring::around_the_end)),
+    ("full_to_the_end", M(ring::up_to_the_end)),
     ("unlock_stores_zero", M(lock::three_lock_once)),
     ("unlock_is_relaxed", M(lock::three_lock_once)),
     ("lock_is_relaxed", M(lock::three_lock_once)),
