@@ -192,8 +192,8 @@ pub const WEAKENED: &[Weakened] = &[
     weak(
         "raw/flag.rs",
         "set_does_not_count",
-        "(self.0 & COUNT).wrapping_add(ONE) | SET",
-        "(self.0 & COUNT) | SET",
+        "(self.0 & COUNT).wrapping_add(ONE) & COUNT",
+        "self.0 & COUNT",
     ),
     weak(
         "raw/flag.rs",

@@ -285,7 +285,8 @@ pub(crate) trait Permits {
     #[cold]
     fn acquire_slow(&self, me: Id, until: Deadline) -> Result<()> {
         let words = self.words();
-        let mut spin = self.liveness().spin(Rhythm::Signal);
+        let seen = words.event_count.word().load(Ordering::Relaxed);
+        let mut spin = self.liveness().spin_for(seen, Rhythm::Signal);
         let mut patience = Patience::new();
         let mut check_failed = false;
         loop {
