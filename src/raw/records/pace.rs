@@ -40,7 +40,8 @@ fn spin(liveness: &Liveness, is_blocked: impl Fn() -> bool) -> Option<u32> {
 
 /// How a taker waits for messages, or a putter for room.
 ///
-/// Hints of one handle, shared by its threads; nothing depends on them.
+/// Hints of one handle, shared by its threads; nothing depends on them. One that waits for both, as only a handle with both roles
+/// does, has one set of them all the same: ends stand in enums of users, which are as large as the largest thing in them.
 #[derive(Default)]
 pub(super) struct Pace {
     /// Waits in a row that ended at once.

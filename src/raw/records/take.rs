@@ -200,7 +200,7 @@ impl<S: Store> Records<S> {
         }
         let liveness = self.store.liveness();
         let events = &self.tail.messages;
-        if self.message_pace.spin(liveness, events, self.load_head().count(), is_empty) {
+        if self.pace.spin(liveness, events, self.load_head().count(), is_empty) {
             return Ok(());
         }
         let prepared = events.prepare_wait();
