@@ -1,8 +1,9 @@
-//! `Queue` between processes, beside crossbeam's channel between threads and pipes between processes.
+//! `Queue` between processes, beside crossbeam's queue and channel between threads, `Pipe`, and pipes between processes.
 //!
 //! - One way: putters number their messages, getters get until every putter is gone; what was got must be what was put, in
 //!   count and in the sum of the numbers. Before each cell the subject carries messages whose every byte and whose order
-//!   are checked.
+//!   are checked. `ArrayQueue` never sleeps: its threads try some times and then give the processor away, again and again.
+//! - In place: the number is written where the message stands, by `put_with`, and read there, by `get_with`.
 //! - Round trips: one message goes back and forth; each answer must be to the last question. Awake both sides spin where
 //!   the transport does; asleep each side pauses for 200 us before it sends, so that the other one sleeps by then, and
 //!   the time from sending to having received is taken.
@@ -13,9 +14,12 @@ mod common;
 
 #[path = "queue/one_way.rs"]
 mod one_way;
+#[path = "pipe/round_trip.rs"]
+mod pipe;
 #[path = "queue/round_trip.rs"]
 mod round_trip;
 
+use common::turns::{asleep, awake, together};
 use common::{Bench, Fold, Goal, Sample, Unit, os, team};
 use multiproc::{Queue, Result};
 use one_way::{Limit, Number, Order, Shape};
@@ -33,14 +37,17 @@ fn main() -> Result<()> {
     alone(&mut bench)?;
 
     sized::<8>(&mut bench, Shape::ONE_TO_ONE, None)?;
-    sized::<64>(&mut bench, Shape::ONE_TO_ONE, Some(Goal::AtLeast(0.8)))?;
+    sized::<64>(&mut bench, Shape::ONE_TO_ONE, Some(Goal::AtLeast(0.9)))?;
     sized::<1024>(&mut bench, Shape::ONE_TO_ONE, None)?;
     large(&mut bench)?;
+    in_place(&mut bench)?;
     typed::<Number>(&mut bench, "u64")?;
     typed::<Order>(&mut bench, "struct of 6 fields by serde")?;
-    sized::<64>(&mut bench, Shape { putters: 2, getters: 1 }, None)?;
-    sized::<64>(&mut bench, Shape { putters: 2, getters: 2 }, Some(Goal::AtLeast(0.8)))?;
-    sized::<64>(&mut bench, Shape { putters: 4, getters: 4 }, None)?;
+    for (putters, getters, least) in
+        [(2, 1, 1.0), (4, 1, 1.0), (2, 2, 1.2), (4, 4, 1.2), (8, 8, 1.2), (1, 4, 1.2)]
+    {
+        sized::<64>(&mut bench, Shape { putters, getters }, Some(Goal::AtLeast(least)))?;
+    }
 
     round_trips(&mut bench);
     bench.finish();
@@ -99,15 +106,19 @@ fn alone(bench: &mut Bench) -> Result<()> {
 
 fn sized<const SIZE: usize>(bench: &mut Bench, shape: Shape, goal: Option<Goal>) -> Result<()> {
     let name = format!("one way, {SIZE} B, {}-{}", shape.putters, shape.getters);
-    let mut cell = bench.cell(&name, Unit::Millions).at_most((MOST_BYTES / SIZE) as u64).side(
-        "crossbeam bounded(16384), threads",
-        |n| {
-            one_way::by_crossbeam(shape, BOUND, n, [7; SIZE], |message, number| {
-                one_way::set_number(message, number);
-                *message
-            })
-        },
-    );
+    let number_it = |message: &mut [u8; SIZE], number| {
+        one_way::set_number(message, number);
+        *message
+    };
+    let mut cell = bench
+        .cell(&name, Unit::Millions)
+        .at_most((MOST_BYTES / SIZE) as u64)
+        .side("ArrayQueue(16384) polled, threads", |n| {
+            one_way::by_array(shape, BOUND, n, [7; SIZE], number_it)
+        })
+        .side("crossbeam bounded(16384), threads", |n| {
+            one_way::by_crossbeam(shape, BOUND, n, [7; SIZE], number_it)
+        });
     if !cell.is_wanted() {
         return Ok(());
     }
@@ -154,6 +165,24 @@ fn large(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
+/// Whose cost should not depend on the size.
+fn in_place(bench: &mut Bench) -> Result<()> {
+    for size in [64 << 10, 1 << 20] {
+        bench
+            .cell(&format!("one way in place, {} KiB, 1-1", size >> 10), Unit::Nanoseconds)
+            .at_most((1 << 30) / size as u64)
+            .side("Queue by copies, processes", move |n| {
+                one_way::by_queue(Shape::ONE_TO_ONE, Some(LARGE_BOUND), size, n)
+                    .expect("all go well")
+            })
+            .side("Queue in place, processes", move |n| {
+                one_way::in_place(LARGE_BOUND, size, n).expect("all go well")
+            })
+            .run();
+    }
+    Ok(())
+}
+
 fn typed<T: one_way::Record>(bench: &mut Bench, name: &str) -> Result<()> {
     let shape = Shape::ONE_TO_ONE;
     let run = |limit: Limit| move |n| one_way::typed::<T>(limit, n, false).expect("all go well");
@@ -177,7 +206,32 @@ fn typed<T: one_way::Record>(bench: &mut Bench, name: &str) -> Result<()> {
 }
 
 fn round_trips(bench: &mut Bench) {
-    use round_trip::{by_channel, by_pipes, by_queues};
+    use pipe::{balls, futexes, pipes};
+    use round_trip::{by_channel, by_pipes, by_queues, queues};
+    bench
+        .cell("queue, round trip, 64 B, awake", Unit::Nanoseconds)
+        .side("Pipe, processes", |n| awake(n, pipes).expect("all go well"))
+        .side("bare cache line, processes", |n| awake(n, balls).expect("all go well"))
+        .subject("Queue::new, processes", Goal::AtMost(1.5), |n| {
+            awake(n, queues).expect("all go well")
+        })
+        .run();
+    bench
+        .cell("queue, put to got, 64 B, asleep", Unit::Microseconds)
+        .fixed(250, 5)
+        .side("bare futex, processes", |n| asleep(n, futexes).expect("all go well"))
+        .subject("Queue::new, processes", Goal::AtMost(1.15), |n| {
+            asleep(n, queues).expect("all go well")
+        })
+        .run();
+    bench
+        .cell("queue, round trip, 64 B, one processor", Unit::Microseconds)
+        .side("bare futex, processes", |n| together(n, futexes).expect("all go well"))
+        .side("Pipe, processes", |n| together(n, pipes).expect("all go well"))
+        .subject("Queue::new, processes", Goal::AtMost(1.3), |n| {
+            together(n, queues).expect("all go well")
+        })
+        .run();
     bench
         .cell("round trip, 64 B, awake", Unit::Nanoseconds)
         .side("crossbeam bounded(16384), threads", |n| {

@@ -19,7 +19,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("", &["error/", "forms.rs", "handle/", "message/", "sync/"]),
     (
         "liveness",
-        &["keeper.rs", "registry.rs", "sleepers.rs", "slot.rs", "spin.rs", "thread.rs", "view.rs"],
+        &[
+            "keeper.rs",
+            "registry.rs",
+            "sleepers.rs",
+            "slot.rs",
+            "spin.rs",
+            "spot.rs",
+            "thread.rs",
+            "view.rs",
+        ],
     ),
     (
         "raw",
@@ -36,6 +45,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "permits/",
             "records/",
             "reentry.rs",
+            "ring/",
             "short_lock.rs",
         ],
     ),

@@ -1,10 +1,12 @@
 //! Messages in one direction: how many a second, and whether they are all there.
 
 use std::fs::File;
-use std::hint::black_box;
+use std::hint::{black_box, spin_loop};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crossbeam_queue::ArrayQueue;
 use multiproc::{Consumer, Error, Producer, Queue, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -214,6 +216,43 @@ fn bytes(shape: Shape, limit: Limit, size: usize, count: u64, checked: bool) -> 
     Ok(result(shape, count, team.run()?))
 }
 
+// In place.
+
+/// Writes the number only: what is to stand there is the caller's to write.
+fn put_in_place(to: Producer<u64>, gate: Gate, job: Job) -> Result<Tally> {
+    let mut tally = Tally::start(gate.pass(job.processor)?);
+    for number in job.numbers() {
+        to.put_with(job.size, |message| set_number(black_box(message), number))?;
+        tally.add(number);
+    }
+    Ok(tally.end())
+}
+
+/// Looks at both ends of the message, however long it is.
+fn get_in_place(from: Consumer<u64>, gate: Gate, job: Job) -> Result<Tally> {
+    let mut tally = Tally::start(gate.pass(job.processor)?);
+    for _ in 0..job.count {
+        from.get_with(|message| {
+            assert_eq!(message.len(), job.size);
+            black_box(message.last());
+            tally.add(number(message));
+        })?;
+    }
+    Ok(tally.end())
+}
+
+pub(crate) fn in_place(limit: usize, size: usize, count: u64) -> Result<Sample> {
+    let (producer, consumer) = queue::<u64>(Some(limit))?.split();
+    let [first, second] = os::two_processors();
+    let job = |processor| Job { putter: 0, count, size, checked: false, processor };
+    let mut team = Team::new()?;
+    let gate = team.gate().clone();
+    team.spawn(put_in_place, (&producer, &gate, job(first)))?;
+    team.spawn(get_in_place, (&consumer, &gate, job(second)))?;
+    drop((producer, consumer));
+    Ok(result(Shape::ONE_TO_ONE, count, team.run()?))
+}
+
 /// A message that serde carries.
 pub(crate) trait Record:
     Serialize
@@ -389,6 +428,69 @@ pub(crate) fn by_crossbeam<T: Numbered + Clone + Send + Sync>(
         runs.push((shape.processors()[1], Box::new(run)));
     }
     drop((sender, receiver));
+    result(shape, count, team::threads(runs))
+}
+
+/// Tries again and again; gives the processor away where that takes long.
+fn polled<R>(mut attempt: impl FnMut() -> Option<R>) -> R {
+    /// Attempts before that.
+    const ATTEMPTS: u32 = 64;
+    loop {
+        for _ in 0..ATTEMPTS {
+            if let Some(result) = attempt() {
+                return result;
+            }
+            spin_loop();
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Between threads, by a queue at which nobody can wait.
+pub(crate) fn by_array<T: Numbered + Clone + Send + Sync>(
+    shape: Shape,
+    limit: usize,
+    count: u64,
+    sample: T,
+    number_it: impl Fn(&mut T, u64) -> T + Sync,
+) -> Sample {
+    let queue = ArrayQueue::<T>::new(limit);
+    let putting = AtomicUsize::new(shape.putters);
+    let (queue, putting, number_it) = (&queue, &putting, &number_it);
+    let mut runs: team::Runs<'_, Tally> = Vec::new();
+    for job in shape.jobs(count, 0, false) {
+        let mut message = sample.clone();
+        let run = move || {
+            let mut tally = Tally::start(os::now());
+            for number in job.numbers() {
+                let mut message = Some(number_it(black_box(&mut message), number));
+                polled(|| {
+                    message = queue.push(message.take()?).err();
+                    message.is_none().then_some(())
+                });
+                tally.add(number);
+            }
+            // Release, pairs with the Acquire below: all of its messages are there.
+            putting.fetch_sub(1, Ordering::Release);
+            tally.end()
+        };
+        runs.push((job.processor, Box::new(run)));
+    }
+    for _ in 0..shape.getters {
+        let run = move || {
+            let mut tally = Tally::start(os::now());
+            loop {
+                let message = polled(|| {
+                    // Acquire, pairs with the Release above.
+                    let is_last = putting.load(Ordering::Acquire) == 0;
+                    queue.pop().map(Some).or(is_last.then_some(None))
+                });
+                let Some(message) = message else { return tally.end() };
+                tally.add(black_box(&message).number());
+            }
+        };
+        runs.push((shape.processors()[1], Box::new(run)));
+    }
     result(shape, count, team::threads(runs))
 }
 

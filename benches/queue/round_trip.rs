@@ -1,5 +1,7 @@
-//! One message back and forth between two, over any pair of wires.
+//! One message back and forth between two, over any pair of wires; and over queues as the bare yardsticks of
+//! [`super::common::turns`] do it.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{self, Read, Write};
@@ -10,6 +12,7 @@ use multiproc::{Queue, Result};
 use serde::{Deserialize, Serialize};
 
 use super::common::team::{self, Gate, Team};
+use super::common::turns;
 use super::common::{Sample, os};
 use super::one_way::{number, set_number};
 
@@ -237,4 +240,43 @@ pub(crate) fn by_channel<S: Sender, R: Receiver>(
     };
     let [first, second] = jobs(turns, pause);
     team::threads(vec![run(first, one.0, other.1), run(second, other.0, one.1)])
+}
+
+// Beside the bare yardsticks.
+
+fn with_queues(
+    gate: Gate,
+    out: Queue<u64>,
+    back: Queue<u64>,
+    job: turns::Job,
+) -> Result<turns::Log> {
+    gate.pass(job.processor)?;
+    let turn = Cell::new(0_u8);
+    let put = || out.put_bytes(black_box(&[turn.get(); 64])).expect("there is room");
+    let wait = || {
+        let got = back.get_with(|message| (message.len(), message[0], message[63]))?;
+        assert_eq!(got, (64, turn.get(), turn.get()));
+        // The one who asks first goes on when the answer has come, the other one before it answers the next time.
+        turn.set(turn.get().wrapping_add(u8::from(job.index == 0)));
+        Ok(())
+    };
+    if job.index == 0 {
+        return turns::play(job, put, wait);
+    }
+    let answer = || {
+        put();
+        turn.set(turn.get().wrapping_add(1));
+    };
+    turns::play(job, answer, wait)
+}
+
+/// The same bytes as over `Pipe`.
+pub(crate) fn queues(jobs: [turns::Job; 2]) -> Result<Vec<turns::Log>> {
+    let [one, other] = [Queue::<u64>::new()?, Queue::<u64>::new()?];
+    let [first, second] = jobs;
+    let mut team = Team::new()?;
+    let gate = team.gate().clone();
+    team.spawn(with_queues, (&gate, &one, &other, first))?;
+    team.spawn(with_queues, (&gate, &other, &one, second))?;
+    team.run()
 }

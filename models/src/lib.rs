@@ -63,7 +63,8 @@ pub(crate) mod liveness {
 
     pub(crate) use sleepers::Wait;
     pub(crate) use slot::{Id, PROCESSES, ProcessId, SLOTS};
-    pub(crate) use spin::{Pauses, Rhythm};
+    pub(crate) use spin::{GiveWay, Pauses, Rhythm};
+    pub(crate) use spot::Spot;
     pub(crate) use thread::is_me;
     pub(crate) use view::Liveness;
 }

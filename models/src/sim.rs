@@ -32,6 +32,7 @@ struct Sim {
     over: bool,
     slices: bool,
     long_waits: bool,
+    processors: bool,
     /// How many threads the process has that joins next.
     room: usize,
     /// Memory, and whether this execution uses it.
@@ -88,6 +89,7 @@ pub(crate) fn begin() {
         sim.over = false;
         sim.slices = false;
         sim.long_waits = false;
+        sim.processors = false;
         for word in sim.words.drain(..) {
             // SAFETY: made by `Box::into_raw` in `word`, once; the execution that used it is over.
             drop(unsafe { Box::from_raw(word) });
@@ -350,6 +352,15 @@ pub(crate) fn set_long_waits() {
 
 pub(crate) fn has_long_waits() -> bool {
     SIM.with_borrow(|sim| sim.long_waits)
+}
+
+/// Each thread runs on a processor of its own, and may ask for it.
+pub(crate) fn set_processors() {
+    SIM.with_borrow_mut(|sim| sim.processors = true);
+}
+
+pub(crate) fn has_processors() -> bool {
+    SIM.with_borrow(|sim| sim.processors)
 }
 
 /// How many executions there were on this thread.

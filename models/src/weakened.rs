@@ -187,8 +187,8 @@ pub const WEAKENED: &[Weakened] = &[
     weak(
         "raw/flag.rs",
         "set_does_not_count",
-        "(self.0 & COUNT).wrapping_add(ONE) | SET",
-        "(self.0 & COUNT) | SET",
+        "(self.0 & COUNT).wrapping_add(ONE) & COUNT",
+        "self.0 & COUNT",
     ),
     weak(
         "raw/flag.rs",
@@ -210,6 +210,52 @@ pub const WEAKENED: &[Weakened] = &[
         "true",
     ),
     weak("raw/flag.rs", "set_wakes_nobody", "now.has_waiters()", "false"),
+    weak_within(
+        "raw/ring/write.rs",
+        "record_is_relaxed",
+        "store(header, Ordering::Release)",
+        "Ordering::Release",
+        "Ordering::Relaxed",
+    ),
+    weak_within(
+        "raw/ring/words.rs",
+        "record_is_read_relaxed",
+        "self.bytes.word(at).load(Ordering::Acquire)",
+        "Ordering::Acquire",
+        "Ordering::Relaxed",
+    ),
+    weak(
+        "raw/ring/read.rs",
+        "take_is_relaxed",
+        "ring.head.store(head.0, Ordering::Release)",
+        "ring.head.store(head.0, Ordering::Relaxed)",
+    ),
+    weak_within(
+        "raw/ring/words.rs",
+        "head_is_read_relaxed",
+        "let head = Stamp(self.head.load(Ordering::Acquire))",
+        "self.head.load(Ordering::Acquire)",
+        "self.head.load(Ordering::Relaxed)",
+    ),
+    weak(
+        "raw/ring/write.rs",
+        "nothing_behind",
+        "ring.bytes.word(next).store(0, Ordering::Relaxed)",
+        "()",
+    ),
+    weak(
+        "raw/ring/write.rs",
+        "nothing_behind_the_padding",
+        "ring.bytes.word(0).store(0, Ordering::Relaxed)",
+        "()",
+    ),
+    weak(
+        "raw/ring/write.rs",
+        "no_word_stays_free",
+        "(needed + WORD <= head - tail)",
+        "(needed <= head - tail)",
+    ),
+    weak("raw/ring/write.rs", "full_to_the_end", "(needed == left && head > 0)", "needed == left"),
     weak(
         "liveness/sleepers.rs",
         "acknowledges_unpublished",

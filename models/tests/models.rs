@@ -89,6 +89,11 @@ models! {
         no_id_is_given_twice
         what_is_gone_writes_no_more
         a_taker_that_dies_leaves_the_slot;
+    ring:
+        records_come_in_order_and_whole
+        ends_that_move_go_on_where_they_were
+        a_writer_that_dies_leaves_whole_records
+        a_reader_that_dies_leaves_the_rest;
     rlock:
         three_enter_twice_each
         whoever_takes_over_starts_at_depth_one

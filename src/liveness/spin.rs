@@ -1,7 +1,9 @@
 //! Polling before sleeping: how long a `pause` takes on this machine, and in what rhythm each kind of wait polls.
 //!
 //! A sleep avoided is worth some twenty transfers of a cache line. The same polling on a machine with one processor only keeps
-//! the other side from running. So nothing polls there.
+//! the other side from running. So nothing polls there. Nor is there a poll where the one that is waited for was last seen on the
+//! processor of the waiter ([`Spot`](crate::liveness::Spot)). Those who wait for a lock do not ask: its holder is on their processor
+//! only if it lost it under the lock, which is rare.
 //!
 //! # Measured
 //!
@@ -10,7 +12,7 @@
 //! takes the line from the holder. Two that hand something to and fro are quick: polling shortly at first takes 150 ns a turn
 //! instead of 400.
 
-use crate::sys::atomic::spin_loop;
+use crate::sys::atomic::{AtomicU32, Ordering, spin_loop};
 use crate::sys::{clock, thread};
 use crate::testing;
 
@@ -47,6 +49,11 @@ impl Pauses {
     /// What the creator of the world found out, as it stands in shared memory.
     pub(crate) fn new(several: bool, quarter: u32) -> Pauses {
         Pauses { several, quarter: quarter.clamp(1, MOST_PAUSES) }
+    }
+
+    /// The same where nobody else runs meanwhile.
+    pub(crate) fn for_one_processor(self) -> Pauses {
+        Pauses { several: false, ..self }
     }
 
     pub(crate) fn several(&self) -> bool {
@@ -86,6 +93,69 @@ impl Pauses {
     }
 }
 
+/// Giving the processor away to whoever wants it, before one sleeps. Mostly that is the other side, on the same processor: it comes to an
+/// answer without a wake, or messages gather. If it takes long and little gathers, somebody has the processor who has nothing to do with
+/// what is waited for, and may keep it for milliseconds, while one that sleeps is woken within microseconds. Then giving way is off for
+/// some waits, twice as many each time.
+///
+/// Hints of one handle; nothing depends on them.
+#[derive(Default)]
+pub(crate) struct GiveWay {
+    /// Waits for which it is off, and how many it was the last time.
+    off: AtomicU32,
+    was_off: AtomicU32,
+    /// The count of messages when it took long the last time; 0: it did not.
+    long_at: AtomicU32,
+}
+
+/// Longer than this, in nanoseconds, is long.
+const LONG: u64 = 50_000;
+/// Fewer messages are little.
+const WORTH: u32 = 4;
+const LEAST_OFF: u32 = 32;
+const MOST_OFF: u32 = 1 << 14;
+
+impl GiveWay {
+    /// Gives way up to so many times while `is_blocked`; whether that has ended. `moved` counts the messages so far.
+    pub(crate) fn wait(&self, turns: u32, moved: u32, is_blocked: impl Fn() -> bool) -> bool {
+        if !self.is_on(moved) {
+            return false;
+        }
+        let start = clock::now();
+        let has_ended = (0..turns).any(|_| {
+            thread::yield_now();
+            !is_blocked()
+        });
+        self.note(clock::now() - start > LONG, moved);
+        has_ended
+    }
+
+    fn is_on(&self, moved: u32) -> bool {
+        let off = self.off.load(Ordering::Relaxed);
+        if off > 0 {
+            self.off.store(off - 1, Ordering::Relaxed);
+            return false;
+        }
+        let long_at = self.long_at.load(Ordering::Relaxed);
+        let is_worth = long_at == 0 || moved.wrapping_sub(long_at) >= WORTH;
+        if !is_worth {
+            let off = (self.was_off.load(Ordering::Relaxed) * 2).clamp(LEAST_OFF, MOST_OFF);
+            self.was_off.store(off, Ordering::Relaxed);
+            // This one is the first of them.
+            self.off.store(off - 1, Ordering::Relaxed);
+            self.long_at.store(0, Ordering::Relaxed);
+        }
+        is_worth
+    }
+
+    fn note(&self, took_long: bool, moved: u32) {
+        if !took_long {
+            self.was_off.store(self.was_off.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
+        }
+        self.long_at.store(if took_long { moved.max(1) } else { 0 }, Ordering::Relaxed);
+    }
+}
+
 /// In what rhythm a wait polls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Rhythm {
@@ -95,12 +165,9 @@ pub(crate) enum Rhythm {
     Section,
     /// An event or a permit: 8 quick polls, then 20 that are 250 ns apart.
     Signal,
-    /// Messages: as quickly as pausing allows for about 5 us, then 4 polls after giving the processor away.
+    /// Messages: as quickly as pausing allows for about 5 us.
     Stream,
 }
-
-/// Processor time given away at the end of [`Rhythm::Stream`].
-const YIELDS: u32 = 4;
 
 /// The polls of one wait.
 pub(crate) struct Spin {
@@ -117,7 +184,7 @@ impl Spin {
             _ if !pauses.helps() => 0,
             Rhythm::Lock | Rhythm::Section => 8,
             Rhythm::Signal => 28,
-            Rhythm::Stream => 20 * pauses.shorts_in_quarter() + YIELDS,
+            Rhythm::Stream => 20 * pauses.shorts_in_quarter(),
         };
         Spin { pauses, rhythm, polls: 0, most }
     }
@@ -131,8 +198,7 @@ impl Spin {
             Rhythm::Lock => self.pauses.pause(self.polls.min(2)),
             Rhythm::Signal if self.polls < 8 => self.pauses.pause_shortly(),
             Rhythm::Section | Rhythm::Signal => self.pauses.pause(0),
-            Rhythm::Stream if self.polls + YIELDS < self.most => self.pauses.pause_shortly(),
-            Rhythm::Stream => thread::yield_now(),
+            Rhythm::Stream => self.pauses.pause_shortly(),
         }
         self.polls += 1;
         true
@@ -151,5 +217,48 @@ impl Spin {
     /// Begins anew after a sleep.
     pub(crate) fn reset(&mut self) {
         self.polls = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn giving_way_is_off_after_it_took_long_and_little_gathered() {
+        let give_way = GiveWay::default();
+        for off in [LEAST_OFF, 2 * LEAST_OFF, 4 * LEAST_OFF] {
+            assert!(give_way.is_on(10));
+            give_way.note(true, 10);
+            assert!((0..off).all(|_| !give_way.is_on(10 + WORTH - 1)));
+        }
+        // Once it was quick.
+        give_way.note(false, 10);
+        assert!(give_way.is_on(10));
+        give_way.note(true, 10);
+        assert!((0..4 * LEAST_OFF).all(|_| !give_way.is_on(10)));
+        assert!(give_way.is_on(10));
+    }
+
+    #[test]
+    fn giving_way_stays_on_while_much_gathers() {
+        let give_way = GiveWay::default();
+        for count in (0..100 * WORTH).step_by(WORTH as usize) {
+            assert!(give_way.is_on(count + 1));
+            give_way.note(true, count + 1);
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_with_what_it_waits_for() {
+        let give_way = GiveWay::default();
+        let polls = core::cell::Cell::new(0);
+        let is_blocked = || {
+            polls.set(polls.get() + 1);
+            polls.get() < 3
+        };
+        assert!(give_way.wait(4, 0, is_blocked));
+        assert_eq!(polls.get(), 3);
+        assert!(!GiveWay::default().wait(4, 0, || true));
     }
 }

@@ -5,6 +5,7 @@ use crate::liveness::registry::Registry;
 use crate::liveness::sleepers::Sleepers;
 use crate::liveness::slot::{Id, ProcessId, RegistryTable, Slot};
 use crate::liveness::spin::{Pauses, Rhythm, Spin};
+use crate::liveness::spot::Spot;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::futex;
 use crate::sys::robust::List;
@@ -71,6 +72,12 @@ impl Liveness {
     #[inline]
     pub(crate) fn spin(&self, rhythm: Rhythm) -> Spin {
         Spin::new(self.pauses, rhythm)
+    }
+
+    /// The same for what one may have to sleep for on a word that holds a [`Spot`]: without a poll if that is the caller's own.
+    pub(crate) fn spin_for(&self, word: u32, rhythm: Rhythm) -> Spin {
+        let pauses = self.pauses;
+        Spin::new(if Spot::is_here(word) { pauses.for_one_processor() } else { pauses }, rhythm)
     }
 
     /// Takes the process slot that the parent reserved, or a new one, for the calling thread.

@@ -2,20 +2,26 @@
 //! was made, a permit is free). Vyukov's event count; folly has one, too.
 //!
 //! ```text
-//! bit 0      WAITERS  someone sleeps, or is about to, or did
-//! bits 1..32 count    how many wakes there were
+//! bit 0       WAITERS  someone sleeps, or is about to, or did
+//! bits 1..26  count    how many wakes there were
+//! bits 26..32 spot     where the last waker ran (a hint, see [`Spot`])
 //! ```
 //!
 //! - A waiter *prepares* (WAITERS on), checks the truth elsewhere, and sleeps on the exact value that it prepared.
 //! - A notifier first changes the truth, then loads the word. With WAITERS it raises the count, wakes as many as the change is
 //!   for, and leaves WAITERS on. Only if nobody was woken does it clear WAITERS, by CAS from that value, and wakes all once more.
+//!   Between count and wake it leaves its spot there, if another one is there, by CAS.
 //!
 //! # Why no wake is lost
 //!
 //! The waiter's preparation and the notifier's change are followed by full barriers: either the waiter sees the change, or the
 //! notifier sees WAITERS. The count makes every wake a change: whoever prepared before it and has not slept yet does not fall
 //! asleep. Waiters that the CAS would strand slept after the wake that found nobody and before the CAS, and the last wake reaches
-//! them; those that come later find another value. A cleared bit with an unchanged count would not do: it has an ABA.
+//! them; those that come later find another value. A cleared bit with an unchanged count would not do: it has an ABA. The count runs
+//! over into the spot, which spoils a hint. Who prepared, was held up, and finds the same count again after 2^25 wakes falls asleep
+//! all the same; its keeper sees within a second that the truth has moved.
+//!
+//! The spot is one more change of the word, after the count: whoever prepared before it does not fall asleep either.
 //!
 //! # If a process dies
 //!
@@ -24,6 +30,7 @@
 //! - A notifier that is stopped: the count, or the truth, has moved past what the sleepers saw, and their keepers wake them
 //!   within a second.
 
+use crate::liveness::Spot;
 use crate::sys::atomic::{AtomicU32, Ordering, fence, fence_after_read_modify_write};
 use crate::sys::futex;
 use crate::testing::{self, Broken};
@@ -31,7 +38,7 @@ use crate::testing::{self, Broken};
 const WAITERS: u32 = 1;
 const ONE: u32 = 2;
 
-/// The word: WAITERS and the count. Written by waiters and notifiers.
+/// The word: WAITERS, the count and the spot. Written by waiters and notifiers.
 #[repr(transparent)]
 pub(crate) struct EventCount(AtomicU32);
 
@@ -72,7 +79,7 @@ impl EventCount {
         if testing::is_broken(Broken::NoWakeOnPut) {
             return;
         }
-        let now = self.count_up();
+        let now = self.leave_spot(self.count_up());
         let step = if testing::is_broken(Broken::NotifyWithoutCount) { 0 } else { ONE };
         if futex::wake(&self.0, most) == 0 && self.clear(now, step) {
             futex::wake_all(&self.0);
@@ -82,6 +89,15 @@ impl EventCount {
     fn count_up(&self) -> u32 {
         // Relaxed: the count orders nothing; the kernel compares the word under its own lock.
         self.0.fetch_add(ONE, Ordering::Relaxed).wrapping_add(ONE)
+    }
+
+    /// Says where the caller runs, in the word that was `now`; the word as far as the caller knows.
+    fn leave_spot(&self, now: u32) -> u32 {
+        let with = Spot::here().put_in(now);
+        // Relaxed, and in vain if anything has changed: a hint.
+        let is_new = with == now
+            || self.0.compare_exchange(now, with, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if is_new { with } else { now }
     }
 
     /// Takes WAITERS away if nothing has changed since `now`, and counts on by `step`; whether it did.

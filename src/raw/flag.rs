@@ -3,13 +3,14 @@
 //! # The word
 //!
 //! ```text
-//! bit 0      SET
-//! bit 1      WAITERS  someone sleeps, or is about to
-//! bits 2..32 count    how often it was set
+//! bit 0       SET
+//! bit 1       WAITERS  someone sleeps, or is about to
+//! bits 2..26  count    how often it was set
+//! bits 26..32 spot     where the last one ran that woke somebody (a hint, see [`Spot`])
 //! ```
 //!
-//! - *Set*: CAS to SET, count + 1, WAITERS cleared; if WAITERS was there, wake all. A set flag stays as it is, which a write says
-//!   that changes nothing; if somebody cleared the flag before that write, it is set anew.
+//! - *Set*: CAS to SET, count + 1, WAITERS cleared, and the setter's spot if WAITERS was there: then it wakes all. A set flag stays as
+//!   it is, which a write says that changes nothing; if somebody cleared the flag before that write, it is set anew.
 //! - *Clear*: SET off, everything else kept.
 //! - *Wait*: done if SET, or if the count differs from that at the start: the flag was set and cleared meanwhile. Else WAITERS on,
 //!   by CAS, and sleep on the exact value.
@@ -27,14 +28,14 @@
 //! *Set*, *clear* and *is set* are atomics and one system call: they can be used in a signal handler.
 
 use crate::error::Result;
-use crate::liveness::{Liveness, Rhythm, Wait};
+use crate::liveness::{Liveness, Rhythm, Spot, Wait};
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::{futex, shared};
 
 const SET: u32 = 1;
 const WAITERS: u32 = 2;
-const COUNT: u32 = !(SET | WAITERS);
+const COUNT: u32 = !(SET | WAITERS | Spot::MASK);
 const ONE: u32 = 4;
 
 /// The word as read at one moment.
@@ -55,9 +56,11 @@ impl State {
         State(self.0 | WAITERS)
     }
 
-    /// Set once more, without waiters.
+    /// Set once more, without waiters. With a spot only if there were any: asking for it costs more than the rest.
     fn set(self) -> State {
-        State((self.0 & COUNT).wrapping_add(ONE) | SET)
+        let counted = (self.0 & COUNT).wrapping_add(ONE) & COUNT;
+        let next = counted | self.0 & Spot::MASK | SET;
+        State(if self.has_waiters() { Spot::here().put_in(next) } else { next })
     }
 
     /// Whether the flag was set since `before`.
@@ -142,7 +145,7 @@ impl Flag {
     /// Waits until the flag is set or the time is over; whether it was set. The calling thread has an id.
     pub(crate) fn wait_until(&'static self, liveness: &Liveness, until: Deadline) -> bool {
         let start = self.load();
-        let mut spin = liveness.spin(Rhythm::Signal);
+        let mut spin = liveness.spin_for(start.0, Rhythm::Signal);
         loop {
             let now = self.load();
             if now.was_set_since(start) {

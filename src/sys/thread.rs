@@ -42,12 +42,12 @@ pub(crate) fn is_panicking() -> bool {
     std::thread::panicking()
 }
 
-/// The processor on which the calling thread runs at the moment, or some number that none has. Costs a load where libc keeps
-/// it in the area that the kernel updates (glibc 2.35 and later), a call of the vdso elsewhere.
-pub(crate) fn processor() -> u32 {
+/// The processor on which the calling thread runs at the moment, if the system tells. Costs a load where libc keeps it in the area
+/// that the kernel updates (`rseq(2)`; glibc 2.35 and later), a call of the vdso elsewhere.
+pub(crate) fn processor() -> Option<u32> {
     // SAFETY: the call has no arguments.
     let processor = unsafe { libc::sched_getcpu() };
-    u32::try_from(processor).unwrap_or(u32::MAX - 1)
+    u32::try_from(processor).ok()
 }
 
 /// `struct sched_attr` of the kernel, in its first version.

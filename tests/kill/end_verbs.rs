@@ -65,6 +65,11 @@ pub(super) fn perform(
                 mark.around(|| producer.close())?;
             }
         }
+        Verb::ShutDown => {
+            if let Some(producer) = &ends.producer {
+                mark.around(|| producer.shutdown())?;
+            }
+        }
         Verb::DropEnds => {
             let mine = std::mem::take(ends);
             mark.around(|| drop(mine));

@@ -152,6 +152,8 @@ pub(crate) enum Verb {
     /// Of a queue that is there for one point. Take the ends that are handed to this actor.
     FetchEnds,
     CloseEnds,
+    /// Shut the queue down.
+    ShutDown,
     /// Drop all ends.
     DropEnds,
     /// Put the consumer into its own queue.

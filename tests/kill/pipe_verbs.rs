@@ -15,9 +15,10 @@ use super::order::Verb;
 use super::props::{Props, TORN};
 use super::sync_verbs::end;
 
-/// In an order: the victim's end is the receiver; messages are too large for the ring.
+/// In an order: the victim's end is the receiver; messages are too large for the ring; they are written and read where they stand.
 pub(crate) const RECEIVES: u64 = 1;
 pub(crate) const LARGE: u64 = 2;
+pub(crate) const IN_PLACE: u64 = 4;
 /// What all messages say.
 pub(crate) const SAID: u64 = 0x1234_5678_9abc_def0;
 /// The answer of who found the pipe closed.
@@ -34,8 +35,38 @@ pub(crate) struct Ends {
     receiver: Option<Receiver<Message>>,
 }
 
+/// Words of a message.
+fn words(how: u64) -> usize {
+    if how & LARGE == 0 { 1 } else { 2500 }
+}
+
 fn message(how: u64) -> Message {
-    vec![SAID; if how & LARGE == 0 { 1 } else { 2500 }]
+    vec![SAID; words(how)]
+}
+
+/// The bytes of a message that is written in place.
+fn bytes(how: u64) -> Vec<u8> {
+    SAID.to_le_bytes().repeat(words(how))
+}
+
+/// Sends a message, in place if the order says so.
+#[inline(always)]
+fn send(sender: &mut Sender<Message>, how: u64, message: &Message) -> multiproc::Result<()> {
+    if how & IN_PLACE == 0 {
+        return sender.send(message);
+    }
+    let bytes = bytes(how);
+    sender.send_with(bytes.len(), |place| place.copy_from_slice(&bytes))
+}
+
+/// Receives a message; what it says.
+#[inline(always)]
+fn recv(receiver: &mut Receiver<Message>, how: u64) -> multiproc::Result<u64> {
+    if how & IN_PLACE == 0 {
+        return receiver.recv().map(|message| read(&message));
+    }
+    let got = receiver.recv_with(<[u8]>::to_vec)?;
+    Ok(if got == bytes(how) { SAID } else { TORN })
 }
 
 fn read(message: &[u64]) -> u64 {
@@ -66,19 +97,18 @@ pub(super) fn perform(
         Verb::UsePipe => warm(),
         Verb::FillPipe => fill(how, ends),
         Verb::SendOut => send_out(how, ends),
-        Verb::RecvAll => recv_all(seat, ends),
+        Verb::RecvAll => recv_all(seat, how, ends),
         Verb::Send => {
             let Some(sender) = &mut ends.sender else { return Ok(()) };
             let message = message(how);
             mark.begin();
-            let done = told(sender.send(&message).map(|()| SAID));
+            let done = told(send(sender, how, &message).map(|()| SAID));
             end(seat, mark, done)
         }
         Verb::Recv => {
             let Some(receiver) = &mut ends.receiver else { return Ok(()) };
             mark.begin();
-            let got = receiver.recv();
-            let done = told(got.map(|message| read(&message)));
+            let done = told(recv(receiver, how));
             end(seat, mark, done)
         }
         Verb::Poll => {
@@ -133,7 +163,7 @@ fn make(how: u64, props: &Props, ends: &mut Ends) -> multiproc::Result<()> {
         props.senders.put(sender)
     } else {
         for _ in 0..how >> 8 {
-            sender.send(message(how))?;
+            send(&mut sender, how, &message(how))?;
         }
         *ends = Ends { sender: Some(sender), receiver: None };
         props.receivers.put(receiver)
@@ -144,7 +174,13 @@ fn make(how: u64, props: &Props, ends: &mut Ends) -> multiproc::Result<()> {
 fn fill(how: u64, ends: &mut Ends) -> multiproc::Result<()> {
     let Some(sender) = &mut ends.sender else { return Ok(()) };
     loop {
-        match sender.try_send(message(how)) {
+        let sent = if how & IN_PLACE == 0 {
+            sender.try_send(message(how))
+        } else {
+            let bytes = bytes(how);
+            sender.try_send_with(bytes.len(), |place| place.copy_from_slice(&bytes))
+        };
+        match sent {
             Ok(()) => {}
             Err(error) if error.is_full() => return Ok(()),
             Err(error) => return Err(error),
@@ -155,16 +191,19 @@ fn fill(how: u64, ends: &mut Ends) -> multiproc::Result<()> {
 /// Sends until the pipe is closed.
 fn send_out(how: u64, ends: &mut Ends) -> multiproc::Result<()> {
     let Some(sender) = &mut ends.sender else { return Ok(()) };
-    while told(sender.send(message(how)).map(|()| SAID))? != CLOSED {}
+    while told(send(sender, how, &message(how)).map(|()| SAID))? != CLOSED {}
     ends.sender = None;
     Ok(())
 }
 
 /// Receives until the pipe is closed.
-fn recv_all(seat: &Seat, ends: &mut Ends) -> multiproc::Result<()> {
+fn recv_all(seat: &Seat, how: u64, ends: &mut Ends) -> multiproc::Result<()> {
     let Some(receiver) = &mut ends.receiver else { return Ok(()) };
-    for message in receiver {
-        answer(seat, read(&message?));
+    loop {
+        match told(recv(receiver, how))? {
+            CLOSED => break,
+            got => answer(seat, got),
+        }
     }
     ends.receiver = None;
     Ok(())

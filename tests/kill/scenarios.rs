@@ -18,7 +18,7 @@ use super::board::AFTER;
 use super::director::{BARGER, Director};
 use super::forms::{BRIEF, OWNED, PLAIN};
 use super::order::{Order, Verb};
-use super::pipe_verbs::{LARGE, RECEIVES};
+use super::pipe_verbs::{IN_PLACE, LARGE, RECEIVES};
 use super::props::Kind;
 use super::start_verbs::{GIVEN, SERVER};
 use super::sync_verbs::REENTRANT;
@@ -93,8 +93,8 @@ impl Scenario {
     }
 
     fn is_of_ends(&self) -> bool {
-        use Verb::{CloseEnds, DropEnds, GetBatch, PutIntoItself};
-        matches!(self.verb, CloseEnds | DropEnds | PutIntoItself | GetBatch)
+        use Verb::{CloseEnds, DropEnds, GetBatch, PutIntoItself, ShutDown};
+        matches!(self.verb, CloseEnds | ShutDown | DropEnds | PutIntoItself | GetBatch)
     }
 
     fn is_of_pipe(&self) -> bool {
@@ -103,7 +103,8 @@ impl Scenario {
     }
 
     fn is_of_tasks(&self) -> bool {
-        matches!(self.verb, Verb::TaskPut | Verb::TaskTake | Verb::TaskDone | Verb::TaskDrop)
+        use Verb::{TaskDone, TaskDrop, TaskJoin, TaskPut, TaskTake};
+        matches!(self.verb, TaskPut | TaskTake | TaskDone | TaskDrop | TaskJoin)
     }
 
     fn is_of_manager(&self) -> bool {
@@ -247,6 +248,20 @@ const LAST_END: Scenario = Scenario {
 const ENDS: &[Scenario] = &[
     Scenario { name: "close_getters", ..CLOSE },
     Scenario { name: "close_putters", which: end_scripts::PUTTERS, ..CLOSE },
+    Scenario { name: "shutdown_getters", verb: Verb::ShutDown, ..CLOSE },
+    Scenario {
+        name: "shutdown_putters",
+        verb: Verb::ShutDown,
+        which: end_scripts::PUTTERS,
+        ..CLOSE
+    },
+    Scenario {
+        name: "shutdown_large",
+        verb: Verb::ShutDown,
+        arrange: end_scripts::large_arrange,
+        after: end_scripts::large_after,
+        ..LOCK
+    },
     Scenario { name: "last_producer", ..LAST_END },
     Scenario { name: "last_consumer", which: end_scripts::PUTTERS, ..LAST_END },
     Scenario {
@@ -392,6 +407,14 @@ const TASKS: &[Scenario] = &[
     Scenario { name: "task_done_block", verb: Verb::TaskDone, which: 1000, ..TASK },
     Scenario { name: "task_done_large", verb: Verb::TaskDone, which: 6000, ..TASK },
     Scenario { name: "task_done_wakes", verb: Verb::TaskDone, ..TASK_WAKES },
+    Scenario {
+        name: "task_join",
+        verb: Verb::TaskJoin,
+        arrange: task_scripts::join_arrange,
+        asleep: task_scripts::join_asleep,
+        after: task_scripts::join_after,
+        ..TASK
+    },
     Scenario { name: "task_drop", verb: Verb::TaskDrop, ..TASK },
     Scenario { name: "task_drop_wakes", verb: Verb::TaskDrop, ..TASK_WAKES },
 ];
@@ -431,9 +454,13 @@ const STARTS: &[Scenario] = &[
 const PIPE: &[Scenario] = &[
     Scenario { name: "send", ..SEND },
     Scenario { name: "send_large", which: LARGE, ..SEND },
+    Scenario { name: "send_in_place", which: IN_PLACE, ..SEND },
+    Scenario { name: "send_in_place_large", which: IN_PLACE | LARGE, ..SEND },
     Scenario { name: "send_wakes", ..PIPE_WAKES },
     Scenario { name: "recv", ..RECV },
     Scenario { name: "recv_large", which: RECEIVES | LARGE, ..RECV },
+    Scenario { name: "recv_in_place", which: RECEIVES | IN_PLACE, ..RECV },
+    Scenario { name: "recv_in_place_large", which: RECEIVES | IN_PLACE | LARGE, ..RECV },
     Scenario {
         name: "recv_empty",
         arrange: pipe_scripts::empty_arrange,

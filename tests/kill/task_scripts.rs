@@ -97,3 +97,33 @@ pub(super) fn wakes_after(d: &mut Director, s: &Scenario, victim: usize) -> Outc
     }
     Ok(())
 }
+
+/// One has the only task. Another one waits, like the victim, until all is done.
+pub(super) fn join_arrange(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
+    put(d, s)?;
+    d.must(FIRST, order(s, Verb::TaskTake))?;
+    d.lull(SECOND, order(s, Verb::TaskJoin)).map(drop)
+}
+
+pub(super) fn join_asleep(d: &mut Director, s: &Scenario, _: usize) -> Outcome {
+    end_the_task(d, s)
+}
+
+fn end_the_task(d: &mut Director, s: &Scenario) -> Outcome {
+    if std::mem::replace(&mut d.ledger.started, true) {
+        return Ok(());
+    }
+    d.must(FIRST, order(s, Verb::TaskDone)).map(drop)
+}
+
+/// The other one is told of the end, by itself; so is the victim, if it lives.
+pub(super) fn join_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    end_the_task(d, s)?;
+    d.finish_well(SECOND)?;
+    d.conclude(victim, |_| Ok(()))?;
+    let left = d.must(BARGER, order(s, Verb::TaskDrain))?;
+    if !left.is_empty() {
+        return Err(Trouble::Violation(format!("{left:?} were left")));
+    }
+    d.must(BARGER, order(s, Verb::TaskJoin)).map(drop)
+}

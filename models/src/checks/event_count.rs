@@ -49,6 +49,12 @@ pub(super) fn one_and_one() {
     sim::join(putter);
 }
 
+/// The same, each on a processor of its own: whoever wakes leaves its spot.
+pub(super) fn one_and_one_apart() {
+    sim::set_processors();
+    one_and_one();
+}
+
 /// One gets two and another one, while three are put.
 pub(super) fn three_items() {
     let items = items();
@@ -82,6 +88,7 @@ pub(super) fn two_items_and_a_passer_by() {
 
 pub fn nobody_sleeps_while_there_is_one() {
     check("event count, one item", 5, one_and_one);
+    check("event count, one item from another processor", 4, one_and_one_apart);
     check("event count, two items and a passer-by", 4, two_items_and_a_passer_by);
     check("event count, three items for two", 2, three_items);
 }

@@ -2,7 +2,8 @@
 
 use super::{
     alarm, arena, barrier, batch, chunks, claims, condition, event, event_count, explore,
-    explore_some, joinable, lock, outcome, queue, recover, registry, rlock, semaphore, stopped,
+    explore_some, joinable, lock, outcome, queue, recover, registry, ring, rlock, semaphore,
+    stopped,
 };
 use crate::sim;
 use crate::weakened::WEAKENED;
@@ -37,6 +38,14 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("batch_is_relaxed", M(batch::one_is_condemned)),
     ("batch_seen_relaxed", M(batch::one_is_condemned)),
     ("generation_stays", D(batch::worker_dies, 10)),
+    ("record_is_relaxed", M(ring::up_to_the_end)),
+    ("record_is_read_relaxed", M(ring::up_to_the_end)),
+    ("take_is_relaxed", M(ring::over_the_first)),
+    ("head_is_read_relaxed", M(ring::over_the_first)),
+    ("nothing_behind", M(ring::up_to_the_end)),
+    ("nothing_behind_the_padding", M(ring::behind_padding)),
+    ("no_word_stays_free", M(ring::around_the_end)),
+    ("full_to_the_end", M(ring::up_to_the_end)),
     ("unlock_stores_zero", M(lock::three_lock_once)),
     ("unlock_is_relaxed", M(lock::three_lock_once)),
     ("lock_is_relaxed", M(lock::three_lock_once)),

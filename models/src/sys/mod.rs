@@ -40,6 +40,11 @@ pub(crate) mod thread {
 
     pub(crate) fn take_short_turns() {}
 
+    /// Nobody knows, unless a model says that each thread has its own.
+    pub(crate) fn processor() -> Option<u32> {
+        crate::sim::has_processors().then(|| crate::sim::current() as u32)
+    }
+
     pub(crate) fn yield_now() {
         crate::sim::step(loom::thread::yield_now);
     }

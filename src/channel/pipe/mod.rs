@@ -99,7 +99,7 @@
 //! |---|---|---|---|
 //! | round trip of 64 B, awake | 262 ns, 870 ns | bare cache line 72 ns, 480 ns | 3.5, 1.8 |
 //! | send to received, asleep | 13.9 us | bare futex 13.5 us | 1.03 |
-//! | round trip on one processor | 4.2 us | bare futex 5.0 us | 0.84 |
+//! | round trip on one processor | 4.4 us | bare futex 6.0 us | 0.72 |
 //! | one way 64 B | 18.6 M/s | rtrb, threads 14.8 M/s | 1.26 |
 //! | one way 8 B | 35.6 M/s | rtrb, threads 53 M/s | 0.67 |
 //! | send and receive 64 B, one thread | 29 ns | rtrb 18.7 ns | 1.6 |

@@ -3,7 +3,7 @@
 //! # Spinning
 //!
 //! - Spinning is pointless where the other end was last seen on the very processor of this one: then the processor is given
-//!   away, and the other end gets its turn.
+//!   away, and the other end gets its turn ([`GiveWay`]).
 //! - It is pointless as well where it has not helped several times in a row: then it is tried only now and then, and longer.
 //! - When each message comes just as the receiver polls for one, both sides pay for each cache line twice. Then the receiver
 //!   holds off for 2 us, and takes what has gathered meanwhile in one go. The same goes for a sender at a full pipe.
@@ -25,6 +25,7 @@
 use super::layout::{Control, Side};
 use super::store::{RECEIVER, SENDER, Store};
 use crate::error::{Error, ErrorKind, Result};
+use crate::liveness::GiveWay;
 use crate::sys::atomic::{AtomicU64, Ordering, spin_loop};
 use crate::sys::clock::Deadline;
 use crate::sys::{barrier, thread};
@@ -52,7 +53,7 @@ const GLANCES: u32 = 200;
 const UNSURE: Duration = Duration::from_millis(2);
 
 /// What an end remembers of its waits.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Pace {
     /// Spins in vain in a row.
     vain: u32,
@@ -63,6 +64,7 @@ pub(super) struct Pace {
     was_off: u32,
     /// The count of records when it last held off.
     held_at: Option<u32>,
+    give_way: GiveWay,
 }
 
 /// What an end waits for.
@@ -90,7 +92,7 @@ fn side(control: &'static Control, role: u32) -> &'static Side {
 
 /// Notes where the calling thread runs.
 pub(super) fn note_processor(control: &Control, role: u32) -> u32 {
-    let here = thread::processor().wrapping_add(1);
+    let here = thread::processor().map_or(0, |processor| processor + 1);
     let ours = &control.processors[usize::from(role != SENDER)];
     // The line is read by both for every message: it is written only when something changes.
     if ours.load(Ordering::Relaxed) != here {
@@ -102,7 +104,7 @@ pub(super) fn note_processor(control: &Control, role: u32) -> u32 {
 /// Notes where the calling thread runs; whether that is where the other side was last.
 fn is_together(control: &Control, role: u32) -> bool {
     let here = note_processor(control, role);
-    control.processors[usize::from(role == SENDER)].load(Ordering::Relaxed) == here
+    here != 0 && control.processors[usize::from(role == SENDER)].load(Ordering::Relaxed) == here
 }
 
 /// Wakes the other side if it sleeps on this side's event count; after this side has changed the truth.
@@ -127,9 +129,7 @@ impl Pace {
         if !is_together && wanted.store.pauses().helps() && self.spin(wanted) {
             return Ok(());
         }
-        // Once: whoever wants this processor may be the other end.
-        thread::yield_now();
-        if (wanted.is_there)() {
+        if self.give_way.wait(1, wanted.count, || !(wanted.is_there)()) {
             return Ok(());
         }
         self.sleep(wanted, until)

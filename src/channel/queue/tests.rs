@@ -7,7 +7,7 @@ use crate::channel::tag::tag_of;
 use crate::error::Result;
 use crate::raw::records::{CHUNK_BYTES, INLINE};
 use crate::sync::RLock;
-use crate::sys::atomic::Ordering;
+use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -149,6 +149,76 @@ fn scribbled_records_are_corrupted_not_followed() {
         push(&queue, &[1; 16]);
         scribble(&queue, 4, chunk);
         assert!(pop(&queue).unwrap_err().is_corrupted());
+    }
+}
+
+/// Numbers that look random and are the same each time; small ones and near misses come more often.
+fn another(chance: &mut u64, before: u64) -> u64 {
+    *chance ^= *chance << 13;
+    *chance ^= *chance >> 7;
+    *chance ^= *chance << 17;
+    match *chance >> 60 {
+        0..4 => *chance,
+        4..6 => *chance >> 40,
+        6..8 => before.wrapping_add(8),
+        8..11 => before ^ 1 << (*chance & 63),
+        11 => before.wrapping_sub(1 << 32),
+        12 => before.rotate_left(32),
+        13 => 0,
+        14 => u64::MAX,
+        _ => before.wrapping_add(1 << 32),
+    }
+}
+
+/// Uses a queue with some messages in it after `set` has changed its words; errors do not matter, hangs, panics and errors of the
+/// wrong kind do.
+fn use_scribbled(limit: u64, set: impl Fn(&[&AtomicU64])) {
+    let queue = starting_at(0, limit);
+    let large = vec![2; INLINE + 1];
+    for bytes in [&[1; 100][..], &large, &[3; 8]] {
+        push(&queue, bytes);
+    }
+    let memory = &crate::world::world().unwrap().memory;
+    let object = queue.records().store.reference.object;
+    let block = memory.block(queue.records().lines().0.block.load(Ordering::Relaxed)).unwrap();
+    let tail = (0..16).map(|word| block.word(8 * word).unwrap());
+    let words: Vec<&AtomicU64> = object.payload.iter().take(6).chain(tail).collect();
+    set(&words);
+    let soon = || Deadline::after(Duration::from_micros(200));
+    for _ in 0..3 {
+        let results = [
+            queue.put_bytes(&[4; 100], soon()),
+            queue.put_bytes(&large, soon()),
+            queue.get_bytes(soon()).map(drop),
+            queue.get_bytes(Deadline::NOW).map(drop),
+            queue.get(soon()).map(drop),
+        ];
+        for error in results.into_iter().filter_map(Result::err) {
+            use crate::error::ErrorKind::*;
+            let kind = error.kind();
+            let is_typed = matches!(kind, Corrupted | Timeout | Closed | Decode | Mismatch | Busy)
+                || matches!(kind, TooLarge | OutOfMemory | Limit | Empty | Full | Deadlock);
+            assert!(is_typed, "{error:?}");
+        }
+        let _ = (queue.records().len(), queue.records().is_closed(), queue.records().most_items());
+    }
+}
+
+#[test]
+fn any_word_of_the_lines_is_a_typed_error_or_harmless() {
+    let mut chance = 0x0123_4567_89ab_cdef;
+    let other = starting_at(0, 0);
+    for index in 0..22 {
+        for time in 0..8 {
+            let number = another(&mut chance, time);
+            use_scribbled(time % 2 * 100_000, |words| {
+                let mut chance = number | 1;
+                let word = words[index];
+                word.store(another(&mut chance, word.load(Ordering::Relaxed)), Ordering::Relaxed);
+            });
+            push(&other, &[5; 100]);
+            assert_eq!(pop(&other).unwrap(), [5; 100]);
+        }
     }
 }
 

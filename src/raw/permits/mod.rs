@@ -147,7 +147,8 @@ pub(crate) trait Permits: Locked {
     #[cold]
     fn acquire_slow(&self, me: Id, until: Deadline) -> Result<()> {
         let words = self.words();
-        let mut spin = self.liveness().spin(self.rhythm());
+        let seen = words.event_count.word().load(Ordering::Relaxed);
+        let mut spin = self.liveness().spin_for(seen, self.rhythm());
         let mut patience = Patience::new();
         let mut check_failed = false;
         loop {

@@ -228,7 +228,7 @@ impl<S: Store> Records<S> {
             return Err(Error::simple(ErrorKind::Timeout));
         }
         let liveness = self.store.liveness();
-        if self.room_pace.spin(liveness, self.load_tail().count(), is_full) {
+        if self.pace.spin(liveness, &self.head.room, self.load_tail().count(), is_full) {
             return Ok(());
         }
         let prepared = self.head.room.prepare_wait();

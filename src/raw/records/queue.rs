@@ -22,8 +22,7 @@ pub(crate) struct Records<S> {
     /// 0 for no limit, as in the tail line.
     pub(super) most_items: u32,
     pub(super) most_bytes: u64,
-    pub(super) message_pace: Pace,
-    pub(super) room_pace: Pace,
+    pub(super) pace: Pace,
     pub(super) tail_chunk: Cached,
     pub(super) head_chunk: Cached,
 }
@@ -36,8 +35,7 @@ impl<S: Store> Records<S> {
             tail,
             most_items: tail.most_items.load(Ordering::Relaxed),
             most_bytes: tail.most_bytes.load(Ordering::Relaxed),
-            message_pace: Pace::default(),
-            room_pace: Pace::default(),
+            pace: Pace::default(),
             tail_chunk: Cached::default(),
             head_chunk: Cached::default(),
         }

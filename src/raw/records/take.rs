@@ -199,16 +199,17 @@ impl<S: Store> Records<S> {
             return Err(Error::simple(ErrorKind::Timeout));
         }
         let liveness = self.store.liveness();
-        if self.message_pace.spin(liveness, self.load_head().count(), is_empty) {
+        let events = &self.tail.messages;
+        if self.pace.spin(liveness, events, self.load_head().count(), is_empty) {
             return Ok(());
         }
-        let prepared = self.tail.messages.prepare_wait();
+        let prepared = events.prepare_wait();
         let (seen, closed) = (self.load_tail(), self.tail.closed.load(Ordering::Relaxed));
         if is_empty() {
             let wait =
                 Wait::Change([Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, closed))]);
             let blocked = || is_empty() && !is_over() && !is_due();
-            liveness.sleep(self.tail.messages.word(), prepared, until, wait, blocked);
+            liveness.sleep(events.word(), prepared, until, wait, blocked);
         }
         Ok(())
     }

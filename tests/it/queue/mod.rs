@@ -2,11 +2,13 @@
 
 #![allow(clippy::needless_borrows_for_generic_args, reason = "references are what is tried")]
 
+mod bad_input;
 mod closing;
 mod handles;
 mod in_place;
 mod limits;
 mod processes;
+mod soak;
 mod trouble;
 mod values;
 mod wakes;
