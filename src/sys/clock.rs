@@ -53,7 +53,7 @@ impl Deadline {
     /// The absolute time for the kernel; `None` is for ever.
     pub(crate) fn timespec(self) -> Option<libc::timespec> {
         self.0.map(|ns| libc::timespec {
-            tv_sec: (ns / 1_000_000_000) as libc::time_t,
+            tv_sec: (ns / 1_000_000_000) as _,
             tv_nsec: (ns % 1_000_000_000) as libc::c_long,
         })
     }

@@ -153,7 +153,7 @@ fn left(until: libc::timespec) -> libc::timespec {
     let until = until.tv_sec as u64 * 1_000_000_000 + until.tv_nsec as u64;
     let left = until.saturating_sub(clock::now());
     libc::timespec {
-        tv_sec: (left / 1_000_000_000) as libc::time_t,
+        tv_sec: (left / 1_000_000_000) as _,
         tv_nsec: (left % 1_000_000_000) as libc::c_long,
     }
 }
