@@ -116,41 +116,69 @@
 //! quarter of the memory of the machine or control group. Whoever passes a limit gets a typed error that names it.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
-compile_error!("multiproc runs on Linux on 64-bit little-endian machines (x86-64, aarch64)");
+compile_error!(
+    "multiproc runs on Linux on 64-bit little-endian machines (x86-64, aarch64), and on no other system yet"
+);
 
+#[cfg(target_os = "linux")]
 mod channel;
+#[cfg(target_os = "linux")]
 mod error;
+#[cfg(target_os = "linux")]
 mod forms;
+#[cfg(target_os = "linux")]
 mod handle;
+#[cfg(target_os = "linux")]
 mod liveness;
+#[cfg(target_os = "linux")]
 mod manager;
+#[cfg(target_os = "linux")]
 mod memory;
+#[cfg(target_os = "linux")]
 mod message;
+#[cfg(target_os = "linux")]
 mod pool;
+#[cfg(target_os = "linux")]
 mod process;
+#[cfg(target_os = "linux")]
 pub mod raw;
+#[cfg(target_os = "linux")]
 mod shared;
+#[cfg(target_os = "linux")]
 mod sync;
+#[cfg(target_os = "linux")]
 mod sys;
+#[cfg(target_os = "linux")]
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+#[cfg(target_os = "linux")]
 #[cfg(not(feature = "testing"))]
 mod testing;
+#[cfg(target_os = "linux")]
 mod world;
 
+#[cfg(target_os = "linux")]
 pub use channel::{
     Connection, Consumer, Incoming, IntoIter, Iter, JoinableConsumer, JoinableProducer,
     JoinableQueue, JoinableQueueBuilder, Pipe, Producer, Queue, QueueBuilder, Receiver, Sender,
     Task, TaskIter, TryIter, TryTaskIter,
 };
+#[cfg(target_os = "linux")]
 pub use error::{ChildFailure, Error, ErrorKind, Result};
+#[cfg(target_os = "linux")]
 pub use manager::*;
+#[cfg(target_os = "linux")]
 pub use message::Message;
+#[cfg(target_os = "linux")]
 pub use pool::*;
+#[cfg(target_os = "linux")]
 pub use process::*;
+#[cfg(target_os = "linux")]
 pub use shared::*;
+#[cfg(target_os = "linux")]
 pub use std::process::ExitStatus;
+#[cfg(target_os = "linux")]
 pub use sync::{
     Barrier, BarrierWait, BoundedSemaphore, Condition, Event, Guard, Lock, LockBuilder, LockGuard,
     Lockable, OwnedGuard, OwnedLockGuard, OwnedPermit, OwnedRLockGuard, Owner, Permit, RLock,

@@ -53,7 +53,7 @@
 // ptrace, a shared mapping and int3 cannot be had without.
 #![allow(unsafe_code)]
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "raw-sync")))]
 #[path = "kill"]
 mod harness {
     pub(crate) mod actor;
@@ -117,12 +117,19 @@ mod harness {
     pub(crate) mod witness_scripts;
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "raw-sync")))]
 fn main() {
     harness::run::main();
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(feature = "raw-sync")]
+fn main() {
+    println!(
+        "kill: skipped (raw_sync's mutex does not survive a death at any instruction, as sys/portable.rs says)"
+    );
+}
+
+#[cfg(all(not(target_arch = "x86_64"), not(feature = "raw-sync")))]
 fn main() {
     println!("kill: skipped (single steps are made on x86-64 alone)");
 }

@@ -209,11 +209,6 @@ impl Spin {
         self.polls
     }
 
-    /// Whether it has given the processor away, which is another thing than polling.
-    pub(crate) fn has_yielded(&self) -> bool {
-        self.rhythm == Rhythm::Stream && self.polls + YIELDS > self.most
-    }
-
     /// Begins anew after a sleep.
     pub(crate) fn reset(&mut self) {
         self.polls = 0;

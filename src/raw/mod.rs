@@ -9,7 +9,7 @@
 //! | [`Once`] | 12 | what one of all processes does once, also if one dies at it |
 //! | [`Flag`] | 4 | what an [`Event`](crate::Event) is |
 //! | [`EventCount`] | 4 | waiting for what other words say: for structures without locks |
-//! | [`Semaphore`] | 8,256 | permits that come back from the dead |
+//! | [`Semaphore`] | 8,320 | permits that come back from the dead |
 //!
 //! They are `#[repr(C)]` structures of atomics without an address in them, and work wherever they lie. All but a `Semaphore` begin as
 //! zeroes, which new memory is: nobody has to initialise it. What else a structure needs is filled in by a [`Once`]. A waiter that

@@ -7,7 +7,7 @@
 //! | [`RLock`] | 20 | a lock and [`reentry`](crate::raw::reentry) | free |
 //! | [`Once`] | 12 | a lock, and 1 in `done` behind the call | not called yet |
 //! | [`EventCount`] | 4 | [`event_count`](crate::raw::event_count) | nobody waits |
-//! | [`Semaphore`] | 8,256 | [`permits`](crate::raw::permits): the words, then an entry for every process | no permits, and never any |
+//! | [`Semaphore`] | 8,320 | [`permits`](crate::raw::permits): the words, then an entry for every process | no permits, and never any |
 //!
 //! What a death leaves is said by the machines; of a [`Once`]: before `done` the lock of a dead thread, which the next caller takes
 //! over, and calls; behind it, nothing.
@@ -349,5 +349,5 @@ impl fmt::Debug for EventCount {
 const _: () = {
     assert!(size_of::<Lock>() == 8 && size_of::<RLock>() == 20 && size_of::<Once>() == 12);
     assert!(size_of::<EventCount>() == 4 && size_of::<Flag>() == 4);
-    assert!(size_of::<Semaphore>() == 8256);
+    assert!(size_of::<Semaphore>() == 8320);
 };

@@ -14,11 +14,13 @@
 //! - `page`: a number that two processes share;
 //! - `per_process`: private state that starts anew in a forked process;
 //! - `pidfd`: watching and signalling one process;
+//! - `portable`: the same without the kernel's help, behind the feature `raw-sync`;
 //! - `posix_spawn`: starting a program;
 //! - `program`: what this process is allowed, and how it ends;
 //! - `robust`: the kernel's list of words to mark when a thread dies;
 //! - `shared`: what may be seen through a reference into shared memory;
 //! - `signals`: which signals are blocked and ignored;
+//! - `sleep`: what sleeping needs of a system;
 //! - `socket`: a pair of sockets, and descriptors that travel over it;
 //! - `thread`: thread ids, probes and signal masks.
 
@@ -37,10 +39,13 @@ pub(crate) mod overflow;
 pub(crate) mod page;
 pub(crate) mod per_process;
 pub(crate) mod pidfd;
+#[cfg(feature = "raw-sync")]
+pub(crate) mod portable;
 pub(crate) mod posix_spawn;
 pub(crate) mod program;
 pub(crate) mod robust;
 pub(crate) mod shared;
 pub(crate) mod signals;
+pub(crate) mod sleep;
 pub(crate) mod socket;
 pub(crate) mod thread;

@@ -44,6 +44,10 @@ pub(crate) struct List {
 impl List {
     /// The list that libc registered for the calling thread; `None` where there is none or its offset is another.
     pub(crate) fn of_this_thread() -> Option<List> {
+        if cfg!(feature = "raw-sync") {
+            // The kernel would wake sleepers that do not sleep by it.
+            return None;
+        }
         let mut head: *mut Head = core::ptr::null_mut();
         let mut len: usize = 0;
         // SAFETY: pid 0 is the calling thread; both pointers are valid to write.

@@ -156,6 +156,8 @@ fn view(file: SharedFile, reserved: Option<ProcessId>) -> Result<&'static World>
     let segments = Segments::open(file, LEN)?;
     let header: &'static Header = segments.get(0, 0)?;
     header.check(|| namespace(header, reserved))?;
+    #[cfg(feature = "raw-sync")]
+    crate::sys::portable::use_table(&header.sleepers);
     let liveness = Liveness::new(&header.registry, header.pauses())?;
     let liveness: &'static Liveness = Box::leak(Box::new(liveness));
     let limit = header.memory_limit.load(Ordering::Relaxed);
@@ -250,6 +252,8 @@ fn sweep_soon() {
 
 extern "C" fn at_exit() {
     leave_in_order();
+    #[cfg(feature = "raw-sync")]
+    crate::sys::portable::be_quiet();
 }
 
 /// Called when this process ends by itself: if it holds nothing, its end interests nobody.

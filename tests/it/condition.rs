@@ -345,6 +345,7 @@ fn data_that_another_guard_has_is_not_let_go() {
 // ---------------------------------------------------------------------------------------------
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn the_dead_are_not_counted() {
     let _watch = watch();
     let mut crowd = Crowd::new(4);
@@ -359,6 +360,7 @@ fn the_dead_are_not_counted() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn what_a_waiter_dies_with_reaches_the_next_one() {
     let _watch = watch();
     let mut crowd = Crowd::new(3);
@@ -382,6 +384,7 @@ fn what_a_waiter_dies_with_reaches_the_next_one() {
 /// One of eight dies with each notification, before it or after it, and cannot have the lock meanwhile. So exactly as many of the
 /// others are woken as the notification was for.
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn random_kills_among_eight_change_no_count() {
     let _watch = watch();
     let mut crowd = Crowd::new(8);
@@ -417,6 +420,7 @@ fn die_with(lock: Lock, condition: Condition) -> Result<()> {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn a_wait_returns_with_the_lock_though_its_owner_died() {
     let _watch = watch();
     let (lock, condition) = (Lock::new().unwrap(), Condition::new().unwrap());
@@ -445,6 +449,7 @@ fn die_with_value(value: Value<u32>, condition: Condition) -> Result<()> {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn a_value_that_was_spoiled_meanwhile_is_not_written() {
     let _watch = watch();
     let (value, condition) = (Value::new(5).unwrap(), Condition::new().unwrap());
@@ -508,6 +513,7 @@ fn a_stopped_waiter_holds_nobody_up() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn it_travels_and_goes_with_its_last_user() {
     let _watch = watch();
     let queue = Queue::new().unwrap();

@@ -189,6 +189,7 @@ fn what_was_done_before_the_set_is_seen_after_the_wait() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn killed_waiters_hold_nobody_up() {
     let _watch = watch();
     let event = Event::new().unwrap();
@@ -315,6 +316,7 @@ fn signals_disturb_no_other_call() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn a_setter_that_is_killed_after_the_set_leaves_it_set() {
     let _watch = watch();
     let set = |event: Event| {

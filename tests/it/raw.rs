@@ -91,6 +91,7 @@ fn a_held_cell_is_busy_and_belongs_to_its_thread() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn the_death_of_a_holder_is_told_until_it_is_recovered() {
     let _watch = watch();
     let hold = |memory: SharedMemory, held: Event| -> Result<()> {

@@ -109,6 +109,7 @@ fn words_of_a_structure_exclude_processes() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn the_death_of_a_locks_holder_is_told_recovered_or_adopted() {
     let _watch = watch();
     let hold = |words: Shared<Words>| -> Result<()> {
@@ -142,6 +143,7 @@ fn the_death_of_a_locks_holder_is_told_recovered_or_adopted() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn an_rlock_is_given_back_by_its_last_guard_or_its_death() {
     let _watch = watch();
     let hold = |words: Shared<Words>| -> Result<()> {
@@ -202,6 +204,7 @@ fn one_of_many_processes_does_it_once() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn what_a_dead_process_was_doing_once_the_next_one_does() {
     let _watch = watch();
     let die = |words: Shared<Words>| -> Result<()> {
@@ -266,6 +269,7 @@ fn what_an_event_count_stands_for_is_waited_for() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn a_change_without_a_notification_is_found_when_its_maker_is_killed_or_stopped() {
     let _watch = watch();
     let change = |words: Shared<Words>| {
@@ -342,6 +346,7 @@ fn permits_come_back_from_many_dead_processes() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn words_work_in_a_forked_child_and_inherited_guards_are_inert() {
     let _watch = watch();
     let body = || {

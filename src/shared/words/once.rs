@@ -1,7 +1,13 @@
 //! `raw::Once`: what is done once, also if somebody dies doing it.
 //!
-//! 1. Done already: leave. 2. Take the lock, from the dead in silence. 3. Done meanwhile: give the lock back. 4. Do it. 5. Store 1 in
-//! `done`: *it is done*. 6. Give the lock back.
+//! 1. Done already: leave.
+//! 2. Take the lock, from the dead in silence.
+//! 3. Done meanwhile: give the lock back.
+//! 4. Do it.
+//! 5. Store 1 in `done`: *it is done*.
+//! 6. Give the lock back.
+//!
+//! # If a process dies
 //!
 //! A death up to step 4 leaves a lock that the next caller takes over, and step 4 to do; one in step 5 or 6 leaves it done, and a lock
 //! that nobody needs. Waiters sleep on the lock; the alarm of the death wakes them.

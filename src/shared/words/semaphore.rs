@@ -1,21 +1,23 @@
 //! `raw::Semaphore`: permits in one piece. The protocol: [`crate::raw::permits`]; the entries of all processes are there from the
 //! beginning.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::forms::forms;
 use crate::liveness::{Id, Liveness};
-use crate::raw::permits::{Far, Permits, Words};
+use crate::raw::permits::{Far, Permits as _, Seat, View, Words};
 use crate::raw::{Permit, Semaphore};
 use crate::sys::clock::Deadline;
 use crate::world::World;
+use std::sync::OnceLock;
 
-/// One process's view of a semaphore.
-struct View {
+/// One process's view of a semaphore, for one call: it finds its seat anew.
+struct Seen {
     semaphore: &'static Semaphore,
     world: &'static World,
+    seat: OnceLock<Seat>,
 }
 
-impl Permits for View {
+impl View for Seen {
     #[inline]
     fn words(&self) -> &'static Words {
         &self.semaphore.words
@@ -27,16 +29,22 @@ impl Permits for View {
     }
 
     #[inline]
-    fn process(&self) -> u64 {
-        u64::from(self.world.liveness.this_process().to_bits())
+    fn process(&self) -> u32 {
+        self.world.liveness.this_process().to_bits()
+    }
+
+    #[inline]
+    fn own_seat(&self) -> &OnceLock<Seat> {
+        &self.seat
     }
 
     fn far(&self) -> Result<Option<&'static Far>> {
         Ok(Some(&self.semaphore.far))
     }
 
+    /// Never asked: it has all entries from the beginning.
     fn add_far(&self, _: Id, _: Deadline) -> Result<()> {
-        Err(Error::of(ErrorKind::Limit, "all entries of the semaphore are in use"))
+        Ok(())
     }
 }
 
@@ -70,8 +78,8 @@ impl Semaphore {
         self.view().map_or(0, |view| view.available())
     }
 
-    fn view(&'static self) -> Result<View> {
-        Ok(View { semaphore: self, world: crate::world::world()? })
+    fn view(&'static self) -> Result<Seen> {
+        Ok(Seen { semaphore: self, world: crate::world::world()?, seat: OnceLock::new() })
     }
 }
 

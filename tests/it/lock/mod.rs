@@ -1,5 +1,7 @@
 //! `Lock`: exclusion, time, owners, and every way in which a holder can go.
 
+// All of it kills, and raw_sync is not robust.
+#[cfg(not(feature = "raw-sync"))]
 mod death;
 mod exclusion;
 mod guards;

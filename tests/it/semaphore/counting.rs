@@ -60,6 +60,7 @@ fn never_more_at_a_time_between_processes_and_threads() {
 
 /// More than have their entries in the semaphore's own object.
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn many_processes_hold_permits_at_a_time() {
     let _watch = watch();
     let semaphore = Semaphore::new(6).unwrap();
@@ -210,6 +211,7 @@ fn a_bounded_one_is_not_released_past_its_start() {
 }
 
 #[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn a_bounded_one_is_a_semaphore_otherwise() {
     let _watch = watch();
     let semaphore = BoundedSemaphore::new(1).unwrap();
