@@ -52,10 +52,14 @@ impl Drop for Boarded {
 }
 
 /// The handles inside one packed value.
+///
+/// While it is there, this process has their roles, whatever becomes of the value: what a function returned is dropped before its
+/// bytes are in the result.
 #[derive(Default)]
 pub(crate) struct Parcel {
     handles: Vec<InFlight>,
     passengers: Vec<Boarded>,
+    kept: Claimed,
 }
 
 /// A handle that was packed, and what travels with it.
@@ -87,21 +91,26 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
     }
     impl Packing {
         #[inline]
-        fn take(&self) -> Parcel {
-            if COUNT.get() == self.start { Parcel::default() } else { self.take_some() }
+        fn take(&self) -> Result<Parcel> {
+            if COUNT.get() == self.start { Ok(Parcel::default()) } else { self.take_some() }
         }
 
         #[cold]
-        fn take_some(&self) -> Parcel {
+        fn take_some(&self) -> Result<Parcel> {
             COUNT.set(self.start);
             let packed = PACKED.try_with(|packed| match self.start {
                 // With its capacity: nobody frees that when the thread ends.
                 0 => packed.take(),
                 start => packed.borrow_mut().split_off(start),
             });
-            let (handles, boarded): (Vec<_>, Vec<_>) =
-                packed.unwrap_or_default().into_iter().unzip();
-            Parcel { handles, passengers: boarded.into_iter().flatten().collect() }
+            let packed = packed.unwrap_or_default();
+            let mut kept = Claimed::default();
+            // A passenger knows itself when it departs.
+            for ((reference, roles), _) in packed.iter().filter(|(_, boarded)| boarded.is_none()) {
+                kept.keep(reference, *roles)?;
+            }
+            let (handles, boarded): (Vec<_>, Vec<_>) = packed.into_iter().unzip();
+            Ok(Parcel { handles, passengers: boarded.into_iter().flatten().collect(), kept })
         }
     }
     impl Drop for Packing {
@@ -116,7 +125,7 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
     let start = COUNT.get();
     let packing = Packing { outer: PACKING.replace(Some(start)), start };
     let result = f()?;
-    Ok((result, packing.take()))
+    Ok((result, packing.take()?))
 }
 
 /// How many handles the value being packed holds so far; for whoever wants to know whether a part of it holds any.
@@ -173,23 +182,11 @@ impl Parcel {
         !self.passengers.is_empty()
     }
 
-    /// Has this process keep what the handles are, roles included, until the claim is dropped: the value may be sent once more.
-    pub(crate) fn keep(&self) -> Result<Claimed> {
-        let mut kept = Claimed::default();
-        if self.moves() {
-            return Ok(kept);
-        }
-        for (reference, roles) in &self.handles {
-            reference.add_roles(*roles)?;
-            kept.handles.push(Some((Arc::clone(reference), *roles)));
-        }
-        Ok(kept)
-    }
-
     /// Adds the handles of another packed value behind these.
     pub(crate) fn append(&mut self, mut other: Parcel) {
         self.handles.append(&mut other.handles);
         self.passengers.append(&mut other.passengers);
+        self.kept.handles.append(&mut other.kept.handles);
     }
 
     /// The list as bytes, for behind the packed value.
@@ -286,6 +283,15 @@ pub(crate) struct Claimed {
 impl Claimed {
     pub(crate) fn is_empty(&self) -> bool {
         self.handles.is_empty()
+    }
+
+    /// Has this process keep the roles of a handle too.
+    fn keep(&mut self, reference: &Arc<ObjectRef>, roles: u32) -> Result<()> {
+        if roles != 0 {
+            reference.add_roles(roles)?;
+            self.handles.push(Some((Arc::clone(reference), roles)));
+        }
+        Ok(())
     }
 
     /// Takes the first `count` handles off: those of the first of several packed values.

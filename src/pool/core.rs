@@ -156,7 +156,7 @@ impl Core {
         let losses = {
             let mut desk = self.desk.lock();
             desk.check(&self.name)?;
-            desk.give(batch)?;
+            desk.give(batch);
             self.refill(&mut desk)
         };
         self.lose(losses);

@@ -11,18 +11,17 @@ use super::frame::{BATCH_HEAD, BatchHead, Kind, NewsHead};
 use super::worker::{Orders, work};
 use crate::channel::{Consumer, Producer, Queue};
 use crate::error::{ChildFailure, Error, ErrorKind, Result};
-use crate::handle::{Claimed, Parcel};
+use crate::handle::Parcel;
 use crate::process::{Process, StartMethod, TaskName};
 use crate::sys::clock::Deadline;
 
 /// What each worker runs first.
 pub(super) struct Initializer {
     bytes: Vec<u8>,
+    /// The handles in its arguments, which it keeps for every worker.
     parcel: Parcel,
     /// Whether what it returned is an error.
     pub(super) check: fn(&[u8]) -> Result<()>,
-    /// Keeps the handles in its arguments.
-    _kept: Claimed,
     /// Where workers find it, one message for each start.
     ends: Option<(Producer<()>, Consumer<()>)>,
 }
@@ -41,8 +40,7 @@ impl Initializer {
             let text = "an end of a pipe cannot be an argument of an initializer: it moves, and there are several workers";
             return Err(Error::of(ErrorKind::InvalidInput, text));
         }
-        let kept = parcel.keep()?;
-        Ok(Initializer { bytes, parcel, check, _kept: kept, ends: None })
+        Ok(Initializer { bytes, parcel, check, ends: None })
     }
 
     /// One more worker will look for it; where.

@@ -12,7 +12,7 @@ use super::call::{Call, Taken};
 use super::frame::{BATCH_HEAD, BatchHead, ITEM_HEAD, TaskFrame};
 use crate::channel::Producer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::handle::{Claimed, Parcel};
+use crate::handle::Parcel;
 use crate::process::TaskName;
 use crate::raw::batch::{State, Word, next_generation};
 
@@ -28,9 +28,8 @@ pub(super) struct Batch {
     deaths: u32,
     task: TaskName,
     bytes: Vec<u8>,
+    /// The handles in it, which are kept for another worker.
     parcel: Parcel,
-    /// Keeps the handles in it for another worker.
-    kept: Claimed,
 }
 
 impl Batch {
@@ -45,7 +44,6 @@ impl Batch {
             task,
             bytes: vec![0; BATCH_HEAD],
             parcel: Parcel::default(),
-            kept: Claimed::default(),
         }
     }
 
@@ -77,14 +75,6 @@ impl Batch {
     /// Bytes of its tasks.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// All tasks are in it.
-    fn close(&mut self) -> Result<()> {
-        if !self.parcel.is_empty() {
-            self.kept = self.parcel.keep()?;
-        }
-        Ok(())
     }
 
     /// All tasks that have no results are lost.
@@ -230,8 +220,7 @@ impl Desk {
     }
 
     /// Takes a batch of tasks.
-    pub(super) fn give(&mut self, mut batch: Batch) -> Result<()> {
-        batch.close()?;
+    pub(super) fn give(&mut self, batch: Batch) {
         self.totals.given += u64::from(batch.count);
         if batch.call.is_collected_by_its_user() {
             self.streamed += u64::from(batch.count);
@@ -244,7 +233,6 @@ impl Desk {
                 self.waiting.push_back(Waiting { call, batches: VecDeque::from([batch]) });
             }
         }
-        Ok(())
     }
 
     /// The batch whose turn it is.

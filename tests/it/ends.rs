@@ -234,6 +234,47 @@ fn an_end_comes_back_as_a_result() {
     assert!(consumer.get_timeout(LONG).unwrap_err().is_closed());
 }
 
+/// A result with an end in it, and one who looks once the end is dropped.
+struct Passing {
+    consumer: Consumer<u32>,
+    _looker: Option<Looker>,
+}
+
+struct Looker(Producer<u32>, Queue<bool>);
+
+impl Drop for Looker {
+    fn drop(&mut self) {
+        let is_closed = self.0.try_put(7).is_err_and(|error| error.is_closed());
+        self.1.put(is_closed).unwrap();
+    }
+}
+
+impl serde::Serialize for Passing {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.consumer.serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Passing {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Passing, D::Error> {
+        let consumer = Consumer::deserialize(deserializer)?;
+        Ok(Passing { consumer, _looker: None })
+    }
+}
+
+/// What a function returned is dropped in the child before the result is there. In between the end is nobody else's.
+#[test]
+fn an_end_in_a_result_is_never_gone() {
+    let _watch = watch();
+    let pass =
+        |consumer, producer, said| Passing { consumer, _looker: Some(Looker(producer, said)) };
+    let (producer, consumer) = ends();
+    let said = Queue::new().unwrap();
+    let passed = Process::spawn(pass, (consumer, producer, &said)).unwrap().join().unwrap();
+    assert!(!said.get_timeout(LONG).unwrap(), "closed, though the consumer is on its way");
+    assert_eq!(passed.consumer.get_timeout(LONG).unwrap(), 7);
+}
+
 #[test]
 fn an_end_in_a_queue_that_is_dropped_is_gone() {
     let _watch = watch();

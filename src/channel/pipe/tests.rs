@@ -37,9 +37,19 @@ impl Chance {
 
 fn is_typed(kind: ErrorKind) -> bool {
     use ErrorKind::*;
+    // Foreign: a handle in a message that no longer says that it carries any.
     matches!(
         kind,
-        Corrupted | Timeout | Closed | Decode | Mismatch | TooLarge | OutOfMemory | Empty | Full
+        Corrupted
+            | Foreign
+            | Timeout
+            | Closed
+            | Decode
+            | Mismatch
+            | TooLarge
+            | OutOfMemory
+            | Empty
+            | Full
     )
 }
 

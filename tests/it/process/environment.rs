@@ -196,7 +196,7 @@ fn raised_rights_are_refused_by_the_parent_and_by_the_child() {
     std::os::unix::fs::chown(&copy, Some(65534), Some(65534)).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755)).unwrap();
     let error = Process::builder().executable(&copy).spawn(greet, ("x",)).unwrap_err();
-    let ticket = format!("{} 1 1 0 3 1 0 0", env!("CARGO_PKG_VERSION"));
+    let ticket = format!("{}@0 1 1 0 3 1 0 0", env!("CARGO_PKG_VERSION"));
     let child = Command::new(&copy).arg("--list").env("MULTIPROC_CHILD", ticket).output().unwrap();
     fs::remove_file(&copy).unwrap();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
