@@ -254,12 +254,12 @@ impl Stopped {
         }
     }
 
-    /// Where a function of the kernel's page (vdso) returns to, if its first instruction is the next one.
+    /// Where a function of the kernel's page (vdso) returns to, if its first instruction is the next one, at `next`.
     ///
     /// Its clocks look again when the kernel wrote meanwhile, which it does some hundred times a second: on a busy machine single
     /// steps never come to the end of it.
-    pub(crate) fn behind_clock(&self) -> Option<usize> {
-        if !has_registers() || !symbols::vdso().contains(&self.next()) {
+    pub(crate) fn behind_clock(&self, next: usize) -> Option<usize> {
+        if !symbols::vdso().contains(&next) || !has_registers() {
             return None;
         }
         let offset = std::mem::offset_of!(libc::user, regs.rsp);

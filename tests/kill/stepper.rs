@@ -277,9 +277,10 @@ impl Walk<'_> {
                 Stepped::On(at) => at,
                 asleep => return Ok(asleep),
             };
-            let is_repeated = at.next() == address;
+            let next = at.next();
+            let is_repeated = next == address;
             let behind =
-                if is_repeated { at.behind_repetition(address) } else { at.behind_clock() };
+                if is_repeated { at.behind_repetition(address) } else { at.behind_clock(next) };
             if let Some(behind) = behind {
                 let stepped = self.advance(at.run_to(behind)?, point)?;
                 if let Stepped::On(at) = &stepped {

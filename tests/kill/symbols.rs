@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 /// Where the kernel's page of functions (vdso) is; empty where there is none.
-pub(crate) fn vdso() -> Range<usize> {
+pub(crate) fn vdso() -> &'static Range<usize> {
     static PAGE: LazyLock<Range<usize>> = LazyLock::new(|| {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
         let line = maps.lines().find(|line| line.ends_with("[vdso]"));
         line.and_then(|line| range(line.split_once(' ')?.0)).unwrap_or_default()
     });
-    PAGE.clone()
+    &PAGE
 }
 
 /// Both ends of `7f00-7fff`.
