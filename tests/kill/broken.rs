@@ -121,8 +121,10 @@ impl Variant {
                 Settings { slices: false, spin: false, broken: self.broken, patience: SHORT };
             let mut case = Case::new(scenario, Stage::new(settings));
             if let Some(trace) = case.trace() {
-                // What a sample misses is looked for at every instruction.
-                for point in trace.sample(30, seed).into_iter().chain(trace.every()) {
+                // What a sample misses is looked for everywhere.
+                for point in
+                    trace.sample(30, seed).into_iter().chain(trace.finer_and_finer().take(100))
+                {
                     case.play(self.fate, point, None, None);
                     if !case.findings.is_empty() {
                         break;

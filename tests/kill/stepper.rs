@@ -71,6 +71,12 @@ impl Trace {
         after.chain(self.naps()).collect()
     }
 
+    /// All points, those far apart first and the ones in between later.
+    pub(crate) fn finer_and_finer(&self) -> impl Iterator<Item = Point> {
+        let gaps = (0..usize::BITS).rev().map(|bit| 1 << bit).filter(|&gap| gap <= self.len());
+        gaps.flat_map(|gap| (gap..=self.len()).step_by(2 * gap)).map(Point::After)
+    }
+
     fn naps(&self) -> impl Iterator<Item = Point> {
         (1..=self.sleeps.len()).map(Point::Asleep)
     }
