@@ -312,9 +312,11 @@ fn a_getter_whose_time_is_over_at_the_lock_passes_its_wake_on() {
         }
         let under_lock = records.with_head_lock(|_, _| {
             push(&queue, b"for somebody");
-            let woken = records.wakes();
+            // Somebody else is about to sleep.
+            let prepared = records.messages().prepare_wait();
             assert!(getter.join().unwrap().unwrap_err().is_timeout());
-            assert_ne!(records.wakes(), woken, "nobody else was woken");
+            let now = records.messages().word().load(Ordering::Relaxed);
+            assert_ne!(now, prepared, "nobody else is woken");
         });
         under_lock.unwrap();
     });

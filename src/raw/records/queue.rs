@@ -6,6 +6,8 @@ use super::pace::Pace;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::Id;
+#[cfg(test)]
+use crate::raw::event_count::EventCount;
 use crate::raw::lock::{Outcome, Policy, RobustLock};
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::Deadline;
@@ -132,10 +134,10 @@ impl<S: Store> Records<S> {
         Ok(result)
     }
 
-    /// How often those who wait for messages were woken.
+    /// On which those sleep who wait for messages.
     #[cfg(test)]
-    pub(crate) fn wakes(&self) -> u32 {
-        self.tail.messages.word().load(Ordering::Relaxed) >> 1
+    pub(crate) fn messages(&self) -> &EventCount {
+        &self.tail.messages
     }
 
     /// Something has changed for takers that is no record: `wakes` of those who sleep check. Those that would be missed, should
