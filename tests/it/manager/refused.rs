@@ -3,10 +3,9 @@
 use std::thread;
 use std::time::Duration;
 
-use multiproc::{ErrorKind, Manager, Process, Proxy, Queue};
+use multiproc::{Error, Manager, Process, Proxy, Queue};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::common::kind;
 use crate::watchdog::watch;
 
 /// Refuses to be written where it is negative, and to be read where it is above 99.
@@ -195,7 +194,9 @@ fn dropping_the_manager_leaves_calls_in_flight_alone() {
                     number.call(|n: &mut u64| *n += 1, ()).unwrap();
                 }
                 let hasty = number.with_timeout(Duration::ZERO);
-                assert_eq!(kind(hasty.call(|n: &mut u64| *n += 1, ())), ErrorKind::Timeout);
+                // The answer may be there at once; the call is made in any case.
+                let answer = hasty.call(|n: &mut u64| *n += 1, ());
+                assert!(answer.as_ref().err().is_none_or(Error::is_timeout), "{answer:?}");
             });
         }
         drop(manager);
