@@ -179,3 +179,36 @@ macro_rules! liar {
 }
 
 pub(crate) use liar;
+
+/// The error is of this kind, and its text has these parts.
+#[track_caller]
+pub(crate) fn says(error: &Error, kind: ErrorKind, parts: &[&str]) {
+    assert_eq!(error.kind(), kind, "{error:?}");
+    let text = error.to_string();
+    for part in parts {
+        assert!(text.contains(part), "{text:?} does not say {part:?}");
+    }
+}
+
+/// Serialises as so many bytes and is read as four.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Four(pub(crate) Vec<u8>);
+
+impl serde::Serialize for Four {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeTuple;
+        let mut tuple = serializer.serialize_tuple(self.0.len())?;
+        self.0.iter().try_for_each(|byte| tuple.serialize_element(byte))?;
+        tuple.end()
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Four {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Four, D::Error> {
+        let four = <[u8; 4]>::deserialize(deserializer)?;
+        if four == [9; 4] {
+            return Err(serde::de::Error::custom("nine is no number for me"));
+        }
+        Ok(Four(four.to_vec()))
+    }
+}

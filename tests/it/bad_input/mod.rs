@@ -10,12 +10,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use multiproc::{
-    Barrier, Condition, Error, ErrorKind, Event, Lock, Process, Queue, RLock, Semaphore,
-};
+use multiproc::{Barrier, Condition, ErrorKind, Event, Lock, Process, Queue, RLock, Semaphore};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::common::{Chance, LONG, alone, kind, world_file, world_size};
+use crate::common::{Chance, LONG, alone, kind, says, world_file, world_size};
 use crate::watchdog::watch;
 
 /// A value of /proc/self/status in KiB.
@@ -49,13 +47,4 @@ fn fill_descriptors() -> Vec<OwnedFd> {
     let null = File::open("/dev/null").unwrap();
     let copies: Vec<_> = std::iter::from_fn(|| null.as_fd().try_clone_to_owned().ok()).collect();
     copies.into_iter().chain([null.into()]).collect()
-}
-
-#[track_caller]
-fn says(error: &Error, kind: ErrorKind, parts: &[&str]) {
-    assert_eq!(error.kind(), kind, "{error:?}");
-    let text = error.to_string();
-    for part in parts {
-        assert!(text.contains(part), "{text:?} does not say {part:?}");
-    }
 }

@@ -5,40 +5,8 @@ use multiproc::{Connection, Error, ErrorKind, Pipe, Process, Queue, Receiver, Se
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::common::{LONG, alone, killed, kind, park, quiet, until, world_size};
+use crate::common::{Four, LONG, alone, killed, kind, park, quiet, says, until, world_size};
 use crate::watchdog::watch;
-
-#[track_caller]
-fn says(error: &Error, kind: ErrorKind, parts: &[&str]) {
-    assert_eq!(error.kind(), kind, "{error:?}");
-    let text = error.to_string();
-    for part in parts {
-        assert!(text.contains(part), "{text:?} does not say {part:?}");
-    }
-}
-
-/// Serialises as so many bytes and is read as four.
-#[derive(Debug, PartialEq)]
-struct Four(Vec<u8>);
-
-impl Serialize for Four {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeTuple;
-        let mut tuple = serializer.serialize_tuple(self.0.len())?;
-        self.0.iter().try_for_each(|byte| tuple.serialize_element(byte))?;
-        tuple.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Four {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Four, D::Error> {
-        let four = <[u8; 4]>::deserialize(deserializer)?;
-        if four == [9; 4] {
-            return Err(serde::de::Error::custom("nine is no number for me"));
-        }
-        Ok(Four(four.to_vec()))
-    }
-}
 
 /// Sends a good message, then this one, then a good one; the error of the second.
 fn second_of_three(second: Vec<u8>) -> Error {
