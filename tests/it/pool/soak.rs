@@ -123,7 +123,7 @@ fn random_calls_while_workers_are_killed() {
 }
 
 #[test]
-#[ignore = "takes as many seconds as MULTIPROC_SOAK says, and has this process for itself"]
+#[ignore = "takes minutes: MULTIPROC_SOAK=600 cargo test --release --test it for_long -- --ignored --nocapture --test-threads=1"]
 fn random_calls_for_long() {
     let seconds = std::env::var("MULTIPROC_SOAK").ok().and_then(|text| text.parse().ok());
     soak(seconds.unwrap_or(600));

@@ -223,13 +223,13 @@ fn long() -> u64 {
 }
 
 #[test]
-#[ignore = "takes as many seconds as MULTIPROC_SOAK says, and has this process for itself"]
+#[ignore = "takes minutes: MULTIPROC_SOAK=600 cargo test --release --test it for_long -- --ignored --nocapture --test-threads=1"]
 fn messages_for_long() {
     soak::<Plain>(long());
 }
 
 #[test]
-#[ignore = "takes as many seconds as MULTIPROC_SOAK says, and has this process for itself"]
+#[ignore = "takes minutes: MULTIPROC_SOAK=600 cargo test --release --test it for_long -- --ignored --nocapture --test-threads=1"]
 fn tasks_for_long() {
     soak::<Tasks>(long());
 }

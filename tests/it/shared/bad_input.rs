@@ -12,11 +12,7 @@ use crate::watchdog::watch;
 #[track_caller]
 fn says<T>(result: multiproc::Result<T>, kind: ErrorKind, parts: &[&str]) {
     let Err(error) = result else { panic!("no error") };
-    assert_eq!(error.kind(), kind, "{error:?}");
-    let text = error.to_string();
-    for part in parts {
-        assert!(text.contains(part), "{text:?} does not say {part:?}");
-    }
+    crate::common::says(&error, kind, parts);
 }
 
 #[test]
