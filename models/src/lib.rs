@@ -63,7 +63,7 @@ pub(crate) mod liveness {
 
     pub(crate) use sleepers::Wait;
     pub(crate) use slot::{Id, PROCESSES, ProcessId, SLOTS};
-    pub(crate) use spin::{GiveWay, Pauses, Rhythm};
+    pub(crate) use spin::{GiveWay, Off, Pauses, Rhythm, WORTH};
     pub(crate) use spot::Spot;
     pub(crate) use thread::is_me;
     pub(crate) use view::Liveness;

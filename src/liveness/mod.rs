@@ -13,7 +13,7 @@ mod view;
 pub(crate) use registry::Registry;
 pub(crate) use sleepers::Wait;
 pub(crate) use slot::{Id, PROCESSES, ProcessId, RegistryTable, SLOTS};
-pub(crate) use spin::{GiveWay, Pauses, Rhythm};
+pub(crate) use spin::{GiveWay, Off, Pauses, Rhythm, WORTH};
 pub(crate) use spot::Spot;
 pub(crate) use start::{Reserved, start};
 pub(crate) use thread::is_me;

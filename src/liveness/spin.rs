@@ -101,9 +101,7 @@ impl Pauses {
 /// Hints of one handle; nothing depends on them.
 #[derive(Default)]
 pub(crate) struct GiveWay {
-    /// Waits for which it is off, and how many it was the last time.
-    off: AtomicU32,
-    was_off: AtomicU32,
+    off: Off,
     /// The count of messages when it took long the last time; 0: it did not.
     long_at: AtomicU32,
 }
@@ -111,9 +109,40 @@ pub(crate) struct GiveWay {
 /// Longer than this, in nanoseconds, is long.
 const LONG: u64 = 50_000;
 /// Fewer messages are little.
-const WORTH: u32 = 4;
-const LEAST_OFF: u32 = 32;
-const MOST_OFF: u32 = 1 << 14;
+pub(crate) const WORTH: u32 = 4;
+
+/// For how many waits something is off that was not worth it: twice as many each time.
+#[derive(Default)]
+pub(crate) struct Off {
+    left: AtomicU32,
+    /// How many it was the last time.
+    before: AtomicU32,
+}
+
+impl Off {
+    pub(crate) const LEAST: u32 = 32;
+    const MOST: u32 = 1 << 14;
+
+    /// Whether it is off for this wait.
+    pub(crate) fn is_off(&self) -> bool {
+        let left = self.left.load(Ordering::Relaxed);
+        self.left.store(left.saturating_sub(1), Ordering::Relaxed);
+        left > 0
+    }
+
+    /// Begins with the next wait.
+    pub(crate) fn begin(&self) {
+        let off = (self.before.load(Ordering::Relaxed) * 2).clamp(Off::LEAST, Off::MOST);
+        self.before.store(off, Ordering::Relaxed);
+        self.left.store(off, Ordering::Relaxed);
+    }
+
+    /// The next time is off for this part of the waits of the last time; 0: for the fewest.
+    pub(crate) fn shorten(&self, part: u32) {
+        let before = self.before.load(Ordering::Relaxed);
+        self.before.store(before.checked_div(part).unwrap_or(0), Ordering::Relaxed);
+    }
+}
 
 impl GiveWay {
     /// Gives way up to so many times while `is_blocked`; whether that has ended. `moved` counts the messages so far.
@@ -131,26 +160,22 @@ impl GiveWay {
     }
 
     fn is_on(&self, moved: u32) -> bool {
-        let off = self.off.load(Ordering::Relaxed);
-        if off > 0 {
-            self.off.store(off - 1, Ordering::Relaxed);
+        if self.off.is_off() {
             return false;
         }
         let long_at = self.long_at.load(Ordering::Relaxed);
         let is_worth = long_at == 0 || moved.wrapping_sub(long_at) >= WORTH;
         if !is_worth {
-            let off = (self.was_off.load(Ordering::Relaxed) * 2).clamp(LEAST_OFF, MOST_OFF);
-            self.was_off.store(off, Ordering::Relaxed);
-            // This one is the first of them.
-            self.off.store(off - 1, Ordering::Relaxed);
+            self.off.begin();
             self.long_at.store(0, Ordering::Relaxed);
         }
-        is_worth
+        // If it begins, this wait is the first one.
+        is_worth || !self.off.is_off()
     }
 
     fn note(&self, took_long: bool, moved: u32) {
         if !took_long {
-            self.was_off.store(self.was_off.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
+            self.off.shorten(2);
         }
         self.long_at.store(if took_long { moved.max(1) } else { 0 }, Ordering::Relaxed);
     }
@@ -222,7 +247,7 @@ mod tests {
     #[test]
     fn giving_way_is_off_after_it_took_long_and_little_gathered() {
         let give_way = GiveWay::default();
-        for off in [LEAST_OFF, 2 * LEAST_OFF, 4 * LEAST_OFF] {
+        for off in [Off::LEAST, 2 * Off::LEAST, 4 * Off::LEAST] {
             assert!(give_way.is_on(10));
             give_way.note(true, 10);
             assert!((0..off).all(|_| !give_way.is_on(10 + WORTH - 1)));
@@ -231,7 +256,7 @@ mod tests {
         give_way.note(false, 10);
         assert!(give_way.is_on(10));
         give_way.note(true, 10);
-        assert!((0..4 * LEAST_OFF).all(|_| !give_way.is_on(10)));
+        assert!((0..4 * Off::LEAST).all(|_| !give_way.is_on(10)));
         assert!(give_way.is_on(10));
     }
 

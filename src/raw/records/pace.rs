@@ -23,7 +23,7 @@
 //! Beside 15 busy programs at its own priority, giving way 4 times before each sleep made it 10 ms awake. With the lock of the putters on
 //! a line of its own the awake one was slower by a tenth.
 
-use crate::liveness::{GiveWay, Liveness, Rhythm, Spot};
+use crate::liveness::{GiveWay, Liveness, Off, Rhythm, Spot, WORTH};
 use crate::raw::event_count::EventCount;
 use crate::sys::atomic::{AtomicU32, Ordering};
 
@@ -120,24 +120,15 @@ impl Pace {
 /// Letting messages gather: as long as enough of them do.
 #[derive(Default)]
 struct Trial {
-    /// Waits for which it is off, and how many it was the last time.
-    off: AtomicU32,
-    was_off: AtomicU32,
+    off: Off,
     /// The count of records at the last trial; 0: none yet.
     tried_at: AtomicU32,
 }
 
-/// Fewer messages after a trial are not worth it. Then it is off for so many waits, twice as many each time.
-const WORTH: u32 = 4;
-const LEAST_OFF: u32 = 32;
-const MOST_OFF: u32 = 1 << 14;
-
 impl Trial {
     /// Whether to try it at this count of records.
     fn is_worth(&self, moved: u32) -> bool {
-        let off = self.off.load(Ordering::Relaxed);
-        if off > 0 {
-            self.off.store(off - 1, Ordering::Relaxed);
+        if self.off.is_off() {
             return false;
         }
         let tried_at = self.tried_at.load(Ordering::Relaxed);
@@ -145,12 +136,10 @@ impl Trial {
         if is_worth {
             self.tried_at.store(moved.max(1), Ordering::Relaxed);
             if tried_at != 0 {
-                self.was_off.store(0, Ordering::Relaxed);
+                self.off.shorten(0);
             }
         } else {
-            let off = (self.was_off.load(Ordering::Relaxed) * 2).clamp(LEAST_OFF, MOST_OFF);
-            self.was_off.store(off, Ordering::Relaxed);
-            self.off.store(off, Ordering::Relaxed);
+            self.off.begin();
             self.tried_at.store(0, Ordering::Relaxed);
         }
         is_worth
@@ -179,7 +168,7 @@ mod tests {
         let trial = Trial::default();
         assert!((1..100).all(|wait| trial.is_worth(wait * WORTH)));
         assert!(!trial.is_worth(99 * WORTH + 1));
-        assert!((0..LEAST_OFF).all(|_| !trial.is_worth(0)), "off");
+        assert!((0..Off::LEAST).all(|_| !trial.is_worth(0)), "off");
         assert!(trial.is_worth(0), "the next one is a new beginning");
         assert!(trial.is_worth(1 + WORTH));
     }
