@@ -143,6 +143,28 @@ fn pack_one(reference: &Arc<ObjectRef>, roles: u32, boarded: Option<Boarded>) ->
     u32::try_from(COUNT.get() - start - 1).ok()
 }
 
+/// While it lives, a decoder on this thread takes its handles from what is lent here.
+struct Unpacking<'a> {
+    outer: Option<Claimed>,
+    claimed: &'a mut Claimed,
+}
+
+impl Unpacking<'_> {
+    fn begin(claimed: &mut Claimed) -> Unpacking<'_> {
+        let mut lent = Some(std::mem::take(claimed));
+        let outer = UNPACKING.try_with(|cell| cell.replace(lent.take()));
+        Unpacking { outer: outer.ok().flatten(), claimed }
+    }
+}
+
+/// Puts both lists back, also when a user's `Deserialize` panics.
+impl Drop for Unpacking<'_> {
+    fn drop(&mut self) {
+        let rest = UNPACKING.try_with(|cell| cell.replace(self.outer.take()));
+        *self.claimed = rest.ok().flatten().unwrap_or_default();
+    }
+}
+
 /// Runs a decoder that may meet handles from `claimed`; what it does not take is given up.
 pub(crate) fn unpack<R>(mut claimed: Claimed, f: impl FnOnce() -> R) -> R {
     unpack_some(&mut claimed, f)
@@ -150,20 +172,7 @@ pub(crate) fn unpack<R>(mut claimed: Claimed, f: impl FnOnce() -> R) -> R {
 
 /// The same; what it does not take stays in `claimed`, for another one.
 pub(crate) fn unpack_some<R>(claimed: &mut Claimed, f: impl FnOnce() -> R) -> R {
-    /// Puts both lists back, also when a user's `Deserialize` panics.
-    struct Unpacking<'a> {
-        outer: Option<Claimed>,
-        claimed: &'a mut Claimed,
-    }
-    impl Drop for Unpacking<'_> {
-        fn drop(&mut self) {
-            let rest = UNPACKING.try_with(|cell| cell.replace(self.outer.take()));
-            *self.claimed = rest.ok().flatten().unwrap_or_default();
-        }
-    }
-    let mut lent = Some(std::mem::take(claimed));
-    let outer = UNPACKING.try_with(|cell| cell.replace(lent.take()));
-    let _unpacking = Unpacking { outer: outer.ok().flatten(), claimed };
+    let _unpacking = Unpacking::begin(claimed);
     f()
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn encode<T, M: Message<T>>(item: &M, out: &mut Vec<u8>) -> Result<()
         Err(refusal) => {
             let needed = out.len() - before;
             out.truncate(before);
-            Err(refusal.into_encode_error::<T>(needed))
+            Err(refusal.into_encode_error(type_name::<T>(), needed))
         }
     }
 }
@@ -59,9 +59,9 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => {
             let why = format_args!("{} of them are left over", rest.len());
-            Err(undecodable::<T>(bytes.len(), why))
+            Err(undecodable(type_name::<T>(), bytes.len(), &why))
         }
-        Err(refusal) => Err(refusal.into_decode_error::<T>(bytes.len())),
+        Err(refusal) => Err(refusal.into_decode_error(type_name::<T>(), bytes.len())),
     }
 }
 
@@ -79,14 +79,18 @@ pub(crate) fn verify<T: DeserializeOwned>(bytes: &[u8]) -> Result<()> {
     if !error.is_decode() {
         return Err(error);
     }
+    Err(irreversible(type_name::<T>(), error))
+}
+
+#[cold]
+fn irreversible(name: &str, error: Error) -> Error {
     let message = format!(
-        "{} can be written but not read back, because messages do not describe themselves: for a \
+        "{name} can be written but not read back, because messages do not describe themselves: for a \
          type that is untagged, has a tag or flattened fields, or skips a field or variant on one \
          side only, derive serde's traits without these attributes; for a free-form value such as \
-         serde_json::Value send its text",
-        type_name::<T>()
+         serde_json::Value send its text"
     );
-    Err(Error::of(ErrorKind::Encode, message).with_source(error))
+    Error::of(ErrorKind::Encode, message).with_source(error)
 }
 
 /// Longer messages are not read back by [`verify_once`]: it would take as much memory again.

@@ -5,7 +5,6 @@
 //! `Deserialize` says reaches the caller. If a handle of this crate says it, it says it with an
 //! [`Error`]; [`Refusal`] finds that out and keeps the error as it is, with its kind.
 
-use std::any::type_name;
 use std::fmt;
 
 use serde::{de, ser};
@@ -68,9 +67,9 @@ impl Refusal {
         ))
     }
 
-    /// What [`encode`](super::encode) returns for a `T`, after `written` bytes of it.
+    /// What [`encode`](super::encode) returns for the type of this name, after `written` bytes of it.
     #[cold]
-    pub(super) fn into_encode_error<T>(self, written: usize) -> Error {
+    pub(super) fn into_encode_error(self, name: &str, written: usize) -> Error {
         use postcard::Error::*;
         let why = match *self.0 {
             Reason::Ours(error) => return error,
@@ -86,17 +85,16 @@ impl Refusal {
             }
             Reason::Format(cause) => cause.to_string(),
         };
-        let message = format!("{} cannot be turned into a message: {why}", type_name::<T>());
-        Error::of(ErrorKind::Encode, message)
+        Error::of(ErrorKind::Encode, format!("{name} cannot be turned into a message: {why}"))
     }
 
-    /// What [`decode`](super::decode) returns for a `T` and a message of `len` bytes.
+    /// What [`decode`](super::decode) returns for the type of this name and a message of `len` bytes.
     #[cold]
-    pub(super) fn into_decode_error<T>(self, len: usize) -> Error {
+    pub(super) fn into_decode_error(self, name: &str, len: usize) -> Error {
         use postcard::Error::*;
         let cause = match *self.0 {
             Reason::Ours(error) => return error,
-            Reason::Text(text) => return undecodable::<T>(len, text),
+            Reason::Text(text) => return undecodable(name, len, &text),
             Reason::Format(cause) => cause,
         };
         let why = match cause {
@@ -110,7 +108,7 @@ impl Refusal {
             }
             _ => "they are not well formed",
         };
-        undecodable::<T>(len, why).with_source(cause)
+        undecodable(name, len, &why).with_source(cause)
     }
 }
 
@@ -129,7 +127,7 @@ impl std::error::Error for Refusal {}
 impl ser::Error for Refusal {
     #[cold]
     fn custom<T: fmt::Display>(message: T) -> Refusal {
-        match same::own::<T, Error>(message) {
+        match same::own(message) {
             Ok(error) => Refusal(Box::new(Reason::Ours(error))),
             Err(message) => Refusal::new(message),
         }
@@ -139,7 +137,7 @@ impl ser::Error for Refusal {
 impl de::Error for Refusal {
     #[cold]
     fn custom<T: fmt::Display>(message: T) -> Refusal {
-        match same::own::<T, Error>(message) {
+        match same::own(message) {
             Ok(error) => Refusal(Box::new(Reason::Ours(error))),
             Err(message) => {
                 Refusal::new(format_args!("the type's own Deserialize refused them: {message}"))
@@ -156,9 +154,8 @@ impl From<postcard::Error> for Refusal {
 }
 
 #[cold]
-pub(super) fn undecodable<T>(len: usize, why: impl fmt::Display) -> Error {
-    let message = format!("a message of {len} bytes is no {}: {why}", type_name::<T>());
-    Error::of(ErrorKind::Decode, message)
+pub(super) fn undecodable(name: &str, len: usize, why: &dyn fmt::Display) -> Error {
+    Error::of(ErrorKind::Decode, format!("a message of {len} bytes is no {name}: {why}"))
 }
 
 #[cold]

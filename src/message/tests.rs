@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 
-use super::same::numbers;
+use super::plain::numbers;
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
 
