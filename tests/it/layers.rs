@@ -13,7 +13,7 @@ const ROOMS: [&str; 16] = [
 const ROOT: &str = "lib.rs";
 
 /// All files below a folder, by their path from it.
-fn sources(folder: &Path) -> BTreeMap<String, String> {
+pub(crate) fn sources(folder: &Path) -> BTreeMap<String, String> {
     fn collect(folder: &Path, from: &Path, found: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(folder).unwrap().flatten() {
             let path = entry.path();
