@@ -118,13 +118,12 @@ fn is_model(name: &str) -> bool {
     model.is_empty() || models.lines().any(|line| line.trim() == model)
 }
 
-/// A part of the soak, or a module or test of `tests/it`.
+/// What an actor of the soak does, or a module or test of `tests/it`.
 fn is_killed_at_random(name: &str) -> bool {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     let path = name.replace("::", "/");
-    if read("tests/kill/roles.rs").contains(&format!("name: \"{name}\""))
-        || folder.join(format!("{path}.rs")).exists()
-    {
+    let works = read("tests/soak/actor.rs");
+    if works.contains(&format!("(\"{name}\", ")) || folder.join(format!("{path}.rs")).exists() {
         return true;
     }
     let Some((module, test)) = path.rsplit_once('/') else { return false };
@@ -163,7 +162,7 @@ fn a_call_without_a_row_and_a_proof_that_is_gone_are_found() {
         assert!(page.contains(text), "{text}");
         is_found(&page.replace(text, "`no_such_name`"), &surface, "no_such_name is gone")
     };
-    assert!(is_missed("`put_free`") && is_missed("`chunks`") && is_missed("`busy putter`"));
+    assert!(is_missed("`put_free`") && is_missed("`chunks`") && is_missed("`barrier`"));
     assert!(is_found(&page.replace("`put_free`", ""), &surface, "no row names scenario put_free"));
     assert!(is_found(
         &page.replace("— reads", "— whatever"),

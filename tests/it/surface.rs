@@ -25,7 +25,9 @@ pub(crate) fn surface() -> BTreeSet<String> {
 
 /// The same of these files, by their path from the folder.
 pub(crate) fn of(files: &BTreeMap<String, String>) -> BTreeSet<String> {
-    let clean = files.iter().filter(|(file, _)| !file.contains("tests"));
+    // Not the unit tests, nor what is hidden behind the feature `testing`.
+    let hidden = ["tests", "testing.rs", "fuzzing.rs"];
+    let clean = files.iter().filter(|(file, _)| !hidden.iter().any(|hidden| file.contains(hidden)));
     let clean = clean.map(|(file, text)| (file, bare(text)));
     let clean: BTreeMap<&String, String> = clean.collect();
     let macros = Macros::of(clean.values());
