@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use crate::surface::surface;
 
@@ -68,7 +69,7 @@ fn faults(page: &str, surface: &BTreeSet<String>) -> Vec<String> {
     }
     faults.extend(surface.difference(&seen).map(|call| format!("{call} has no row")));
     let stepped: Vec<_> = rows(page).iter().flat_map(|(_, proofs)| names(proofs[0])).collect();
-    let mut scenarios = scenarios();
+    let mut scenarios = SCENARIOS.clone();
     scenarios.retain(|scenario| !stepped.iter().any(|name| is_meant(name, scenario)));
     faults.extend(scenarios.iter().map(|scenario| format!("no row names scenario {scenario}")));
     faults
@@ -81,7 +82,7 @@ fn faults_of(proof: &str, column: &str, page: &str) -> Vec<String> {
     let is_empty = !is_reason && names(proof).next().is_none();
     let empty = is_empty.then(|| format!("{column}: neither a proof nor a reason: {proof:?}"));
     let is_there = |name: &&str| match column {
-        "stepped" => scenarios().iter().any(|scenario| is_meant(name, scenario)),
+        "stepped" => SCENARIOS.iter().any(|scenario| is_meant(name, scenario)),
         "modelled" => is_model(name),
         _ => is_killed_at_random(name),
     };
@@ -95,7 +96,7 @@ fn is_meant(name: &str, scenario: &str) -> bool {
 }
 
 /// The names of the kill harness's scenarios, as its tables have them.
-fn scenarios() -> BTreeSet<String> {
+static SCENARIOS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let mut found = BTreeSet::new();
     for file in ["family.rs", "data_family.rs", "scenarios.rs"] {
         let text = read(&format!("tests/kill/{file}")).replace("Row(\n", "Row(");
@@ -107,13 +108,14 @@ fn scenarios() -> BTreeSet<String> {
         }
     }
     found
-}
+});
+static MODELS: LazyLock<String> = LazyLock::new(|| read("models/tests/models.rs"));
+static WORKS: LazyLock<String> = LazyLock::new(|| read("tests/soak/actor.rs"));
 
 /// `module` or `module::model` of `models/tests/models.rs`.
 fn is_model(name: &str) -> bool {
-    let list = read("models/tests/models.rs");
     let (module, model) = name.split_once("::").unwrap_or((name, ""));
-    let Some(models) = list.split_once(&format!("\n    {module}:\n")) else { return false };
+    let Some(models) = MODELS.split_once(&format!("\n    {module}:\n")) else { return false };
     let models = models.1.split(';').next().unwrap();
     model.is_empty() || models.lines().any(|line| line.trim() == model)
 }
@@ -122,8 +124,7 @@ fn is_model(name: &str) -> bool {
 fn is_killed_at_random(name: &str) -> bool {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     let path = name.replace("::", "/");
-    let works = read("tests/soak/actor.rs");
-    if works.contains(&format!("(\"{name}\", ")) || folder.join(format!("{path}.rs")).exists() {
+    if WORKS.contains(&format!("(\"{name}\", ")) || folder.join(format!("{path}.rs")).exists() {
         return true;
     }
     let Some((module, test)) = path.rsplit_once('/') else { return false };

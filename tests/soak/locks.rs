@@ -2,11 +2,15 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
 
 use multiproc::{Error, LockGuard, Result};
 
 use super::actor::{Actor, unless};
 use super::ledger::count;
+
+/// How long something is held where all want the same.
+const HOLD: Duration = Duration::from_micros(60);
 
 impl Actor {
     /// Is inside alone: nobody else is but whoever died there.
@@ -14,6 +18,11 @@ impl Actor {
         let before = inside.swap(self.life + 1, SeqCst);
         let is_free = before == 0 || self.objects.ledger.is_condemned(before - 1);
         assert!(is_free, "life {} meets life {} inside", self.life, before - 1);
+        // Kills are to meet holders for whom all others wait.
+        let until = Instant::now() + HOLD;
+        while self.is_focused && Instant::now() < until {
+            std::hint::spin_loop();
+        }
     }
 
     fn leave(&self, inside: &AtomicU64) {
