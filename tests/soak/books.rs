@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -162,9 +163,13 @@ impl Has {
             }
         }
         let program = std::fs::read_link("/proc/self/exe").ok();
-        // Of other runs of the same program, too, if there are any.
+        let group = |stat: String| stat.rsplit_once(')')?.1.split(' ').nth(3).map(str::to_owned);
+        let group = |path: &Path| std::fs::read_to_string(path.join("stat")).ok().and_then(group);
+        // Orphans, too, and no other runs.
+        let own = group(Path::new("/proc/self"));
         let is_one = |entry: &std::fs::DirEntry| {
-            std::fs::read_link(entry.path().join("exe")).ok() == program
+            let path = entry.path();
+            std::fs::read_link(path.join("exe")).ok() == program && group(&path) == own
         };
         Has {
             memory,
