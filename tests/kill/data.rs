@@ -5,6 +5,7 @@
 
 use std::sync::atomic::AtomicU64;
 
+use multiproc::raw::Once;
 use multiproc::{
     Array, ArrayGuard, ArrayPart, Atomic, FrozenArray, ListItem, Owner, Queue, RLock, RLockGuard,
     Shared, SharedList, SharedMemory, Value, ValueGuard, shared_type,
@@ -69,6 +70,8 @@ pub(crate) enum Op {
     /// Read a frozen array in place.
     Slice,
     CloneFrozen,
+    /// Of the structure: write, unless somebody has. Result: whether this call did.
+    Once,
     /// Cut the array and drop the parts.
     Partition,
     Chunks,
@@ -105,6 +108,7 @@ shared_type! {
     pub(crate) struct Numbers {
         pub(crate) first: AtomicU64,
         pub(crate) plain: u64,
+        pub(crate) once: Once,
     }
 }
 
@@ -125,7 +129,7 @@ pub(crate) struct Data {
 
 impl Data {
     pub(crate) fn new() -> multiproc::Result<Self> {
-        let numbers = || Numbers { first: AtomicU64::new(0), plain: 7 };
+        let numbers = || Numbers { first: AtomicU64::new(0), plain: 7, once: Once::new() };
         Ok(Self {
             value: Value::new([0; 4])?,
             large_value: Value::new([0; 8])?,
