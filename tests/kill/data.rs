@@ -5,7 +5,6 @@
 
 use std::sync::atomic::AtomicU64;
 
-use multiproc::raw::Once;
 use multiproc::{
     Array, ArrayGuard, ArrayPart, Atomic, FrozenArray, ListItem, Owner, Queue, RLock, RLockGuard,
     Shared, SharedList, SharedMemory, Value, ValueGuard, shared_type,
@@ -70,8 +69,6 @@ pub(crate) enum Op {
     /// Read a frozen array in place.
     Slice,
     CloneFrozen,
-    /// Of the structure: write, unless somebody has. Result: whether this call did.
-    Once,
     /// Cut the array and drop the parts.
     Partition,
     Chunks,
@@ -108,7 +105,6 @@ shared_type! {
     pub(crate) struct Numbers {
         pub(crate) first: AtomicU64,
         pub(crate) plain: u64,
-        pub(crate) once: Once,
     }
 }
 
@@ -129,7 +125,7 @@ pub(crate) struct Data {
 
 impl Data {
     pub(crate) fn new() -> multiproc::Result<Self> {
-        let numbers = || Numbers { first: AtomicU64::new(0), plain: 7, once: Once::new() };
+        let numbers = || Numbers { first: AtomicU64::new(0), plain: 7 };
         Ok(Self {
             value: Value::new([0; 4])?,
             large_value: Value::new([0; 8])?,

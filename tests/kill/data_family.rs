@@ -11,7 +11,7 @@ use super::scenarios::{LOCK, Scenario};
 
 /// All of them.
 pub(super) fn all() -> Vec<Scenario> {
-    let tables: [(&[Row], &[Object]); 9] = [
+    let tables: [(&[Row], &[Object]); 8] = [
         (VALUES, &[("value", VALUE), ("large_value", LARGE_VALUE)]),
         (ARRAYS, &[("array", ARRAY)]),
         (LISTS, &[("list", LIST)]),
@@ -22,7 +22,6 @@ pub(super) fn all() -> Vec<Scenario> {
         ),
         (PARTS, &[("part", ARRAY)]),
         (NUMBERS, &[("atomic", NUMBER)]),
-        (ONCE, &[("once", STRUCTURE)]),
         (UNLOCKED, &[("memory", MEMORY), ("shared", STRUCTURE), ("atomic", NUMBER)]),
     ];
     let mut all = expand(&tables);
@@ -193,16 +192,6 @@ const NUMBERS: &[Row] = &[
     Row("#_fetch_add", ONE, does(Op::Update, DATA)),
     Row("#_fetch_sub", ONE, does(Op::FetchSub, DATA)),
     Row("#_compare_exchange", ONE, does(Op::CompareExchange, DATA)),
-];
-
-/// Of what is done once.
-const ONCE: &[Row] = &[
-    Row("#_call", ONE, Scenario { fresh: true, after: data::once_after, ..does(Op::Once, DATA) }),
-    Row(
-        "#_call_first_use",
-        ONE,
-        Scenario { fresh: true, cold: true, after: data::once_after, ..does(Op::Once, DATA) },
-    ),
 ];
 
 /// Of what has no lock.

@@ -283,33 +283,6 @@ pub(super) fn witness_after(d: &mut Director, s: &Scenario, victim: usize) -> Ou
 
 // Freezing.
 
-/// The others do it, or find it done: once in all, whatever became of the victim.
-pub(super) fn once_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
-    let new = d.ledger.number + 1;
-    let was_killed_before = !d.fate.is_mild() && d.reached(victim) == BEFORE;
-    for seat in OTHERS {
-        d.order(seat, usual(s, Op::Once, new));
-    }
-    let mut others = 0;
-    for seat in OTHERS {
-        others += d.finish_well(seat)?.iter().sum::<u64>();
-    }
-    d.conclude(victim, |_| Ok(()))?;
-    let is_once = match d.results(victim)[..] {
-        [own] => own + others == 1,
-        _ if was_killed_before => others == 1,
-        _ => others <= 1,
-    };
-    let found = d.must(BARGER, usual(s, Op::Check, 0))?;
-    if !is_once || found != [0, new, new] {
-        let own = d.results(victim);
-        return violation(format!(
-            "done by others {others} times, by the victim {own:?}: {found:?}"
-        ));
-    }
-    Ok(())
-}
-
 /// The array is frozen or not; all can read it, and freeze it.
 pub(super) fn frozen_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
     for seat in [FIRST, SECOND, BARGER] {
@@ -350,5 +323,5 @@ pub(super) const BUSY: &[u64] = &[CLAIMED];
 
 /// Whether the victim may hold up others: it may have the object's lock, or be inside a queue or the memory.
 pub(super) fn may_be_inside(s: &Scenario) -> bool {
-    op(s) == Op::Once || (is_locked(s) && op(s) != Op::Slice && !forms::is_owned(s.form))
+    is_locked(s) && op(s) != Op::Slice && !forms::is_owned(s.form)
 }

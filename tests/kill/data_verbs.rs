@@ -64,16 +64,6 @@ fn unlocked(call: Call, which: u64, data: &Data) -> multiproc::Result<()> {
         }
         return Ok(());
     }
-    if op == Op::Once {
-        let numbers = data.structure.clone().leak();
-        let write = || {
-            numbers.first.store(number, Ordering::SeqCst);
-            Ok(())
-        };
-        mark.begin();
-        let done = numbers.once.call_once(write).map(u64::from);
-        return end(seat, mark, done);
-    }
     let (new, mut text) = (number.to_le_bytes().repeat(BYTES / 8), room());
     mark.begin();
     let done = match (which, op) {

@@ -24,8 +24,6 @@ const PAUSE: Duration = Duration::from_millis(12);
 const STOP: Duration = Duration::from_millis(80);
 /// Whoever is longer at one thing hangs. All that is done takes milliseconds, and the machine has others to serve.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// After a kill all others must do something within this.
-const PROMPT: Duration = Duration::from_secs(10);
 /// After so long a run has what it will always have.
 const WARM: Duration = Duration::from_secs(60);
 
@@ -324,7 +322,7 @@ impl Round<'_> {
     fn all_get_on(&mut self) {
         let turns = |actor: &Actor| actor.past.log.turns.load(SeqCst);
         let before: Vec<_> = self.actors.iter().map(turns).collect();
-        let limit = Instant::now() + PROMPT;
+        let limit = Instant::now() + PATIENCE;
         loop {
             STATE.beat.store(now(), SeqCst);
             // Who can receive no more is in the others' way.
