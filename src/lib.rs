@@ -127,6 +127,10 @@ mod error;
 #[cfg(target_os = "linux")]
 mod forms;
 #[cfg(target_os = "linux")]
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(target_os = "linux")]
 mod handle;
 #[cfg(target_os = "linux")]
 mod liveness;

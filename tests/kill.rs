@@ -8,8 +8,7 @@
 //! is stopped by SIGSTOP instead. In other scenarios the victim is a **witness**: it lives, and while
 //! it stands after its first, second, third … instruction somebody else dies. Bounded slices, by which waits for a lock heal themselves, are off
 //! but for the stopped ones: with them nothing could fail. Then deliberately broken variants run,
-//! and must be caught. At last comes the **soak** (`kill/soak.rs`): kills at random moments among
-//! actors that run free.
+//! and must be caught. Kills at random moments among actors that run free are the soak's (`tests/soak/`).
 //!
 //! ```text
 //! cargo test --test kill                      the operations of this day, a sample of points
@@ -18,14 +17,12 @@
 //! KILL_ONLY=put …                             what has that in its name; an argument does the same
 //! KILL_SEED=20784 …                           the day, from which chance starts; printed by each run
 //! KILL_VERBOSE=1 …                            a line for each operation
-//! SOAK=200 …                                  kills of each kind
 //! … -- --test-threads=1                       in one process, one after the other
 //! ```
 //!
-//! The last lines, after what failed, are
+//! The last line, after what failed, is
 //!
 //! ```text
-//! soak: kills=N operations=N hangs=0 lost=0 doubled=0 KILL_SEED=N
 //! kill: operations=N points=N broken=13 hangs=0 violations=0 failed=0 KILL_SEED=N
 //! ```
 //!
@@ -40,13 +37,12 @@
 //! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`, `round_verbs.rs`,
 //!   `queue_verbs.rs`, `end_verbs.rs`, `pipe_verbs.rs`, `task_verbs.rs`, `data_verbs.rs`,
 //!   `value_verbs.rs`, `array_verbs.rs`, `list_verbs.rs`, `call_verbs.rs`, `make_verbs.rs`, `start_verbs.rs`;
-//! - the words that scripts are written in: `director.rs` (actors), `commands.rs` (orders), `fates.rs`
+//! - the words that scripts are written in: `resources.rs` (shared memory), `director.rs` (actors), `commands.rs` (orders), `fates.rs`
 //!   (the victim), `ledger.rs` (messages), `trouble.rs` (why a point failed);
 //! - the scripts: `*_scripts.rs`; the lists of them: `family.rs`, `data_family.rs`, `scenarios.rs`;
 //! - one point, and which points: `stepper.rs`, `sampler.rs`; one scenario: `case.rs`; what must be
 //!   caught: `broken.rs`;
 //! - the fork server: `server_loop.rs`;
-//! - the soak: `soak.rs`, `roles.rs`, `resources.rs`;
 //! - a run: `wishes.rs`, `system.rs`, `run.rs`, `jobs.rs` (some harnesses for each processor), `sums.rs`, and `watch.rs`, the
 //!   watchdog over the harness itself.
 
@@ -90,7 +86,6 @@ mod harness {
     pub(crate) mod queue_scripts;
     pub(crate) mod queue_verbs;
     pub(crate) mod resources;
-    pub(crate) mod roles;
     pub(crate) mod round_scripts;
     pub(crate) mod round_verbs;
     pub(crate) mod run;
@@ -99,7 +94,6 @@ mod harness {
     pub(crate) mod semaphore_scripts;
     pub(crate) mod semaphore_verbs;
     pub(crate) mod server_loop;
-    pub(crate) mod soak;
     pub(crate) mod start_scripts;
     pub(crate) mod start_verbs;
     pub(crate) mod stepper;

@@ -226,3 +226,13 @@ fn other_ends_of_a_child() {
     assert!(worker().with_note("and why").to_string().ends_with("without a result: and why"));
     assert!(Error::simple(ErrorKind::Child).child().is_none());
 }
+
+#[test]
+fn a_list_of_causes_without_end_is_cut_and_dropped() {
+    let causes = vec![String::new(); 200_000];
+    let bytes = postcard::to_stdvec(&(ErrorKind::Other, Some("why"), None::<ChildFailure>, causes));
+    let error: Error = postcard::from_bytes(&bytes.unwrap()).unwrap();
+    let first: &dyn StdError = &error;
+    let causes = std::iter::successors(first.source(), |error| (*error).source()).count();
+    assert_eq!((error.to_string().lines().next(), causes), (Some("why"), 64));
+}

@@ -7,6 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{ChildFailure, Error, ErrorKind, Inner, Repr};
 
+/// So many causes travel. They are dropped one inside the other, and the list is read from shared memory: a long one would use up the
+/// stack.
+const CAUSES: usize = 64;
+
 /// An [`Error`] as it travels.
 #[derive(Serialize, Deserialize)]
 struct Wire {
@@ -44,6 +48,7 @@ impl Wire {
             Repr::Full(inner) => (Some(inner.message.clone()), inner.child.clone()),
         };
         let causes = std::iter::successors(error.source(), |error| (*error).source())
+            .take(CAUSES)
             .map(ToString::to_string);
         Wire { kind: error.kind(), message, child, causes: causes.collect() }
     }
@@ -55,6 +60,7 @@ impl Wire {
         };
         let source = causes
             .into_iter()
+            .take(CAUSES)
             .rev()
             .fold(None, |source, text| Some(Box::new(Text { text, source })))
             .map(|text| text as Box<dyn StdError + Send + Sync>);

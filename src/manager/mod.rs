@@ -123,5 +123,7 @@ pub use list::{List, ListBatch};
 pub use method::Method;
 pub use namespace::Namespace;
 pub use proxy::Proxy;
+#[cfg(feature = "testing")]
+pub(crate) use request::read_anything;
 pub use set::{Set, SetBatch};
 pub use table::HostedObject;

@@ -163,6 +163,16 @@ pub(super) fn take_result<'a>(bytes: &mut &'a [u8]) -> Result<Result<&'a [u8]>> 
     Ok(Err(message::decode::<Error>(result)?))
 }
 
+/// Any bytes, as calls and as results, to their end.
+#[cfg(feature = "testing")]
+pub(crate) fn read_anything(bytes: &[u8]) {
+    let (mut calls, mut results, mut skipped, mut parts) = (bytes, bytes, bytes, bytes);
+    while !calls.is_empty() && take_call(&mut calls).is_ok() {}
+    while !results.is_empty() && take_result(&mut results).is_ok() {}
+    while !skipped.is_empty() && skip_result(&mut skipped).is_ok() {}
+    while !parts.is_empty() && take_part(&mut parts).is_ok() {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

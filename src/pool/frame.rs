@@ -234,6 +234,19 @@ impl<'a> Iterator for Results<'a> {
     }
 }
 
+/// Any bytes, as a batch with its tasks, and as news with their results.
+#[cfg(feature = "testing")]
+pub(crate) fn read_anything(bytes: &[u8]) {
+    if let Ok((_, mut tasks)) = BatchHead::read(bytes) {
+        while !tasks.is_empty() && TaskFrame::take(&mut tasks).is_ok() {}
+    }
+    if let Ok((head, results)) = NewsHead::read(bytes) {
+        Results::count(results);
+        let (count, skip) = (head.count % 16, head.first % 16);
+        Results::of(results, count).range(skip, count).for_each(drop);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -86,5 +86,7 @@ pub use answer::AsyncResult;
 pub use builder::{Initialized, PoolBuilder};
 pub use core::Progress;
 pub use face::{Pool, PoolWorker, WorkerState};
+#[cfg(feature = "testing")]
+pub(crate) use frame::read_anything;
 pub use imap::Imap;
 pub use many::Chunked;

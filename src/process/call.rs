@@ -287,13 +287,20 @@ impl Call {
     }
 
     /// Leaves an error without having joined the world, by plain writes to its file. The child's, before it has taken
-    /// its function; `place` is where the call stands in the file. Whether it worked.
-    pub(super) fn refuse_from_outside(world: OwnedFd, place: u64, error: &Error) -> bool {
-        // Nothing is written to the files of others.
-        if !is_sealed(world.as_fd()) {
+    /// its function; `place` is where the call for `child` stands in the file. Whether it worked.
+    pub(super) fn refuse_from_outside(
+        world: OwnedFd,
+        place: u64,
+        child: ProcessId,
+        error: &Error,
+    ) -> bool {
+        // Nothing is written to the files of others, nor into a call that is not for this child: a child that was given up, its parent
+        // being dead, has none any more, and there may be another one in its place. While it is not given up, its call stays.
+        let file = File::from(world);
+        let is_own = || is_for(&file, place, child).unwrap_or(false);
+        if error.is_closed() || !is_sealed(file.as_fd()) || !is_own() {
             return false;
         }
-        let file = File::from(world);
         let fits = |bytes: &Vec<u8>| bytes.len() <= LEAST_BODY;
         let whole = postcard::to_stdvec(error).ok().filter(fits);
         let Some(bytes) = whole.or_else(|| {
@@ -306,11 +313,8 @@ impl Call {
         let write = |at: usize, bytes: &[u8]| {
             place.checked_add(at as u64).is_some_and(|at| file.write_all_at(bytes, at).is_ok())
         };
-        let mut magic = [0; 8];
-        let is_call = file.read_exact_at(&mut magic, place).is_ok() && magic == MAGIC.to_ne_bytes();
         // The state last, as in `finish`; each write is a system call, and so is the end of this process.
-        is_call
-            && write(BODY, &bytes)
+        write(BODY, &bytes)
             && write(OUTCOME_LEN, &(bytes.len() as u64).to_ne_bytes())
             && write(STATE, &(State::Refused as u64).to_ne_bytes())
     }
@@ -355,6 +359,22 @@ impl Call {
         };
         Ok((state, bytes))
     }
+}
+
+/// Whether the call at this place of the world's file is for `child`.
+fn is_for(file: &File, place: u64, child: ProcessId) -> Option<bool> {
+    let mut head = [0; BODY];
+    file.read_exact_at(&mut head, place).ok()?;
+    let word = |at: usize| head[at..].first_chunk().map(|word| u64::from_ne_bytes(*word));
+    let len = word(REQUEST_LEN)?;
+    if word(0)? != MAGIC || len > file.metadata().ok()?.len() {
+        return Some(false);
+    }
+    let mut request = vec![0; len as usize];
+    file.read_exact_at(&mut request, place.checked_add(BODY as u64)?).ok()?;
+    let is_whole = word(REQUEST_SUM)? == Checksum::of(&request);
+    let request: Request = postcard::from_bytes(&request).ok()?;
+    Some(is_whole && request.child == child.to_bits())
 }
 
 /// What a child left.
@@ -413,4 +433,50 @@ fn walk_outcome(memory: &Memory, block: &Block, tell: &mut dyn FnMut(Met)) -> Re
         Some(other) => other.read(from, len),
     };
     handle::read_list(len, read, |id, roles| tell(Met::Reference(id, roles)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::world;
+
+    #[test]
+    fn a_refusal_is_written_into_no_call_but_ones_own() {
+        let world = world().unwrap();
+        let make = |child: ProcessId| {
+            let request = Request {
+                child: child.to_bits(),
+                parent_pid: std::process::id(),
+                parent_name: String::new(),
+                daemon: false,
+                offset: 0,
+                checksum: 0,
+                name: String::new(),
+                number: String::new(),
+                program: None,
+            };
+            Call::create(world, child, &request, b"").unwrap()
+        };
+        let (first, second) = (world.embryo().unwrap(), world.embryo().unwrap());
+        let call = make(first);
+        let place = call.place();
+        let refuse = |kind: ErrorKind| {
+            let file = world.descriptor().unwrap().try_clone_to_owned().unwrap();
+            Call::refuse_from_outside(file, place, first, &Error::simple(kind))
+        };
+        assert!(!refuse(ErrorKind::Closed), "a child that was given up");
+        assert!(refuse(ErrorKind::Limit));
+        assert_eq!(call.read_outcome().unwrap().0, State::Refused);
+        call.free();
+        // The next call has the same memory; other tests may have been faster.
+        let mut others = Vec::new();
+        while others.len() < 1000 && others.last().is_none_or(|call: &Call| call.place() != place) {
+            others.push(make(second));
+        }
+        assert!(!refuse(ErrorKind::Limit), "the call is somebody else's");
+        for call in others {
+            Call::open(world, call.id(), second).unwrap();
+            call.free();
+        }
+    }
 }

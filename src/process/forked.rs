@@ -123,7 +123,7 @@ fn run(prepared: &Prepared, work: impl FnOnce(&'static World, &[u8]) -> Result<R
         Err(error) => {
             let file = prepared.descriptor().map_err(io::Error::other);
             let file = file.and_then(|file| file.as_fd().try_clone_to_owned());
-            work::refuse_from_outside(file, prepared.place(), &error)
+            work::refuse_from_outside(file, prepared.place(), Some(prepared.child()), &error)
         }
     }
 }

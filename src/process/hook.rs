@@ -181,7 +181,10 @@ fn run(ticket: &Ticket, settings: io::Result<()>, arguments: Option<Arguments>) 
     let child = match settings.and_then(|()| join(world, ticket)) {
         Ok(child) => child,
         // The program has not begun: nothing of it is to be called at the end.
-        Err(error) => program::leave(work::refuse_from_outside(spare, ticket.place, &error)),
+        Err(error) => {
+            let child = ProcessId::from_bits(ticket.process);
+            program::leave(work::refuse_from_outside(spare, ticket.place, child, &error))
+        }
     };
     drop(spare);
     let Child { world, call, request, args } = child;

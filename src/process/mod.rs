@@ -48,6 +48,8 @@ pub use builder::ProcessBuilder;
 pub(crate) use children::is_ending;
 pub use current::{CurrentProcess, cpu_count, current_process, parent_process};
 pub(crate) use entry::{Entry, Output, Target, hand_over, taken_over};
+#[cfg(feature = "testing")]
+pub(crate) use fork_server::read_request;
 pub use function::{Arguments, Function, Outcome, Parameters, Run};
 pub(crate) use function::{
     encode as encode_result, private, put as put_argument, take as take_argument,
@@ -57,3 +59,5 @@ pub use hook::init;
 pub use join::Process;
 pub use method::StartMethod;
 pub(crate) use task::{Task, TaskName, arguments, panicked, result};
+#[cfg(feature = "testing")]
+pub(crate) use ticket::read_ticket;

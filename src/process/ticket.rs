@@ -63,6 +63,17 @@ impl Ticket {
     }
 }
 
+/// Any bytes, as both kinds of ticket: as such, and behind the copy, which is hard to guess.
+#[cfg(feature = "testing")]
+pub(crate) fn read_ticket(bytes: &[u8]) {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let behind = std::ffi::OsString::from_vec([copy().as_bytes(), b" ", bytes].concat());
+    for text in [OsStr::from_bytes(bytes), &behind] {
+        Ticket::from_text(text);
+        ServerTicket::from_text(text);
+    }
+}
+
 /// The copy of this crate: its version, and where in the program it is. Two versions of the crate in one program, or a fork of it,
 /// have a hook each, and a child is for one of them.
 fn copy() -> String {

@@ -11,6 +11,7 @@ use super::entry::Reply;
 use super::panic;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Parcel;
+use crate::liveness::ProcessId;
 
 /// Exit code of a child that could not run its function, or could not bring the result back, and left an error.
 const REFUSED: i32 = 1;
@@ -53,8 +54,14 @@ pub(super) fn refuse(call: &Call, error: &Error) -> i32 {
 }
 
 /// The same in a process that has not joined the world.
-pub(super) fn refuse_from_outside(world: io::Result<OwnedFd>, place: u64, error: &Error) -> i32 {
-    if world.is_ok_and(|world| Call::refuse_from_outside(world, place, error)) {
+pub(super) fn refuse_from_outside(
+    world: io::Result<OwnedFd>,
+    place: u64,
+    child: Option<ProcessId>,
+    error: &Error,
+) -> i32 {
+    let is_left = |(world, child)| Call::refuse_from_outside(world, place, child, error);
+    if world.ok().zip(child).is_some_and(is_left) {
         return REFUSED;
     }
     say(error);

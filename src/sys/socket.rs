@@ -9,8 +9,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-    sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType,
+    recvmsg, sendmsg, shutdown, socketpair,
 };
 
 use crate::sys::descriptor::keep_high;
@@ -43,6 +43,12 @@ pub(crate) fn send(
         }
     }
     Ok(())
+}
+
+/// Whoever is at the other end finds that nobody is here any more.
+pub(crate) fn shut(socket: BorrowedFd<'_>) {
+    // A socket that was never connected, or is already shut: there is nobody.
+    let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
 }
 
 /// Receives what is there, at most `buffer`, and waits if there is nothing; 0 if the other end is closed. The descriptors that came

@@ -35,6 +35,7 @@ mod pipe;
 mod pool;
 #[cfg(not(feature = "raw-sync"))]
 mod process;
+mod proof;
 #[cfg(not(feature = "raw-sync"))]
 mod python;
 #[cfg(not(feature = "raw-sync"))]
@@ -49,6 +50,7 @@ mod semaphore;
 mod shared;
 #[cfg(not(feature = "raw-sync"))]
 mod signals;
+mod surface;
 mod watchdog;
 mod words;
 #[cfg(not(feature = "raw-sync"))]

@@ -17,7 +17,7 @@ use super::make_verbs::{self, Made};
 use super::order::{Code, Order};
 use super::props::Props;
 use super::sync_verbs::{self, Hands};
-use super::{data_verbs, pipe_verbs, queue_verbs, roles, semaphore_verbs, start_verbs, task_verbs};
+use super::{data_verbs, pipe_verbs, queue_verbs, semaphore_verbs, start_verbs, task_verbs};
 
 /// The function of every process that the harness starts.
 pub(crate) fn act(board: String, seat: u32, props: Props) {
@@ -61,7 +61,6 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
         seat.count.store(0, Relaxed);
         match order {
             Order::Quit => return seat.report(last),
-            Order::Soak { role, kind } => roles::play(&board, index, role, kind, &props),
             _ => {
                 let code = match perform(seat, order, &props, &mut hands, &mut kept) {
                     Ok(()) => Code::Fine,
@@ -161,7 +160,7 @@ fn perform<'a>(
     let mark = Mark(seat);
     seat.stage.store(BEFORE, Relaxed);
     match order {
-        Order::Quit | Order::Soak { .. } => Ok(()),
+        Order::Quit => Ok(()),
         Order::Warm => warm(props, kept.is_victim),
         Order::Sync { verb, which, form } => {
             sync_verbs::perform(seat, mark, verb, which, form, props, hands)

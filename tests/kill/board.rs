@@ -9,7 +9,6 @@
 //!           told, marked     the order                       director, before `order`
 //!           stage          how far a marked operation is     actor
 //!           code, results, text                              actor, before `finished`
-//!         soak             what the soak's actors count for themselves
 //! ```
 //!
 //! The memfd is opened by the actors through `/proc`, because they inherit no descriptor.
@@ -29,8 +28,6 @@ pub(crate) const SEATS: usize = 12;
 const TOLD: usize = 40;
 /// What one answer can hold.
 pub(crate) const RESULTS: usize = 256;
-/// Messages of one putter of the soak that can be told apart.
-pub(crate) const TALLIES: usize = 1 << 18;
 
 /// Before the operation under test.
 pub(crate) const BEFORE: u32 = 0;
@@ -160,41 +157,6 @@ impl Seat {
     }
 }
 
-/// What the actors of the soak count for themselves, by seat: nothing here is needed by what is
-/// tested.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Soak {
-    /// Set while nobody shall begin another operation, but for getters. A futex.
-    pub(crate) hush: AtomicU32,
-    /// The seat of who is under the lock, plus one.
-    pub(crate) occupant: AtomicU32,
-    /// Messages that were damaged or out of order, and meetings under the lock.
-    pub(crate) damaged: AtomicU64,
-    /// Failed operations; the seat has the text of the last.
-    pub(crate) failed: AtomicU64,
-    pub(crate) tellers: [Teller; SEATS],
-    /// By seat of the putter and number of the message: how often it was got.
-    pub(crate) got: [[AtomicU8; TALLIES]; SEATS],
-}
-
-/// One seat's counters.
-#[derive(Debug)]
-#[repr(C, align(64))]
-pub(crate) struct Teller {
-    /// The number of the put that was begun last, and of the one that came back last.
-    pub(crate) begun: AtomicU64,
-    pub(crate) put: AtomicU64,
-    /// The number of the last message that the director has accounted for.
-    pub(crate) checked: AtomicU64,
-    /// Operations that came back.
-    pub(crate) turns: AtomicU64,
-    /// It begins nothing new.
-    pub(crate) parked: AtomicU32,
-    /// It is inside an operation.
-    pub(crate) inside: AtomicU32,
-}
-
 /// The whole board.
 #[derive(Debug)]
 #[repr(C)]
@@ -204,7 +166,6 @@ pub(crate) struct Board {
     /// Which deliberately broken variant the actors shall run.
     pub(crate) broken: AtomicU32,
     pub(crate) seats: [Seat; SEATS],
-    pub(crate) soak: Soak,
 }
 
 /// A mapped board; the mapping lives as long as the process.

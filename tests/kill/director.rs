@@ -125,10 +125,6 @@ impl Director {
         self.board.seat(seat)
     }
 
-    pub(crate) fn board(&self) -> Shared {
-        self.board
-    }
-
     pub(crate) fn patience(&self) -> Duration {
         self.settings.patience
     }

@@ -7,7 +7,7 @@ use super::board::{AFTER, BEFORE};
 use super::director::{BARGER, Director, FIRST, SECOND};
 use super::end_verbs::{CLOSED, Ends, Even, Item, UNREADABLE, number};
 use super::order::{Order, Verb};
-use super::resources::Resources;
+use super::resources;
 use super::scenarios::Scenario;
 use super::trouble::{Outcome, Trouble};
 
@@ -95,7 +95,7 @@ fn leave(d: &mut Director, _: &Scenario, victim: usize) -> Outcome {
     let queue = Queue::new()?;
     queue.put(vec![1_u8; LARGE])?;
     drop(queue);
-    let now = Resources::count().memory;
+    let now = resources::memory();
     let before = *d.memory.get_or_insert(now);
     if now > before + GROWTH {
         let (before, now) = (before >> 10, now >> 10);

@@ -6,7 +6,7 @@
 use super::director::{BARGER, Director, FIRST, SECOND};
 use super::forms::{CLONE, NEW};
 use super::order::{Order, Verb};
-use super::resources::Resources;
+use super::resources;
 use super::scenarios::Scenario;
 use super::trouble::{Outcome, Trouble};
 
@@ -42,7 +42,7 @@ pub(super) fn make_after(d: &mut Director, s: &Scenario, victim: usize) -> Outco
         d.must(victim, s.usual(Verb::DropAll))?;
     }
     d.must(BARGER, Order::on(Verb::MakeAll, 0, NEW))?;
-    let now = Resources::count().memory;
+    let now = resources::memory();
     let before = *d.memory.get_or_insert(now);
     if now > before + GROWTH {
         let (before, now) = (before >> 10, now >> 10);

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::data::Op;
 use super::props::Kind;
-use super::roles::Role;
 
 /// What an actor is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +35,6 @@ pub(crate) enum Order {
     Call { verb: Verb },
     /// Start a process and join it; how is told in `start_verbs`.
     Start { how: u64 },
-    /// Play a role until the board says so.
-    Soak { role: Role, kind: Kind },
 }
 
 impl Order {

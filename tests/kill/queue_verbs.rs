@@ -61,11 +61,6 @@ pub(crate) fn simply_put(props: &Props, kind: Kind, id: u64) -> multiproc::Resul
     put(Mark::new(&Seat::nowhere()), props, kind, id, true)
 }
 
-/// Gets a message without marks.
-pub(crate) fn simply_get(props: &Props, kind: Kind) -> multiproc::Result<u64> {
-    get(Mark::new(&Seat::nowhere()), props, kind, true)
-}
-
 fn put(mark: Mark, props: &Props, kind: Kind, id: u64, block: bool) -> multiproc::Result<()> {
     let pair = (id, !id);
     match (kind, block) {

@@ -1,4 +1,4 @@
-//! The order of events: which scenarios and points, the broken variants, the soak, the sums.
+//! The order of events: which scenarios and points, the broken variants, the sums.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use super::sampler::Reach;
 use super::scenarios::{ALL, Scenario};
 use super::sums::Sums;
 use super::trouble::Trouble;
-use super::wishes::{SOAK, WEEK, Wishes};
-use super::{jobs, ptrace, sampler, server_loop, soak, system, watch};
+use super::wishes::{WEEK, Wishes};
+use super::{jobs, ptrace, sampler, server_loop, system, watch};
 
 /// How long a survivor may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,7 +23,6 @@ enum Item {
     Step(&'static Scenario),
     Catch(&'static Variant),
     ServerLoop,
-    Soak,
 }
 
 /// What is wanted, and what came of it so far.
@@ -80,13 +79,12 @@ impl Run {
         if passed { self.say(line) } else { println!("{line}") }
     }
 
-    /// All that is wanted: the soak, which takes longest, then the scenarios, then what must be caught.
+    /// All that is wanted: the scenarios, then what must be caught.
     fn items(&self) -> Vec<Item> {
         let wishes = &self.wishes;
-        let soak = wishes.wants(SOAK).then_some(Item::Soak);
         let broken = BROKEN.iter().filter(|variant| wishes.wants(variant.name));
-        soak.into_iter()
-            .chain(wishes.scenarios().map(Item::Step))
+        let scenarios = wishes.scenarios().map(Item::Step);
+        scenarios
             .chain(wishes.wants(server_loop::NAME).then_some(Item::ServerLoop))
             .chain(broken.map(Item::Catch))
             .collect()
@@ -101,9 +99,7 @@ impl Run {
             println!("kill: skipped ({why})");
         }
         let items = self.items();
-        let chosen = (0..items.len())
-            .filter(|&at| traced.is_ok() || matches!(items[at], Item::Soak))
-            .collect::<Vec<_>>();
+        let chosen = (0..if traced.is_ok() { items.len() } else { 0 }).collect::<Vec<_>>();
         let jobs = self.wishes.jobs.min(chosen.len());
         if jobs < 2 {
             self.play(chosen.into_iter());
@@ -125,7 +121,6 @@ impl Run {
                 Item::Step(scenario) => self.step(scenario),
                 Item::Catch(variant) => self.catch(variant),
                 Item::ServerLoop => self.step_server(),
-                Item::Soak => self.soak(),
             }
         }
     }
@@ -223,18 +218,5 @@ impl Run {
         let verdict = if findings.is_empty() { "ok" } else { "FAILED" };
         let line = format!("kill: {name} ... {verdict} ({len} instructions, {points} points)");
         self.judge(findings.is_empty(), &line);
-    }
-
-    fn soak(&mut self) {
-        let mut findings = Vec::new();
-        let tally = soak::run(self.wishes.kills, self.wishes.seed, &mut findings);
-        findings.iter().for_each(|finding| println!("{finding}"));
-        println!(
-            "soak: kills={} operations={} hangs={} lost={} doubled={} KILL_SEED={}",
-            tally.kills, tally.operations, tally.hangs, tally.lost, tally.doubled, self.wishes.seed
-        );
-        self.sums.hangs += tally.hangs;
-        self.sums.violations += tally.lost + tally.doubled + tally.others;
-        self.sums.failed += usize::from(!tally.is_clean());
     }
 }

@@ -9,7 +9,7 @@ use std::{fs, io};
 
 use super::director::Director;
 use super::order::Order;
-use super::resources::Resources;
+use super::resources;
 use super::scenarios::Scenario;
 use super::start_verbs::ANSWER;
 use super::trouble::{Outcome, Trouble};
@@ -40,7 +40,7 @@ pub(super) fn after(d: &mut Director, _: &Scenario, victim: usize) -> Outcome {
     d.until("the process that the victim started does not end", |_| orphans(inode).is_empty())?;
     let slots = |d: &Director| taken(&file).is_ok_and(|taken| taken == d.living() + 1);
     d.until("the slot of the process that the victim started stays taken", slots)?;
-    let now = Resources::count().memory;
+    let now = resources::memory();
     let before = *d.memory.get_or_insert(now);
     if now > before + GROWTH {
         let (before, now) = (before >> 10, now >> 10);

@@ -9,8 +9,6 @@ use super::server_loop;
 pub(crate) const WEEK: &str = "a_week_covers_every_operation";
 /// Harnesses for each processor: each waits most of its time, for starts, wakes and ends of processes.
 const JOBS: usize = 4;
-/// The name of the soak.
-pub(crate) const SOAK: &str = "soak";
 
 /// What is wanted.
 #[derive(Debug)]
@@ -20,8 +18,6 @@ pub(crate) struct Wishes {
     pub(crate) reach: Reach,
     /// Where chance starts.
     pub(crate) seed: u64,
-    /// Kills of each kind in the soak.
-    pub(crate) kills: usize,
     /// Every operation has its line.
     pub(crate) verbose: bool,
     /// How many harnesses work side by side.
@@ -40,7 +36,6 @@ impl Wishes {
             list: false,
             reach: Reach::of(text("KILL").as_deref()),
             seed: number("KILL_SEED").unwrap_or_else(sampler::today),
-            kills: number("SOAK").unwrap_or(10) as usize,
             verbose: text("KILL_VERBOSE").is_some(),
             jobs: JOBS * std::thread::available_parallelism().map_or(1, usize::from),
             filters: text("KILL_ONLY").into_iter().collect(),
@@ -82,10 +77,7 @@ impl Wishes {
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         let scenarios = ALL.iter().map(|scenario| scenario.name);
         let broken = BROKEN.iter().map(|broken| broken.name);
-        scenarios
-            .chain(broken)
-            .chain([server_loop::NAME, WEEK, SOAK])
-            .filter(|name| self.wants(name))
+        scenarios.chain(broken).chain([server_loop::NAME, WEEK]).filter(|name| self.wants(name))
     }
 
     /// Whether something has the right name.

@@ -149,15 +149,17 @@ impl Server {
     fn ask(&self, request: &Packed<'_>) -> Result<Outcome, Failure> {
         self.page.clear();
         let sent = socket::send(self.socket.as_fd(), &request.bytes, &request.descriptors);
-        // Of a server that is dead the page says what it did; anything else it would have answered.
         let mut answer = [0; ANSWER];
-        let answered = sent.is_ok() && self.read(&mut answer)?;
-        if !answered {
-            self.see_dead()?;
-            return Ok(match self.page.number() {
-                0 => Outcome::Died,
-                pid => Outcome::Started(pid),
-            });
+        let answered = sent.and_then(|()| self.read(&mut answer));
+        if !matches!(answered, Ok(true)) {
+            // It is dead, or the system refused something to this process: then it may still be about to start the child. Of a server
+            // that is dead the page says what it did.
+            self.end();
+            return match (self.page.number(), answered) {
+                (0, Err(error)) if !is_of_the_dead(&error) => Err(error.into()),
+                (0, _) => Ok(Outcome::Died),
+                (pid, _) => Ok(Outcome::Started(pid)),
+            };
         }
         let [what, number] = words(answer);
         Ok(match (what, self.page.number()) {
@@ -186,24 +188,32 @@ impl Server {
             if !ready[0] && ready[1] {
                 return Ok(false);
             }
-            match socket::receive(self.socket.as_fd(), &mut answer[len..], 1, &mut Vec::new()) {
-                Ok(0) | Err(_) => return Ok(false),
-                Ok(more) => len += more,
+            match socket::receive(self.socket.as_fd(), &mut answer[len..], 1, &mut Vec::new())? {
+                0 => return Ok(false),
+                more => len += more,
             }
         }
         Ok(true)
     }
 
-    /// Waits until the server has ended, of which something was seen, and takes its status.
-    fn see_dead(&self) -> io::Result<()> {
-        descriptor::readable(&[self.process.as_fd()], Deadline::NEVER)?;
-        pidfd::reap(self.process.as_fd()).map(drop)
-    }
-
+    /// Ends the server, if it has not ended yet, and takes its status.
     fn end(&self) {
-        let _ = pidfd::signal(self.process.as_fd(), pidfd::SIGKILL);
-        let _ = self.see_dead();
+        if pidfd::signal(self.process.as_fd(), pidfd::SIGKILL).is_err() {
+            // The user of this process has changed. The server leaves when nobody is at the other end.
+            socket::shut(self.socket.as_fd());
+        }
+        // Without memory for the question it is asked again.
+        while descriptor::readable(&[self.process.as_fd()], Deadline::NEVER).is_err() {
+            std::thread::yield_now();
+        }
+        let _ = pidfd::reap(self.process.as_fd());
     }
+}
+
+/// Whether a socket says that nobody is at its other end any more.
+fn is_of_the_dead(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionReset)
 }
 
 /// The two words of an answer.

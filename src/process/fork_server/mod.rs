@@ -73,3 +73,5 @@ mod settings;
 pub(super) use client::{Failure, start};
 pub(super) use server::{Forked, serve};
 pub(super) use settings::Settings;
+#[cfg(feature = "testing")]
+pub(crate) use settings::read_request;

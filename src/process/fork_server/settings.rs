@@ -115,6 +115,16 @@ impl Request {
     }
 }
 
+/// Any bytes, as a head with what follows it and as a body.
+#[cfg(feature = "testing")]
+pub(crate) fn read_request(bytes: &[u8]) {
+    if let Some((head, rest)) = bytes.split_first_chunk() {
+        let body = body_len(head).and_then(|len| rest.get(..len));
+        body.map(Request::unpack);
+    }
+    Request::unpack(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
