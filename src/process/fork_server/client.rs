@@ -16,7 +16,8 @@ use crate::sys::fork::REASONS;
 use crate::sys::page::NumberPage;
 use crate::sys::per_process::PerProcess;
 use crate::sys::program::{self, LIMITS};
-use crate::sys::{descriptor, pidfd, posix_spawn, socket};
+use crate::sys::signals::SIGKILL;
+use crate::sys::{descriptor, pidfd, posix_spawn, reap, socket};
 
 /// So many servers may die over one start.
 const ATTEMPTS: u32 = 4;
@@ -46,6 +47,7 @@ impl From<io::Error> for Failure {
 #[derive(Debug)]
 struct Server {
     process: OwnedFd,
+    pid: u32,
     socket: OwnedFd,
     page: NumberPage,
     /// The world whose descriptor it has.
@@ -128,10 +130,10 @@ impl Server {
         match pidfd::open(pid) {
             Ok(process) => {
                 let world = world.as_raw_fd();
-                Ok(Server { process, socket, page, world, limits, standing })
+                Ok(Server { process, pid, socket, page, world, limits, standing })
             }
             Err(error) => {
-                pidfd::kill_unseen(pid);
+                reap::kill_unseen(pid);
                 Err(error.into())
             }
         }
@@ -197,11 +199,11 @@ impl Server {
     /// Waits until the server has ended, of which something was seen, and takes its status.
     fn see_dead(&self) -> io::Result<()> {
         descriptor::readable(&[self.process.as_fd()], Deadline::NEVER)?;
-        pidfd::reap(self.process.as_fd()).map(drop)
+        pidfd::reap(self.process.as_fd(), self.pid).map(drop)
     }
 
     fn end(&self) {
-        let _ = pidfd::signal(self.process.as_fd(), pidfd::SIGKILL);
+        let _ = pidfd::signal(self.process.as_fd(), self.pid, SIGKILL);
         let _ = self.see_dead();
     }
 }
