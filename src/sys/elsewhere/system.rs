@@ -9,7 +9,6 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr;
-use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use memmap2::{MmapMut, MmapRaw};
@@ -51,11 +50,12 @@ static WIPED: AtomicPtr<Wiped> = AtomicPtr::new(ptr::null_mut());
 
 /// Has a private mapping read as zero in a forked child: a handler of `fork` wipes it. The mapping stays for ever.
 pub(crate) fn wipe_on_fork(map: &mut MmapMut) -> io::Result<()> {
-    static HANDLER: Once = Once::new();
-    HANDLER.call_once(|| {
-        // SAFETY: the handler unwinds nowhere, and calls nothing. It is refused only where there is no memory at all.
-        unsafe { libc::pthread_atfork(None, None, Some(wipe)) };
-    });
+    // Before the mapping is on the list, and each time: to wipe twice is to wipe, and nobody waits for anybody.
+    // SAFETY: the handler unwinds nowhere, and calls nothing.
+    let error = unsafe { libc::pthread_atfork(None, None, Some(wipe)) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
     let (start, len) = (map.as_mut_ptr(), map.len());
     let new = Box::into_raw(Box::new(Wiped { start, len, next: WIPED.load(Ordering::Acquire) }));
     loop {
