@@ -112,77 +112,53 @@
 //! Linux 5.4 or later on 64-bit little-endian machines. Shared memory is one memory file for each tree of processes, with one
 //! descriptor. Each process that uses it has one more thread, which sleeps until another process dies.
 //!
+//! With the feature `raw-sync` the crate builds for macOS and FreeBSD, too. It promises less there, has never run there, and starts
+//! processes by [`Process::fork`] alone.
+//!
 //! At one time a tree has at most 1,024 processes and 3,072 threads that use shared objects. What its queues hold stays below a
 //! quarter of the memory of the machine or control group. Whoever passes a limit gets a typed error that names it.
 
-#[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
-compile_error!(
-    "multiproc runs on Linux on 64-bit little-endian machines (x86-64, aarch64), and on no other system yet"
-);
+#[cfg(not(all(unix, target_pointer_width = "64", target_endian = "little")))]
+compile_error!("multiproc runs on Unix systems on 64-bit little-endian machines (x86-64, aarch64)");
+#[cfg(all(any(not(target_os = "linux"), elsewhere), not(feature = "raw-sync")))]
+compile_error!("on other systems than Linux multiproc needs its feature `raw-sync`");
 
-#[cfg(target_os = "linux")]
 mod channel;
-#[cfg(target_os = "linux")]
 mod error;
-#[cfg(target_os = "linux")]
 mod forms;
-#[cfg(target_os = "linux")]
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg(target_os = "linux")]
 mod handle;
-#[cfg(target_os = "linux")]
 mod liveness;
-#[cfg(target_os = "linux")]
 mod manager;
-#[cfg(target_os = "linux")]
 mod memory;
-#[cfg(target_os = "linux")]
 mod message;
-#[cfg(target_os = "linux")]
 mod pool;
-#[cfg(target_os = "linux")]
 mod process;
-#[cfg(target_os = "linux")]
 pub mod raw;
-#[cfg(target_os = "linux")]
 mod shared;
-#[cfg(target_os = "linux")]
 mod sync;
-#[cfg(target_os = "linux")]
 mod sys;
-#[cfg(target_os = "linux")]
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
-#[cfg(target_os = "linux")]
 #[cfg(not(feature = "testing"))]
 mod testing;
-#[cfg(target_os = "linux")]
 mod world;
 
-#[cfg(target_os = "linux")]
 pub use channel::{
     Connection, Consumer, Incoming, IntoIter, Iter, JoinableConsumer, JoinableProducer,
     JoinableQueue, JoinableQueueBuilder, Pipe, Producer, Queue, QueueBuilder, Receiver, Sender,
     Task, TaskIter, TryIter, TryTaskIter,
 };
-#[cfg(target_os = "linux")]
 pub use error::{ChildFailure, Error, ErrorKind, Result};
-#[cfg(target_os = "linux")]
 pub use manager::*;
-#[cfg(target_os = "linux")]
 pub use message::Message;
-#[cfg(target_os = "linux")]
 pub use pool::*;
-#[cfg(target_os = "linux")]
 pub use process::*;
-#[cfg(target_os = "linux")]
 pub use shared::*;
-#[cfg(target_os = "linux")]
 pub use std::process::ExitStatus;
-#[cfg(target_os = "linux")]
 pub use sync::{
     Barrier, BarrierWait, BoundedSemaphore, Condition, Event, Guard, Lock, LockBuilder, LockGuard,
     Lockable, OwnedGuard, OwnedLockGuard, OwnedPermit, OwnedRLockGuard, Owner, Permit, RLock,

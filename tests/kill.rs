@@ -77,6 +77,7 @@ mod harness {
     pub(crate) mod lock_verbs;
     pub(crate) mod make_scripts;
     pub(crate) mod make_verbs;
+    pub(crate) mod once_scripts;
     pub(crate) mod order;
     pub(crate) mod part_scripts;
     pub(crate) mod pipe_scripts;

@@ -8,8 +8,9 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, NATIVE, Ordering};
-use crate::sys::memfd::SharedFile;
 use crate::sys::shared::Shared;
+use crate::sys::shared_file::SharedFile;
+use crate::sys::system::keep_out_of_dumps;
 use std::sync::{Mutex, PoisonError};
 
 /// How many segments a file can have.
@@ -181,7 +182,7 @@ impl Segments {
             .map_raw(file)
             .map_err(|e| Error::os(format!("cannot map {len} bytes of shared memory"), e))?;
         // Not in core dumps: the memory of a whole process tree would be in every one of them. Best effort.
-        let _ = map.advise(memmap2::Advice::DontDump);
+        keep_out_of_dumps(&map);
         let base = map.as_mut_ptr();
         // Never unmapped: references into it live as long as the process.
         core::mem::forget(map);

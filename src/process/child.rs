@@ -18,8 +18,9 @@ use crate::error::{ChildFailure, Error, ErrorKind, Result};
 use crate::handle::Claimed;
 use crate::liveness::ProcessId;
 use crate::sys::clock::Deadline;
-use crate::sys::pidfd::{self, Reaped};
-use crate::sys::{descriptor, per_process, program};
+use crate::sys::counter::Counter;
+use crate::sys::reap::Reaped;
+use crate::sys::{descriptor, per_process, pidfd, program};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +106,7 @@ impl Child {
         let fd = match pidfd::open(pid) {
             Ok(fd) if program::parent_id() == pid => fd,
             Err(error) if !pidfd::is_no_process(&error) => return Err(no_descriptor(error)),
-            _ => descriptor::counter(1).map_err(no_descriptor)?,
+            _ => Counter::full().map_err(no_descriptor)?,
         };
         let started = Started {
             pid,
@@ -151,7 +152,9 @@ impl Child {
         if let Some(ending) = self.ending.get() {
             return Ok(Some(*ending));
         }
-        let ending = match pidfd::reap(self.fd()).map_err(|error| self.cannot("wait for", error))? {
+        let ending = match pidfd::reap(self.fd(), self.pid)
+            .map_err(|error| self.cannot("wait for", error))?
+        {
             Reaped::Now(status) => Ending::Known(status),
             Reaped::NotOurs if self.is_readable(Deadline::NOW)? => Ending::Unknown,
             Reaped::Not | Reaped::NotOurs => return Ok(None),
@@ -192,7 +195,8 @@ impl Child {
     /// Sends a signal; nothing happens if the process has ended.
     pub(super) fn signal(&self, signal: i32) -> Result<()> {
         if self.ending.get().is_none() {
-            pidfd::signal(self.fd(), signal).map_err(|error| self.cannot("signal", error))?;
+            pidfd::signal(self.fd(), self.pid, signal)
+                .map_err(|error| self.cannot("signal", error))?;
         }
         Ok(())
     }

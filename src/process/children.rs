@@ -14,8 +14,6 @@
 //! belongs to one process: after a fork the forked process has no children, no reaper, and locks of its own
 //! ([`PerProcess`]).
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -25,9 +23,10 @@ use std::time::Duration;
 use super::at_exit;
 use super::child::{Child, Started, lock};
 use crate::sys::clock::Deadline;
+use crate::sys::counter::Counter;
 use crate::sys::per_process::PerProcess;
 use crate::sys::thread::with_signals_blocked;
-use crate::sys::{descriptor, pidfd};
+use crate::sys::{descriptor, signals};
 
 /// What one process keeps of its children.
 #[derive(Default)]
@@ -38,7 +37,7 @@ struct Family {
 
 /// What the reaper thread is told.
 struct Reaper {
-    bell: Arc<File>,
+    bell: Arc<Counter>,
     new: Vec<Watched>,
 }
 
@@ -123,7 +122,7 @@ pub(super) fn watch(child: &Arc<Child>, tell: Box<dyn FnOnce() + Send>) -> bool 
 fn hand_over(watched: Watched) -> bool {
     let mut slot = lock(&FAMILY.get_or_make().reaper);
     if slot.is_none() {
-        let Ok(bell) = descriptor::counter(0).map(File::from).map(Arc::new) else {
+        let Ok(bell) = Counter::new().map(Arc::new) else {
             return false;
         };
         let heard = Arc::clone(&bell);
@@ -137,13 +136,12 @@ fn hand_over(watched: Watched) -> bool {
         return false;
     };
     reaper.new.push(watched);
-    // A counter that is full is one that rings.
-    let _ = (&*reaper.bell).write(&1_u64.to_ne_bytes());
+    reaper.bell.add();
     true
 }
 
 /// The reaper thread: waits for the children it was given, for the life of the process.
-fn reap_all(mut bell: &File) {
+fn reap_all(bell: &Counter) {
     let mut watched: Vec<Watched> = Vec::new();
     loop {
         let mut fds: Vec<BorrowedFd<'_>> = vec![bell.as_fd()];
@@ -153,7 +151,7 @@ fn reap_all(mut bell: &File) {
         let before = watched.len();
         watched.retain_mut(|watched| !watched.is_over());
         if rang {
-            let _ = bell.read(&mut [0; 8]);
+            bell.take();
             if let Some(reaper) = lock(&FAMILY.get_or_make().reaper).as_mut() {
                 watched.append(&mut reaper.new);
             }
@@ -181,7 +179,7 @@ fn finish() {
     let running = children();
     let daemons: Vec<_> = running.iter().filter(|child| child.daemon).collect();
     for daemon in &daemons {
-        let _ = daemon.signal(pidfd::SIGTERM);
+        let _ = daemon.signal(signals::SIGTERM);
     }
     let grace = Deadline::after(GRACE);
     for child in running.iter().filter(|child| !child.daemon && !child.unattended) {
@@ -189,7 +187,7 @@ fn finish() {
     }
     for daemon in &daemons {
         if !matches!(daemon.wait(grace), Ok(Some(_))) {
-            let _ = daemon.signal(pidfd::SIGKILL);
+            let _ = daemon.signal(signals::SIGKILL);
             let _ = daemon.wait(Deadline::NEVER);
         }
     }

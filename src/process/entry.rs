@@ -23,6 +23,7 @@ use super::function::{Function, Outcome, Parameters};
 use super::image::{self, Checksum};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle;
+use crate::sys::image::NO_START;
 use crate::world::World;
 
 /// A sort of functions to which entries lead: each sort has magic words of its own, so that none is taken for another.
@@ -145,8 +146,11 @@ impl<T: Target> Entry<T> {
     ///
     /// # Errors
     ///
-    /// `Unsupported` if the function, or this crate, is not part of the main executable.
+    /// `Unsupported` if the function, or this crate, is not part of the main executable, and on systems where it is not looked up.
     pub(crate) fn name(&'static self) -> Result<(u64, u64)> {
+        if let Some(why) = NO_START {
+            return Err(Error::of(ErrorKind::Unsupported, why));
+        }
         let image = image::main();
         let outside = |what: &str| {
             Error::of(

@@ -15,7 +15,7 @@ use super::ticket::{self, Ticket};
 use super::{current, hook, image};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::program::FileRights;
-use crate::sys::{descriptor, pidfd, posix_spawn, program};
+use crate::sys::{descriptor, pidfd, posix_spawn, program, reap};
 
 /// A start under way.
 pub(super) struct Start {
@@ -196,7 +196,7 @@ impl Start {
         } else {
             error
         };
-        pidfd::kill_unseen(pid);
+        reap::kill_unseen(pid);
         if descriptor::is_descriptor_limit(&error) {
             return Err(self.cannot(error));
         }

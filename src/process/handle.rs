@@ -10,7 +10,7 @@ use super::child::Child;
 use super::children;
 use crate::error::Result;
 use crate::sys::clock::Deadline;
-use crate::sys::pidfd;
+use crate::sys::signals;
 
 /// A process to watch and to signal, without its result: [`Process::handle`](crate::Process::handle) gives it.
 ///
@@ -119,7 +119,7 @@ impl ProcessHandle {
     ///
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) if the process took on another user's rights.
     pub fn terminate(&self) -> Result<()> {
-        self.0.signal(pidfd::SIGTERM)
+        self.0.signal(signals::SIGTERM)
     }
 
     /// Ends the process: SIGKILL. Nothing happens if it has ended.
@@ -128,7 +128,7 @@ impl ProcessHandle {
     ///
     /// As [`terminate`](ProcessHandle::terminate).
     pub fn kill(&self) -> Result<()> {
-        self.0.signal(pidfd::SIGKILL)
+        self.0.signal(signals::SIGKILL)
     }
 
     /// Interrupts the process as Ctrl-C does: SIGINT. Nothing happens if it has ended.
@@ -137,7 +137,7 @@ impl ProcessHandle {
     ///
     /// As [`terminate`](ProcessHandle::terminate).
     pub fn interrupt(&self) -> Result<()> {
-        self.0.signal(pidfd::SIGINT)
+        self.0.signal(signals::SIGINT)
     }
 }
 

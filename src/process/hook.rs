@@ -71,7 +71,7 @@ use crate::world::{self, World};
 
 /// Behind those of libc and of Rust's standard library, which are below 100, and before all without a priority.
 #[used]
-#[unsafe(link_section = ".init_array.00100")]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array.00100"))]
 static HOOK: Constructor = hook;
 
 /// While the constructors of the program run in a child.

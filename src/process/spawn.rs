@@ -30,7 +30,7 @@ use super::{current, image};
 use crate::error::{Error, Result};
 use crate::handle::{self, Claimed, Parcel};
 use crate::liveness::ProcessId;
-use crate::sys::descriptor;
+use crate::sys::counter::Counter;
 use crate::world::{World, world};
 
 impl ProcessBuilder {
@@ -83,7 +83,7 @@ impl Prepared {
         let start = Start { name, builder };
         start.check_may_start()?;
         children::sweep();
-        let aside = descriptor::counter(1).map_err(|error| start.cannot(error))?;
+        let aside = Counter::full().map_err(|error| start.cannot(error))?;
         let world = world()?;
         let embryo = Embryo::reserve(world)?;
         let mut args = Vec::new();

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::sys::system::COARSE;
+
 /// A point on `CLOCK_MONOTONIC`, in nanoseconds, or never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadline(Option<u64>);
@@ -51,27 +53,39 @@ impl Deadline {
     }
 
     /// The absolute time for the kernel; `None` is for ever.
+    #[cfg(not(feature = "raw-sync"))]
     pub(crate) fn timespec(self) -> Option<libc::timespec> {
-        self.0.map(|ns| libc::timespec {
-            tv_sec: (ns / 1_000_000_000) as _,
-            tv_nsec: (ns % 1_000_000_000) as libc::c_long,
-        })
+        self.0.map(timespec)
+    }
+
+    /// How long it is until then, for the kernel; zero if it has passed, `None` for ever.
+    pub(crate) fn left(self) -> Option<libc::timespec> {
+        self.0.map(|ns| timespec(ns.saturating_sub(now())))
+    }
+}
+
+fn timespec(ns: u64) -> libc::timespec {
+    libc::timespec {
+        tv_sec: (ns / 1_000_000_000) as _,
+        tv_nsec: (ns % 1_000_000_000) as libc::c_long,
     }
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds.
 pub(crate) fn now() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid timespec to write; the clock exists on every Linux.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    read(libc::CLOCK_MONOTONIC)
 }
 
 /// The same clock as it stood at the last tick, 1 to 10 ms ago, for a fifth of the time that [`now`] takes.
 pub(crate) fn coarse() -> u64 {
+    read(COARSE)
+}
+
+#[inline]
+fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid timespec to write; the clock exists on every Linux.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time) };
+    // SAFETY: `time` is a valid timespec to write; the system has both clocks.
+    unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 

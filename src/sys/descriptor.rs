@@ -1,9 +1,9 @@
-//! Descriptors: numbers, inheritance, counters, waiting until one is readable.
+//! Descriptors: numbers, inheritance, waiting until one is readable.
 //!
 //! The crate's own descriptors keep away from the numbers that programs count on ([`keep_high`]): 0, 1 and 2 are the standard
 //! streams, whoever closed them, and a program puts its descriptors at low numbers by `dup2`.
 //!
-//! Sources: `fcntl(2)`, `close_range(2)`, `fchdir(2)`, `eventfd(2)`, `ppoll(2)`.
+//! Sources: `fcntl(2)`, `fchdir(2)`.
 
 #![allow(unsafe_code, reason = "system calls")]
 
@@ -11,8 +11,9 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use crate::sys::clock::{self, Deadline};
+use crate::sys::clock::Deadline;
 use crate::sys::program::descriptor_limit;
+use crate::sys::system;
 
 /// Whether this process, or the system, has no room for another descriptor.
 pub(crate) fn is_descriptor_limit(error: &io::Error) -> bool {
@@ -88,7 +89,7 @@ pub(crate) fn close_standard(number: RawFd) {
 
 /// A folder as a descriptor, to work in or to hand on.
 pub(crate) fn folder(path: &CStr) -> io::Result<OwnedFd> {
-    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    let flags = system::PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
     // SAFETY: the path is a C string that outlives the call.
     let fd = unsafe { libc::open(path.as_ptr(), flags) };
     if fd < 0 {
@@ -112,17 +113,6 @@ pub(crate) fn limit() -> io::Error {
     io::Error::from_raw_os_error(libc::EMFILE)
 }
 
-/// A counter that threads write and poll; with a `count` above zero it is readable at once.
-pub(crate) fn counter(count: u32) -> io::Result<OwnedFd> {
-    // SAFETY: the call takes two integers.
-    let fd = unsafe { libc::eventfd(count, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel just made this descriptor and nobody else owns it.
-    keep_high(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 /// Waits until one of the descriptors is readable or the time is over; which ones are.
 pub(crate) fn readable(fds: &[BorrowedFd<'_>], until: Deadline) -> io::Result<Vec<bool>> {
     let mut list: Vec<libc::pollfd> = fds
@@ -130,14 +120,7 @@ pub(crate) fn readable(fds: &[BorrowedFd<'_>], until: Deadline) -> io::Result<Ve
         .map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 })
         .collect();
     loop {
-        let left = until.timespec().map(left);
-        let time = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        // SAFETY:
-        // - `list` is valid to read and write for its length;
-        // - `time` is null or a timespec that outlives the call; a null mask means the caller's.
-        let result = unsafe {
-            libc::ppoll(list.as_mut_ptr(), list.len() as libc::nfds_t, time, std::ptr::null())
-        };
+        let result = system::poll(&mut list, until.left());
         if result >= 0 {
             return Ok(list.iter().map(|entry| entry.revents != 0).collect());
         }
@@ -145,16 +128,6 @@ pub(crate) fn readable(fds: &[BorrowedFd<'_>], until: Deadline) -> io::Result<Ve
         if error.raw_os_error() != Some(libc::EINTR) {
             return Err(error);
         }
-    }
-}
-
-/// How long it is until a point on the monotonic clock; zero if it has passed.
-fn left(until: libc::timespec) -> libc::timespec {
-    let until = until.tv_sec as u64 * 1_000_000_000 + until.tv_nsec as u64;
-    let left = until.saturating_sub(clock::now());
-    libc::timespec {
-        tv_sec: (left / 1_000_000_000) as _,
-        tv_nsec: (left % 1_000_000_000) as libc::c_long,
     }
 }
 
@@ -180,8 +153,8 @@ pub(crate) unsafe fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
 pub(crate) unsafe fn close_others(keep: &mut [RawFd]) {
     keep.sort_unstable();
     let close = |first: RawFd, last: RawFd| {
-        // SAFETY: three integers; the caller vouches that nobody uses the descriptors.
-        first > last || unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0
+        // SAFETY: the caller vouches that nobody uses the descriptors.
+        first > last || unsafe { system::close_range(first, last) }
     };
     let mut first = 3;
     let between = keep.iter().all(|&kept| close(std::mem::replace(&mut first, kept + 1), kept - 1));
@@ -201,6 +174,14 @@ pub(crate) unsafe fn close_others(keep: &mut [RawFd]) {
             unsafe { libc::close(fd) };
         }
     }
+}
+
+/// Reads and writes of the descriptor never wait.
+#[cfg(any(not(target_os = "linux"), elsewhere))]
+pub(crate) fn never_wait(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: fcntl with an integer argument touches no memory of ours.
+    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Closes the descriptor in every program that this process starts from now on.

@@ -11,6 +11,9 @@ use std::ffi::{OsStr, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+/// Why a child that executes this program would not find its function, if it would not.
+pub(crate) const NO_START: Option<&str> = None;
+
 /// A part of the main executable as it lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Segment {

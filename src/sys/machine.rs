@@ -1,16 +1,16 @@
 //! The machine as this process sees it: how much memory there is, its pid namespace, random bits.
 
-#![allow(unsafe_code, reason = "system calls")]
+#![allow(unsafe_code, reason = "a system call")]
 
-use super::control_group;
+use super::{control_group, system};
 use std::path::Path;
 
 /// How much memory this program may use: the smallest of what the machine has and what its control groups allow.
 pub(crate) fn limit() -> u64 {
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
-    let pages = nix::unistd::sysconf(nix::unistd::SysconfVar::_PHYS_PAGES);
-    let machine = match (page, pages) {
-        (Ok(Some(page)), Ok(Some(pages))) => (page as u64).saturating_mul(pages as u64),
+    // SAFETY: the call takes an integer.
+    let ask = |name| u64::try_from(unsafe { libc::sysconf(name) }).ok();
+    let machine = match (ask(libc::_SC_PAGESIZE), ask(libc::_SC_PHYS_PAGES)) {
+        (Some(page), Some(pages)) => page.saturating_mul(pages),
         _ => u64::MAX,
     };
     let group = control_group::memory_limit(Path::new("/")).unwrap_or(u64::MAX);
@@ -25,11 +25,6 @@ pub(crate) fn pid_namespace() -> u64 {
 
 /// 64 random bits that tell one world from another.
 pub(crate) fn random() -> u64 {
-    let mut bits = [0u8; 8];
-    // SAFETY: the buffer is valid for its 8 bytes.
-    let got = unsafe { libc::getrandom(bits.as_mut_ptr().cast(), bits.len(), 0) };
-    if got == bits.len() as isize {
-        return u64::from_ne_bytes(bits);
-    }
-    super::clock::now() ^ (u64::from(std::process::id()) << 32)
+    let other = || super::clock::now() ^ (u64::from(std::process::id()) << 32);
+    system::random().unwrap_or_else(other)
 }

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::error::Result;
-use crate::sys::memfd::SharedFile;
+use crate::sys::shared_file::SharedFile;
+use crate::sys::system;
 
 const LEN: usize = 4096;
 
@@ -43,7 +44,7 @@ impl NumberPage {
     /// Has processes that are forked from this one not have the page.
     pub(crate) fn keep_from_forks(&self) {
         // One that has it all the same uses it for nothing.
-        let _ = self.0.advise(memmap2::Advice::DontFork);
+        system::keep_from_forks(&self.0);
     }
 
     fn word(&self) -> &AtomicU32 {

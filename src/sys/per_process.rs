@@ -24,17 +24,15 @@ use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+use crate::sys::system::wipe_on_fork;
+
 /// Zeroed private memory that reads as zero again in a forked child, and is never freed.
 ///
 /// Where the kernel refuses `MADV_WIPEONFORK` (before 4.14) it answers an error.
 pub(crate) fn wiped_on_fork(len: usize) -> io::Result<*mut u8> {
     let mut map = memmap2::MmapOptions::new().len(len).map_anon()?;
     let start = map.as_mut_ptr();
-    // SAFETY: the range is exactly the private mapping made above.
-    let result = unsafe { libc::madvise(start.cast(), len, libc::MADV_WIPEONFORK) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    wipe_on_fork(&mut map)?;
     core::mem::forget(map);
     Ok(start)
 }

@@ -21,6 +21,19 @@
 //! - Deaths are seen by asking, up to 50 ms late: what a dead process leaves may be taken for a live one's so long. Everything
 //!   is some ten times slower than over futexes, and a wake wakes all who sleep on words at the same place of any page.
 //!
+//! # On other systems than Linux
+//!
+//! The files of `elsewhere/` stand in for Linux's own. They are built for macOS and FreeBSD, and run on Linux, by `.ci/targets`; on
+//! those systems themselves nothing has run. There
+//!
+//! - processes are started by `Process::fork` alone: a program that is started does not find its function, so `spawn`, the fork
+//!   server, pools and managers are `Unsupported`;
+//! - shared memory is a file without a name, whose pages the system may write to the disk. Nothing seals it: a process of the family
+//!   that makes it shorter ends the others by SIGBUS. Freed pages are written over with zeroes, and stay;
+//! - the end of a child is seen by asking every 2 ms, and a signal to a stranger may reach another process that has its number by now;
+//! - what a process holds that has died is given up when its parent has seen its end, or has ended too;
+//! - no control group's limit is looked up, no stack overflow reported, and a core dump has the shared memory in it.
+//!
 //! # Layout
 //!
 //! The table stands in the first segment of the world, behind everything else, in programs with the feature alone.

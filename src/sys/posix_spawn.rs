@@ -9,6 +9,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
+use crate::sys::system;
+
 /// Whether the system has no room for another process.
 pub(crate) fn is_process_limit(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EAGAIN)
@@ -50,10 +52,7 @@ impl Actions {
     }
 
     fn change_directory(&mut self, to: &CStr) -> io::Result<()> {
-        // SAFETY: `new` initialised the actions; the call copies the string.
-        number(unsafe {
-            libc::posix_spawn_file_actions_addchdir_np(self.0.as_mut_ptr(), to.as_ptr())
-        })
+        number(system::add_directory(self.0.as_mut_ptr(), to))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What this process is allowed and how it ends: its limits, its rights, its parent, what is called at its end.
 //!
-//! Sources: `getauxval(3)`, `getrlimit(2)`, `atexit(3)`, `signal(2)`.
+//! Sources: `getrlimit(2)`, `atexit(3)`, `signal(2)`.
 
 #![allow(unsafe_code, reason = "system calls")]
 
@@ -9,18 +9,21 @@ use std::io;
 
 use nix::sys::resource::{Resource, getrlimit};
 
+use crate::sys::system;
+
+pub(crate) use crate::sys::system::{has_interpreter, is_privileged};
+
 /// How many descriptors and how many processes (of this user) the limits allow.
 pub(crate) fn limits() -> (u64, u64) {
-    (descriptor_limit(), soft_limit(Resource::RLIMIT_NPROC))
+    let mut processes = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `processes` is valid to write.
+    let asked = unsafe { libc::getrlimit(libc::RLIMIT_NPROC, &mut processes) } == 0;
+    (descriptor_limit(), if asked { processes.rlim_cur as _ } else { u64::MAX })
 }
 
 /// How many descriptors the limit allows.
 pub(crate) fn descriptor_limit() -> u64 {
-    soft_limit(Resource::RLIMIT_NOFILE)
-}
-
-fn soft_limit(resource: Resource) -> u64 {
-    getrlimit(resource).map_or(u64::MAX, |(soft, _)| soft)
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft as _)
 }
 
 /// How many kinds of limits the kernel has.
@@ -32,13 +35,13 @@ pub(crate) fn all_limits() -> [(u64, u64); LIMITS] {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: `limit` is valid to write; a number that the kernel does not know is an error, which leaves it as it is.
         unsafe { libc::getrlimit(number as _, &mut limit) };
-        (limit.rlim_cur, limit.rlim_max)
+        (limit.rlim_cur as _, limit.rlim_max as _)
     })
 }
 
 /// Sets one limit of this process.
 pub(crate) fn set_limit(number: u32, soft: u64, hard: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    let limit = libc::rlimit { rlim_cur: soft as _, rlim_max: hard as _ };
     // SAFETY: `limit` is valid to read.
     let result = unsafe { libc::setrlimit(number as _, &limit) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
@@ -72,15 +75,12 @@ pub(crate) fn set_environment(variables: Vec<CString>) {
 }
 
 /// How many threads this process has.
+#[cfg_attr(
+    any(not(target_os = "linux"), elsewhere),
+    expect(dead_code, reason = "for forking a sibling")
+)]
 pub(crate) fn count_threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
-}
-
-/// Whether the program runs with rights its caller does not have (set-user-id and the like): then nothing in its
-/// environment is to be trusted.
-pub(crate) fn is_privileged() -> bool {
-    // SAFETY: the call takes an integer and reads the kernel's vector of this process.
-    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
 /// The number of the process that started this one, or that adopted it since.
@@ -109,7 +109,7 @@ pub(crate) fn ignore_interrupts() {
 /// What a file says of the rights of a process that executes it.
 #[derive(Debug)]
 pub(crate) struct FileRights {
-    mode: u32,
+    mode: libc::mode_t,
     user: u32,
     group: u32,
     has_capabilities: bool,
@@ -119,7 +119,7 @@ impl FileRights {
     /// Those of `program`; none if it cannot be looked at.
     pub(crate) fn of(program: &CStr) -> Option<FileRights> {
         let file = nix::sys::stat::stat(program).ok()?;
-        let has_capabilities = has_capabilities(program);
+        let has_capabilities = system::has_capabilities(program);
         Some(FileRights {
             mode: file.st_mode,
             user: file.st_uid,
@@ -159,17 +159,9 @@ pub(crate) fn raises_rights(program: &CStr, file: Option<&FileRights>) -> Option
     })
 }
 
-fn has_capabilities(program: &CStr) -> bool {
-    let name = c"security.capability".as_ptr();
-    // SAFETY: two C strings; a null buffer of length 0 only asks for the length.
-    unsafe { libc::getxattr(program.as_ptr(), name, std::ptr::null_mut(), 0) > 0 }
-}
-
 /// Whether the kernel gives no program more rights: `no_new_privs`, or a file system that is mounted `nosuid`.
 fn ignores_rights(program: &CStr) -> bool {
-    // SAFETY: integer arguments.
-    let no_new = unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) } == 1;
-    no_new
+    system::gives_no_rights()
         || nix::sys::statvfs::statvfs(program)
             .is_ok_and(|system| system.flags().contains(nix::sys::statvfs::FsFlags::ST_NOSUID))
 }
@@ -184,16 +176,8 @@ pub(crate) fn name_of_file() -> Option<Vec<u8>> {
 /// Gives the calling thread a name for `ps`, which shows 15 bytes of it.
 pub(crate) fn take_name(name: &[u8]) {
     if let Ok(name) = std::ffi::CString::new(name) {
-        // SAFETY: a C string that outlives the call, which copies its first 15 bytes.
-        unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+        system::name_thread(&name);
     }
-}
-
-/// Whether the kernel has started the program through an interpreter, the dynamic loader. A loader that was itself named as
-/// the program has none; nor has a program that needs none.
-pub(crate) fn has_interpreter() -> bool {
-    // SAFETY: the call takes an integer and reads the kernel's vector of this process.
-    unsafe { libc::getauxval(libc::AT_BASE) != 0 }
 }
 
 /// Forks; 0 in the new process.

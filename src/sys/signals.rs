@@ -9,6 +9,10 @@ use std::ptr;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) const SIGINT: i32 = libc::SIGINT;
+pub(crate) const SIGTERM: i32 = libc::SIGTERM;
+pub(crate) const SIGKILL: i32 = libc::SIGKILL;
+
 /// The signals that have names; those above them are real-time signals.
 const NAMED: i32 = 31;
 const LAST: i32 = 64;

@@ -9,20 +9,11 @@ use std::ptr;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
+use crate::sys::system;
 
-/// The kernel's id of the calling thread.
-pub(crate) fn id() -> u32 {
-    // SAFETY: the call has no arguments and cannot fail.
-    let tid = unsafe { libc::gettid() };
-    tid as u32
-}
-
-/// Whether process `pid` certainly has no thread `tid` any more.
-pub(crate) fn is_gone(pid: u32, tid: u32) -> bool {
-    // SAFETY: signal 0 only asks; no memory is involved.
-    let result = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, 0) };
-    result == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
-}
+pub(crate) use crate::sys::system::{
+    is_thread_gone as is_gone, processor, take_short_turns, thread_id as id,
+};
 
 /// Gives the processor to another thread that wants it.
 pub(crate) fn yield_now() {
@@ -42,58 +33,6 @@ pub(crate) fn is_panicking() -> bool {
     std::thread::panicking()
 }
 
-/// The processor on which the calling thread runs at the moment, if the system tells. Costs a load where libc keeps it in the area
-/// that the kernel updates (`rseq(2)`; glibc 2.35 and later), a call of the vdso elsewhere.
-pub(crate) fn processor() -> Option<u32> {
-    // SAFETY: the call has no arguments.
-    let processor = unsafe { libc::sched_getcpu() };
-    u32::try_from(processor).ok()
-}
-
-/// `struct sched_attr` of the kernel, in its first version.
-#[repr(C)]
-#[derive(Default)]
-struct Scheduling {
-    size: u32,
-    policy: u32,
-    flags: u64,
-    nice: i32,
-    priority: u32,
-    /// The length of a turn in nanoseconds, for the ordinary policies from Linux 6.12 on.
-    runtime: u64,
-    deadline: u64,
-    period: u64,
-}
-
-/// Asks for the shortest turns for the calling thread, so that the scheduler lets it run as soon as it is woken, although the
-/// processor has another task in the middle of a longer turn. Its share of the processor stays what it was. Without effect
-/// before Linux 6.12, for threads with a real-time policy, and under a seccomp filter: some kill whoever makes this call
-/// (systemd's `SystemCallFilter=~@resources` without an error number).
-///
-/// Sources: `sched_setattr(2)`; `PR_GET_SECCOMP(2const)`; the kernel's `Documentation/scheduler/sched-eevdf.rst`.
-pub(crate) fn take_short_turns() {
-    /// The least that the kernel grants.
-    const TURN: u64 = 100_000;
-    // SAFETY: no arguments. Threads are given their names by `prctl`, too; a filter that lets that pass mostly lets this pass.
-    let is_filtered = unsafe { libc::prctl(libc::PR_GET_SECCOMP) } != 0;
-    if is_filtered {
-        return;
-    }
-    let mut scheduling = Scheduling::default();
-    let size = size_of::<Scheduling>();
-    // SAFETY: thread 0 is the calling one; `scheduling` is as long as the call is told, and valid to write.
-    let read =
-        unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut scheduling, size, 0) } == 0;
-    let is_ordinary = [libc::SCHED_OTHER, libc::SCHED_BATCH].contains(&(scheduling.policy as i32));
-    if !read || !is_ordinary {
-        return;
-    }
-    scheduling.runtime = TURN;
-    // A refusal changes nothing: the thread runs when it is its turn.
-    // SAFETY: as above; the call only reads.
-    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const scheduling, 0) };
-}
-
 /// Starts a thread that libc knows and Rust's standard library does not. By itself it allocates and frees nothing, so that libc
 /// makes no arena for it. Its `body` is moved to its stack, of so many bytes.
 pub(crate) fn start_bare<F: FnOnce() + Send + 'static>(
@@ -104,8 +43,7 @@ pub(crate) fn start_bare<F: FnOnce() + Send + 'static>(
     extern "C" fn run<F: FnOnce()>(given: *mut libc::c_void) -> *mut libc::c_void {
         // SAFETY: a pair that was made for this thread, whose memory is kept for ever, so that nothing is freed here.
         let (name, body) = unsafe { given.cast::<(&'static CStr, F)>().read() };
-        // SAFETY: a C string that outlives the call, which copies its first 15 bytes.
-        unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+        system::name_thread(name);
         body();
         ptr::null_mut()
     }

@@ -382,15 +382,15 @@ fn what_a_waiter_dies_with_reaches_the_next_one() {
 }
 
 /// One of eight dies with each notification, before it or after it, and cannot have the lock meanwhile. So exactly as many of the
-/// others are woken as the notification was for.
-#[test]
-#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
-fn random_kills_among_eight_change_no_count() {
-    let _watch = watch();
+/// others are woken as the notification was for, and each once.
+fn kill_among_eight(kills: u32, seed: u64) {
     let mut crowd = Crowd::new(8);
-    let mut chance = Chance::new(14);
-    for round in 0..60 {
-        let victim = crowd.children.remove(chance.below(8) as usize);
+    let mut numbers: Vec<u32> = (0..8).collect();
+    let mut chance = Chance::new(seed);
+    for round in 0..kills {
+        let index = chance.below(8) as usize;
+        let victim = crowd.children.remove(index);
+        numbers.remove(index);
         let notified = 1 + chance.below(9) as usize;
         let guard = crowd.lock.lock().unwrap();
         if chance.below(2) == 0 {
@@ -405,10 +405,31 @@ fn random_kills_among_eight_change_no_count() {
         }
         assert!(victim.join().is_err());
         drop(guard);
-        assert_eq!(crowd.woken(notified.min(7)).len(), notified.min(7), "round {round}");
+        let mut woken = crowd.woken(notified.min(7));
+        woken.sort_unstable();
+        woken.dedup();
+        assert_eq!(woken.len(), notified.min(7), "round {round}: each once");
+        assert!(woken.iter().all(|number| numbers.contains(number)), "round {round}: {woken:?}");
+        numbers.push(crowd.next);
         crowd.grow();
     }
     crowd.end();
+}
+
+#[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
+fn random_kills_among_eight_change_no_count() {
+    let _watch = watch();
+    kill_among_eight(60, 14);
+}
+
+#[test]
+#[ignore = "takes a minute: cargo test --release --test it thousand_random_kills -- --ignored"]
+fn a_thousand_random_kills_among_eight_change_no_count() {
+    for seed in 0..40 {
+        let _watch = watch();
+        kill_among_eight(25, seed);
+    }
 }
 
 /// Takes the lock when somebody waits, and dies with it.

@@ -134,6 +134,8 @@ pub(crate) enum Verb {
     Party,
     Abort,
     Reset,
+    /// Of the once. Result: whether it was done by this call.
+    CallOnce,
     Put,
     TryPut,
     /// Put three, of which the first has the id.

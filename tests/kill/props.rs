@@ -1,14 +1,26 @@
 //! What the actors act with: one object of each kind, made by the director and handed to every actor.
 
+use std::sync::atomic::AtomicU64;
+
 use super::board::SEATS;
 use super::call_verbs::Calls;
 use super::data::Data;
 use super::end_verbs::Ends;
+use multiproc::raw::Once;
 use multiproc::{
     Barrier, BoundedSemaphore, Condition, Event, JoinableQueue, Lock, Queue, RLock, Receiver,
-    Semaphore, Sender,
+    Semaphore, Sender, Shared, shared_type,
 };
 use serde::{Deserialize, Serialize};
+
+shared_type! {
+    /// Something that is done once, and how often it was.
+    #[derive(Debug)]
+    pub(crate) struct OnceWords {
+        pub(crate) once: Once,
+        pub(crate) times: AtomicU64,
+    }
+}
 
 /// What the actors act with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +39,7 @@ pub(crate) struct Props {
     pub(crate) blockless_semaphore: Semaphore,
     pub(crate) event: Event,
     pub(crate) condition: Condition,
+    pub(crate) once: Shared<OnceWords>,
     /// For three.
     pub(crate) barrier: Barrier,
     /// The queue of each [`Kind`].
@@ -92,6 +105,7 @@ impl Props {
             blockless_semaphore: with_seat_of_director(1, 0)?,
             event: Event::new()?,
             condition: Condition::new()?,
+            once: Shared::new(OnceWords { once: Once::new(), times: AtomicU64::new(0) })?,
             barrier: Barrier::new(3)?,
             small: Queue::new()?,
             bounded: Queue::bounded(BOUND)?,

@@ -1,6 +1,6 @@
 //! The scenarios: what is set up, what the victim does, what the survivors must then be able to do.
 //! The scripts they are made of are in `lock_scripts`, `semaphore_scripts`, `make_scripts`,
-//! `witness_scripts`, `round_scripts`, `queue_scripts`, `pipe_scripts`, `call_scripts`, `start_scripts` and `data_scripts`; those of the lock family are listed in
+//! `witness_scripts`, `round_scripts`, `once_scripts`, `queue_scripts`, `pipe_scripts`, `call_scripts`, `start_scripts` and `data_scripts`; those of the lock family are listed in
 //! `family`, object by form, and those of shared data in `data_family`.
 //!
 //! Every script is written for a victim that came any part of the way, nothing and everything
@@ -25,8 +25,8 @@ use super::sync_verbs::REENTRANT;
 use super::trouble::{Outcome, Trouble};
 use super::witness_scripts::Death;
 use super::{
-    call_scripts, data_family, data_scripts, end_scripts, family, lock_scripts, pipe_scripts,
-    queue_scripts, round_scripts, start_scripts, task_scripts,
+    call_scripts, data_family, data_scripts, end_scripts, family, lock_scripts, once_scripts,
+    pipe_scripts, queue_scripts, round_scripts, start_scripts, task_scripts,
 };
 
 /// One script.
@@ -131,7 +131,8 @@ impl Scenario {
                 self.verb,
                 Acquire | GiveBack | Forget | Release | Available | AskSemaphore | Make
             )
-            || matches!(self.verb, Abort | Arrive | Await | Notify | Reset | Verb::Start)
+            || matches!(self.verb, Abort | Arrive | Await | Notify | Reset)
+            || matches!(self.verb, Verb::CallOnce | Verb::Start)
     }
 
     /// Whether it is about a lock that its holder can take again.
@@ -301,6 +302,7 @@ const PIPE_WAKES: Scenario =
 pub(crate) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     let mut all = family::all();
     all.extend(ROUNDS);
+    all.extend(once_scripts::ALL);
     all.extend(QUEUE);
     all.extend(ENDS);
     all.extend(PIPE);

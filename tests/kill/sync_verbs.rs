@@ -6,6 +6,7 @@
 
 use std::fmt::Write;
 use std::hint::black_box;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use multiproc::{
@@ -14,7 +15,7 @@ use multiproc::{
 };
 
 use super::actor::{Mark, answer};
-use super::board::Seat;
+use super::board::{HOLDING, Seat};
 use super::data::Grip;
 use super::forms::{BRIEF, BRIEF_DEADLINE, DEADLINE, IS_SET, TIMEOUT, Time, is_refusal};
 use super::order::Verb;
@@ -31,6 +32,8 @@ pub(crate) const CROWDED: u64 = 2;
 pub(crate) const COUNTED: u64 = 3;
 /// The number of one as the first of these, without a block.
 pub(crate) const BLOCKLESS: u64 = 4;
+/// Of the once: the call waits for the event in the middle.
+pub(crate) const WAITS: u64 = 1;
 /// How many locks there are.
 pub(crate) const LOCKS: u64 = 4;
 
@@ -90,6 +93,7 @@ pub(super) fn perform<'a>(
         Verb::Await | Verb::Notify | Verb::Arrive | Verb::Party | Verb::Abort | Verb::Reset => {
             return round_verbs::perform(seat, mark, verb, which, form, props);
         }
+        Verb::CallOnce => return once(seat, mark, which, props),
         Verb::Nested => return lock_verbs::nested(seat, mark, &props.rlock),
         Verb::Depths => return lock_verbs::depths(seat, props.reentrant_lock(which)),
         Verb::Acquire
@@ -224,6 +228,18 @@ fn wait(seat: &Seat, mark: Mark, form: u64, props: &Props) -> multiproc::Result<
         DEADLINE | BRIEF_DEADLINE => event.wait_deadline(time.deadline),
         _ => event.wait().map(|()| true),
     };
+    end(seat, mark, done.map(u64::from))
+}
+
+fn once(seat: &Seat, mark: Mark, which: u64, props: &Props) -> multiproc::Result<()> {
+    let words = props.once.clone().leak();
+    let body = || {
+        mark.at(HOLDING);
+        words.times.fetch_add(1, Ordering::SeqCst);
+        if which == WAITS { props.event.wait() } else { Ok(()) }
+    };
+    mark.begin();
+    let done = words.once.call_once(body);
     end(seat, mark, done.map(u64::from))
 }
 

@@ -16,7 +16,8 @@ use crate::sys::fork::REASONS;
 use crate::sys::page::NumberPage;
 use crate::sys::per_process::PerProcess;
 use crate::sys::program::{self, LIMITS};
-use crate::sys::{descriptor, pidfd, posix_spawn, socket};
+use crate::sys::signals::SIGKILL;
+use crate::sys::{descriptor, pidfd, posix_spawn, reap, socket};
 
 /// So many servers may die over one start.
 const ATTEMPTS: u32 = 4;
@@ -46,6 +47,7 @@ impl From<io::Error> for Failure {
 #[derive(Debug)]
 struct Server {
     process: OwnedFd,
+    pid: u32,
     socket: OwnedFd,
     page: NumberPage,
     /// The world whose descriptor it has.
@@ -128,10 +130,10 @@ impl Server {
         match pidfd::open(pid) {
             Ok(process) => {
                 let world = world.as_raw_fd();
-                Ok(Server { process, socket, page, world, limits, standing })
+                Ok(Server { process, pid, socket, page, world, limits, standing })
             }
             Err(error) => {
-                pidfd::kill_unseen(pid);
+                reap::kill_unseen(pid);
                 Err(error.into())
             }
         }
@@ -198,7 +200,7 @@ impl Server {
 
     /// Ends the server, if it has not ended yet, and takes its status.
     fn end(&self) {
-        if pidfd::signal(self.process.as_fd(), pidfd::SIGKILL).is_err() {
+        if pidfd::signal(self.process.as_fd(), self.pid, SIGKILL).is_err() {
             // The user of this process has changed. The server leaves when nobody is at the other end.
             socket::shut(self.socket.as_fd());
         }
@@ -206,7 +208,7 @@ impl Server {
         while descriptor::readable(&[self.process.as_fd()], Deadline::NEVER).is_err() {
             std::thread::yield_now();
         }
-        let _ = pidfd::reap(self.process.as_fd());
+        let _ = pidfd::reap(self.process.as_fd(), self.pid);
     }
 }
 

@@ -3,10 +3,12 @@
 #![allow(unsafe_code)]
 
 mod counting;
-// All of it kills, and raw_sync is not robust.
+// What kills is left out over raw_sync, which is not robust.
 #[cfg(not(feature = "raw-sync"))]
 mod death;
 mod elsewhere;
+#[cfg(not(feature = "raw-sync"))]
+mod kills;
 mod permits;
 
 use multiproc::{Event, Process, Queue, Semaphore};
