@@ -65,6 +65,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("channel", &["queue/", "tag.rs"]),
+    ("manager", &["number.rs", "replies.rs"]),
     ("sys", &["shared.rs"]),
     ("world", &["kind.rs"]),
 ];

@@ -71,6 +71,26 @@ pub const WEAKENED: &[Weakened] = &[
         "false && leases.has_open().unwrap_or(false)",
     ),
     weak(
+        "manager/replies.rs",
+        "what_was_given_up_is_free",
+        "hear(&mut channel.receiver)?",
+        "match hear(&mut channel.receiver) {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.free().push(channel);
+                return Err(error);
+            }
+        }",
+    ),
+    weak("manager/replies.rs", "the_sender_stays", "channel.sender = None", "()"),
+    weak(
+        "manager/replies.rs",
+        "the_sender_is_not_kept",
+        "self.0.borrow_mut().insert(channel, sender)",
+        "{ let _ = channel; Some(sender) }",
+    ),
+    weak("manager/replies.rs", "a_refusal_is_not_told", "drop(senders.remove(&channel))", "()"),
+    weak(
         "raw/condition.rs",
         "notifier_wakes_nobody",
         "futex::wake(low_half(entry), 1);",

@@ -89,6 +89,11 @@ models! {
         no_id_is_given_twice
         what_is_gone_writes_no_more
         a_taker_that_dies_leaves_the_slot;
+    replies:
+        a_call_that_gives_up_leaves_its_answer_to_nobody
+        an_answer_that_cannot_be_sent_is_told
+        a_server_that_dies_leaves_nobody_waiting
+        a_caller_that_dies_takes_no_answer_from_another;
     ring:
         records_come_in_order_and_whole
         ends_that_move_go_on_where_they_were

@@ -54,9 +54,13 @@ impl Drop for Boarded {
 /// The handles inside one packed value.
 ///
 /// While it is there, this process has their roles, whatever becomes of the value: what a function returned is dropped before its
-/// bytes are in the result.
+/// bytes are in the result. One without handles, as nearly all are, is a word.
 #[derive(Default)]
-pub(crate) struct Parcel {
+pub(crate) struct Parcel(Option<Box<Contents>>);
+
+/// What is in a parcel that has handles.
+#[derive(Default)]
+struct Contents {
     handles: Vec<InFlight>,
     passengers: Vec<Boarded>,
     kept: Claimed,
@@ -110,7 +114,8 @@ pub(crate) fn pack<R>(f: impl FnOnce() -> Result<R>) -> Result<(R, Parcel)> {
                 kept.keep(reference, *roles)?;
             }
             let (handles, boarded): (Vec<_>, Vec<_>) = packed.into_iter().unzip();
-            Ok(Parcel { handles, passengers: boarded.into_iter().flatten().collect(), kept })
+            let passengers = boarded.into_iter().flatten().collect();
+            Ok(Parcel(Some(Box::new(Contents { handles, passengers, kept }))))
         }
     }
     impl Drop for Packing {
@@ -166,8 +171,19 @@ impl Drop for Unpacking<'_> {
 }
 
 /// Runs a decoder that may meet handles from `claimed`; what it does not take is given up.
+#[inline]
 pub(crate) fn unpack<R>(mut claimed: Claimed, f: impl FnOnce() -> R) -> R {
+    if claimed.is_empty() && !is_unpacking() {
+        // Nearly every value: it finds no handles either way.
+        return f();
+    }
     unpack_some(&mut claimed, f)
+}
+
+/// Whether this thread is inside [`unpack`], with handles that are another value's.
+#[inline]
+fn is_unpacking() -> bool {
+    UNPACKING.try_with(|cell| cell.borrow().is_some()).unwrap_or(false)
 }
 
 /// The same; what it does not take stays in `claimed`, for another one.
@@ -177,31 +193,45 @@ pub(crate) fn unpack_some<R>(claimed: &mut Claimed, f: impl FnOnce() -> R) -> R 
 }
 
 impl Parcel {
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.handles.is_empty()
+        self.handles().is_empty()
     }
 
     /// How many handles there are.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.handles.len()
+        self.handles().len()
+    }
+
+    #[inline]
+    fn handles(&self) -> &[InFlight] {
+        self.0.as_ref().map_or(&[], |contents| &contents.handles)
+    }
+
+    #[inline]
+    fn passengers(&self) -> &[Boarded] {
+        self.0.as_ref().map_or(&[], |contents| &contents.passengers)
     }
 
     /// Whether an owned handle is among them: such a value can be sent once.
     pub(crate) fn moves(&self) -> bool {
-        !self.passengers.is_empty()
+        !self.passengers().is_empty()
     }
 
     /// Adds the handles of another packed value behind these.
-    pub(crate) fn append(&mut self, mut other: Parcel) {
-        self.handles.append(&mut other.handles);
-        self.passengers.append(&mut other.passengers);
-        self.kept.handles.append(&mut other.kept.handles);
+    pub(crate) fn append(&mut self, other: Parcel) {
+        let Some(mut other) = other.0 else { return };
+        let contents = self.0.get_or_insert_default();
+        contents.handles.append(&mut other.handles);
+        contents.passengers.append(&mut other.passengers);
+        contents.kept.handles.append(&mut other.kept.handles);
     }
 
     /// The list as bytes, for behind the packed value.
     pub(crate) fn list(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.handles.len() * ENTRY);
-        for (reference, roles) in &self.handles {
+        let mut bytes = Vec::with_capacity(self.len() * ENTRY);
+        for (reference, roles) in self.handles() {
             for word in [reference.id.index, reference.id.generation, *roles, 0] {
                 bytes.extend_from_slice(&word.to_le_bytes());
             }
@@ -211,7 +241,7 @@ impl Parcel {
 
     /// Gives the handles to a child that has not started: its presence bits are set now.
     pub(crate) fn give_to(&self, world: &World, child: ProcessId) -> Result<()> {
-        for (reference, roles) in &self.handles {
+        for (reference, roles) in self.handles() {
             world.memory.add_presence(child, reference.id.index, PRESENT | roles)?;
         }
         Ok(())
@@ -220,14 +250,14 @@ impl Parcel {
     /// The value is on its way: what travels as owned is this process's no more. Without this call, what was given by value
     /// is dropped, and what was given by reference stays.
     pub(crate) fn depart(&self) {
-        for boarded in &self.passengers {
+        for boarded in self.passengers() {
             boarded.0.depart();
         }
     }
 
     /// Counts the handles as in flight: in a message or result. Under the arena lock.
     pub(crate) fn count_in_flight(&self) {
-        for (reference, _) in &self.handles {
+        for (reference, _) in self.handles() {
             reference.object.count_in_flight(true);
         }
     }
@@ -290,6 +320,7 @@ pub(crate) struct Claimed {
 }
 
 impl Claimed {
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.handles.is_empty()
     }
@@ -304,9 +335,20 @@ impl Claimed {
     }
 
     /// Takes the first `count` handles off: those of the first of several packed values.
+    #[inline]
     pub(crate) fn take(&mut self, count: usize) -> Claimed {
+        if count == 0 {
+            return Claimed::default();
+        }
         let count = count.min(self.handles.len());
         Claimed { handles: self.handles.drain(..count).collect() }
+    }
+
+    #[cold]
+    fn give_all_back(&mut self) {
+        for (reference, roles) in self.handles.drain(..).flatten() {
+            give_back(&reference, roles);
+        }
     }
 
     /// Counts the handles as no longer in flight: the message or result with them is gone. Under the arena lock.
@@ -318,9 +360,10 @@ impl Claimed {
 }
 
 impl Drop for Claimed {
+    #[inline]
     fn drop(&mut self) {
-        for (reference, roles) in self.handles.drain(..).flatten() {
-            give_back(&reference, roles);
+        if !self.is_empty() {
+            self.give_all_back();
         }
     }
 }

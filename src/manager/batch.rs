@@ -5,7 +5,7 @@
 //! together, and each [`Later`] decodes its own part when it is asked for it: so a call costs no allocation.
 
 use super::link::Link;
-use super::request::{Target, put_call, skip_result, take_result};
+use super::request::{Target, error_of, put_call, take_result};
 use super::server::Command;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, Claimed};
@@ -37,32 +37,42 @@ struct Results(OnceCell<Answer>);
 
 struct Answer {
     reply: Vec<u8>,
-    /// Where in the reply each result begins.
-    starts: Vec<usize>,
+    /// Where in the reply each result is.
+    places: Vec<Place>,
     handles: RefCell<Claimed>,
+}
+
+struct Place {
+    start: usize,
+    end: usize,
+    is_error: bool,
 }
 
 impl Answer {
     /// The results of so many calls.
     fn of(reply: &[u8], handles: Claimed, count: usize) -> Result<Answer> {
         let mut rest = reply;
-        let mut starts = Vec::with_capacity(count);
+        let mut places = Vec::with_capacity(count);
         for _ in 0..count {
-            starts.push(reply.len() - rest.len());
-            skip_result(&mut rest)?;
+            let (result, is_error) = take_result(&mut rest)?;
+            let end = reply.len() - rest.len();
+            places.push(Place { start: end - result.len(), end, is_error });
         }
-        Ok(Answer { reply: reply.to_vec(), starts, handles: RefCell::new(handles) })
+        Ok(Answer { reply: reply.to_vec(), places, handles: RefCell::new(handles) })
     }
 
     fn read<T>(&self, at: usize, read: fn(&[u8]) -> Result<T>) -> Result<T> {
-        let mut rest = &self.reply[self.starts[at]..];
-        let result = take_result(&mut rest)?;
+        let Place { start, end, is_error } = self.places[at];
+        let result = &self.reply[start..end];
+        if is_error {
+            return Err(error_of(result));
+        }
+        if self.handles.borrow().is_empty() {
+            return read(result);
+        }
         // For a moment they are here: a `Deserialize` may ask for another result.
         let mut handles = self.handles.take();
-        if handles.is_empty() {
-            return result.and_then(read);
-        }
-        let result = handle::unpack_some(&mut handles, || result.and_then(read));
+        let result = handle::unpack_some(&mut handles, || read(result));
         self.handles.replace(handles);
         result
     }
@@ -120,7 +130,7 @@ impl Batch {
                 filled = Some(fill(&mut batch));
                 *out = batch.out;
                 count.set(batch.count);
-                batch.failed.map_or(Ok(()), Err)
+                batch.failed.map_or(Ok(batch.count), Err)
             },
             |reply, handles| Answer::of(reply, handles, count.get()),
         )?;

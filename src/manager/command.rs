@@ -3,10 +3,11 @@
 #![allow(unsafe_code, reason = "a function without its value")]
 
 use super::method::Method;
+use super::request::Calls;
 use super::server::{Command, Server};
 use super::share::Given;
 use super::table::HostedObject;
-use crate::error::Result;
+use crate::error::Error;
 use crate::message;
 use crate::process::private::Token;
 use crate::process::{Entry, Function, Parameters, encode_result, hand_over, taken_over};
@@ -79,42 +80,50 @@ pub(super) const TO_LIST: &Entry<Command> =
 pub(super) const TO_SHUT_DOWN: &Entry<Command> =
     &Entry::leading_to(TypeId::of::<Shutdown>(), shut_down as Command);
 
-fn call<S, F, P>(server: &Server, object: u64, args: &[u8], out: &mut Vec<u8>) -> Result<()>
+fn call<S, F, P>(server: &Server, object: u64, calls: &mut Calls<'_>)
 where
     S: 'static,
     F: Method<S, P, Output: Serialize + DeserializeOwned>,
     P: Parameters,
 {
-    let parameters = P::decode(args, Token)?;
-    // SAFETY: `to_call` handed one over before anyone could name this command, in the process that made this call.
-    let f = unsafe { taken_over::<F>() };
-    let output = server.table.with(object, |state: &mut S| f.call(state, parameters, Token))?;
-    encode_result::<F::Output, _>(&output, out)
+    let hosted = server.table.find(object);
+    calls.each(|args, out| {
+        let parameters = P::decode(args, Token)?;
+        // SAFETY: `to_call` handed one over before anyone could name this command, in the process that made this call.
+        let f = unsafe { taken_over::<F>() };
+        let hosted = hosted.as_ref().map_err(Error::again)?;
+        let output = hosted.with(|state: &mut S| f.call(state, parameters, Token))?;
+        encode_result::<F::Output, _>(&output, out)
+    });
 }
 
-fn host<S, F, P>(server: &Server, _: u64, args: &[u8], out: &mut Vec<u8>) -> Result<()>
+fn host<S, F, P>(server: &Server, _: u64, calls: &mut Calls<'_>)
 where
     S: 'static,
     F: Function<P, Output = S>,
     P: Parameters,
 {
-    let parameters = P::decode(args, Token)?;
-    // SAFETY: `to_host` handed one over before anyone could name this command, in the process that made this call.
-    let f = unsafe { taken_over::<F>() };
-    let reference = server.table.add(f.call(parameters, Token))?;
-    let given = Given(&reference);
-    message::encode::<Given<'_>, _>(&given, out)
+    calls.each(|args, out| {
+        let parameters = P::decode(args, Token)?;
+        // SAFETY: `to_host` handed one over before anyone could name this command, in the process that made this call.
+        let f = unsafe { taken_over::<F>() };
+        let reference = server.table.add(f.call(parameters, Token))?;
+        let given = Given(&reference);
+        message::encode::<Given<'_>, _>(&given, out)
+    });
 }
 
-fn recover(server: &Server, object: u64, _: &[u8], _: &mut Vec<u8>) -> Result<()> {
-    server.table.recover(object)
+fn recover(server: &Server, object: u64, calls: &mut Calls<'_>) {
+    calls.each(|_, _| server.table.recover(object));
 }
 
-fn list(server: &Server, _: u64, _: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    message::encode::<Vec<HostedObject>, _>(&server.table.list(), out)
+fn list(server: &Server, _: u64, calls: &mut Calls<'_>) {
+    calls.each(|_, out| message::encode::<Vec<HostedObject>, _>(&server.table.list(), out));
 }
 
-fn shut_down(server: &Server, _: u64, _: &[u8], _: &mut Vec<u8>) -> Result<()> {
-    server.end_soon();
-    Ok(())
+fn shut_down(server: &Server, _: u64, calls: &mut Calls<'_>) {
+    calls.each(|_, _| {
+        server.end_soon();
+        Ok(())
+    });
 }

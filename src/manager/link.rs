@@ -1,13 +1,13 @@
 //! One process's way to a manager's server.
 //!
 //! All handles of a process to one manager share a [`Link`]. It can put requests, and it has the *channels* by which answers come:
-//! a pipe each, whose sending end goes to the server with the first request. A call takes a channel that is free, or makes one, and
-//! has it for itself until its answer is there. So any number of threads can call at the same time, each call gets its own answer,
-//! and a process has as many channels as it ever had calls under way at once. A call that gives up, because its time is over or its
-//! result panics while it is decoded, drops its channel.
+//! a pipe each ([`super::replies`]). So any number of threads can call at the same time, each call gets its own answer, and a process
+//! has as many channels as it ever had calls under way at once. A call that gives up, because its time is over or its result panics
+//! while it is decoded, drops its channel.
 //!
 //! In the server itself a link leads back to the server: calls run at once, inside the call that makes them.
 
+use super::replies;
 use super::request::{CALLS, DROPPED, LEFT, Reply, Request, put_part, put_word};
 use super::server;
 use crate::channel::{Pipe, Producer, Receiver, Sender};
@@ -18,6 +18,7 @@ use crate::process::{Process, ProcessHandle};
 use crate::sys::clock::Deadline;
 use crate::sys::per_process::PerProcess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -43,39 +44,25 @@ enum Way {
     Here,
     There {
         requests: Producer<Request>,
-        free: Mutex<Free>,
+        channels: Channels,
     },
 }
 
-/// By which answers come.
-struct Channel {
-    number: u64,
-    /// Until the first request has taken it to the server.
-    sender: Option<Sender<Reply>>,
-    receiver: Receiver<Reply>,
-    /// Memory for requests.
-    bytes: Vec<u8>,
-}
+type Channel = replies::Channel<Sender<Reply>, Receiver<Reply>>;
+type Channels = replies::Channels<Sender<Reply>, Receiver<Reply>>;
 
-/// The channels that no call uses.
-#[allow(
-    clippy::vec_box,
-    reason = "each call takes a channel out and puts it back: a pointer is moved, and not the channel"
-)]
-type Free = Vec<Box<Channel>>;
-
+/// So many nanoseconds the server takes for each call of a batch at least; and how much longer than usual an answer is polled for.
+const EACH: usize = 100;
+const LONGEST: usize = 20_000;
 /// Memory larger than this is given back after use.
 const KEPT: usize = 64 << 10;
 
-impl Channel {
-    fn new(reference: &ObjectRef) -> Result<Box<Channel>> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let (sender, receiver) = Pipe::simplex()?;
-        let process = u64::from(reference.world.liveness.this_process().to_bits());
-        // ORDERING: Relaxed: only the number itself must be new.
-        let number = process << 32 | COUNT.fetch_add(1, Ordering::Relaxed) & u64::from(u32::MAX);
-        Ok(Box::new(Channel { number, sender: Some(sender), receiver, bytes: Vec::new() }))
-    }
+fn new_channel(reference: &ObjectRef) -> Result<Channel> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let process = u64::from(reference.world.liveness.this_process().to_bits());
+    // ORDERING: Relaxed: only the number itself must be new.
+    let number = process << 32 | COUNT.fetch_add(1, Ordering::Relaxed) & u64::from(u32::MAX);
+    Ok(Channel::of(number, Pipe::simplex()?))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -95,7 +82,7 @@ impl Link {
             // The server itself keeps no manager alive.
             Way::Here
         } else {
-            Way::There { requests, free: Mutex::default() }
+            Way::There { requests, channels: Channels::default() }
         };
         let link = Arc::new(Link { reference, way, process: Mutex::default() });
         links.insert(queue, Arc::downgrade(&link));
@@ -122,17 +109,18 @@ impl Link {
         self.reference.id.index
     }
 
-    /// Has the server run the calls that `write` appends, and `read` their results, with the handles in them.
+    /// Has the server run the calls that `write` appends, which says how many there are, and `read` their results, with the handles in
+    /// them.
     pub(super) fn transact<R>(
         &self,
         until: Deadline,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<usize>,
         read: impl FnOnce(&[u8], Claimed) -> Result<R>,
     ) -> Result<R> {
         match &self.way {
             Way::Here => self.transact_here(write, read),
-            Way::There { requests, free } => {
-                self.transact_there(requests, free, until, write, read)
+            Way::There { requests, channels } => {
+                self.transact_there(requests, channels, until, write, read)
             }
         }
     }
@@ -140,54 +128,54 @@ impl Link {
     fn transact_there<R>(
         &self,
         requests: &Producer<Request>,
-        free: &Mutex<Free>,
+        channels: &Channels,
         until: Deadline,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<usize>,
         read: impl FnOnce(&[u8], Claimed) -> Result<R>,
     ) -> Result<R> {
         self.check_current()?;
-        let known = lock(free).pop();
-        let mut channel = known.map_or_else(|| Channel::new(&self.reference), Ok)?;
-        let mut bytes = std::mem::take(&mut channel.bytes);
-        bytes.clear();
-        let packed = handle::pack(|| {
-            put_word(&mut bytes, CALLS);
-            put_word(&mut bytes, channel.number);
-            put_part(&mut bytes, |out| match &channel.sender {
-                Some(sender) => message::encode::<Sender<Reply>, _>(sender, out),
-                None => Ok(()),
-            })?;
-            write(&mut bytes)
-        });
-        let asked = packed.and_then(|((), parcel)| requests.put_parcel(&mut bytes, &parcel));
-        if bytes.capacity() <= KEPT {
-            channel.bytes = bytes;
-        }
-        if let Err(error) = asked {
-            lock(free).push(channel);
-            return Err(explain(error));
-        }
-        channel.sender = None;
-        // What `read` says is inside: the channel itself is good then.
-        let answer = channel.receiver.recv_as(until, |bytes, given| Ok(read(bytes, given)));
-        match answer {
-            Ok(result) => {
-                lock(free).push(channel);
-                result
+        let calls = Cell::new(0);
+        let ask = |channel: &mut Channel| {
+            let mut bytes = std::mem::take(&mut channel.bytes);
+            bytes.clear();
+            let packed = handle::pack(|| {
+                put_word(&mut bytes, CALLS);
+                put_word(&mut bytes, channel.number);
+                put_part(&mut bytes, |out| match &channel.sender {
+                    Some(sender) => message::encode::<Sender<Reply>, _>(sender, out),
+                    None => Ok(()),
+                })?;
+                write(&mut bytes)
+            });
+            let asked = packed.and_then(|(count, parcel)| {
+                calls.set(count);
+                requests.put_parcel(&mut bytes, &parcel)
+            });
+            if bytes.capacity() <= KEPT {
+                channel.bytes = bytes;
             }
-            Err(error) => Err(explain(error)),
-        }
+            asked
+        };
+        // What `read` says is inside: the channel itself is good then.
+        let hear = |receiver: &mut Receiver<Reply>| {
+            receiver.expect_later(
+                calls.get().saturating_sub(1).saturating_mul(EACH).min(LONGEST) as u32
+            );
+            receiver.recv_as(until, |bytes, given| Ok(read(bytes, given)))
+        };
+        let answer = channels.exchange(|| new_channel(&self.reference), ask, hear);
+        answer.map_err(explain)?
     }
 
     fn transact_here<R>(
         &self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<usize>,
         read: impl FnOnce(&[u8], Claimed) -> Result<R>,
     ) -> Result<R> {
         self.check_current()?;
         let server = server::server()?;
         let mut calls = Vec::new();
-        let ((), parcel) = handle::pack(|| write(&mut calls))?;
+        let (_, parcel) = handle::pack(|| write(&mut calls))?;
         self.carry(calls, &parcel, |calls, given| {
             let mut results = Vec::new();
             let run = || Ok(server.run_calls(calls, &mut results));
@@ -258,9 +246,9 @@ impl Drop for Link {
             links.remove(&queue);
         }
         drop(links);
-        if let Way::There { requests, free } = &self.way {
-            let free = std::mem::take(&mut *lock(free));
-            let known = free.iter().filter(|channel| channel.sender.is_none());
+        if let Way::There { requests, channels } = &self.way {
+            let channels = channels.end();
+            let known = channels.iter().filter(|channel| channel.is_known());
             let numbers: Vec<u64> = known.map(|channel| channel.number).collect();
             if !numbers.is_empty() {
                 self.tell(requests, LEFT, &numbers);

@@ -7,6 +7,7 @@
 //! Lowest first:
 //!
 //! - `request`: requests and replies as bytes;
+//! - `number`: maps by numbers; `replies`: how each call gets its own answer;
 //! - `share`: whose a hosted object is;
 //! - `table`: the objects of a server;
 //! - `server`: its loop, and how a call runs;
@@ -41,8 +42,9 @@
 //!    ends first. Handles in the arguments are in flight in the queue.
 //! 3. It waits at its channel.
 //! 4. The server takes the request. It believes the entry only if the program has one there ([`crate::process`]), decodes the
-//!    arguments, takes the object out of its table, and runs the function. A panic ends here.
-//! 5. It puts the object back, encodes the result, and sends it into the channel, without waiting: the channel has one request at a
+//!    arguments, takes the object's value, and runs the function. A panic ends here. In a batch, calls of the same entry on the same
+//!    object are run in a row, for which both are found once; each takes the value and puts it back.
+//! 5. It puts the value back, encodes the result, and sends it into the channel, without waiting: the channel has one request at a
 //!    time, so it is empty. A caller that never takes its answer blocks nobody.
 //! 6. The caller decodes the answer and frees the channel. One that gave up drops it instead, so that no later call gets a wrong
 //!    answer.
@@ -59,6 +61,8 @@
 //! handles stays until the server ends.
 //!
 //! In the server no handle counts as producer of the queue, so its own objects never keep it alive.
+//!
+//! Steps 1, 3 and 6, and the server's part of 5, are one file, which is driven by models as it is: `replies`.
 //!
 //! # If a process dies
 //!
@@ -85,20 +89,19 @@
 //!
 //! # Measured
 //!
-//! By `benches/manager.rs` on an AMD EPYC of the first generation with two virtual processors, caller and server pinned to one each,
-//! when each call still allocated, checked its entry and hashed its object three times:
+//! By `benches/manager.rs` on an AMD EPYC with two virtual processors, caller and server pinned to one each, at a real-time priority beside
+//! other programs. A cache line between the two takes 70 ns at some times and 750 ns at others; hence two values:
 //!
 //! | | manager | yardstick | ratio |
 //! |---|---|---|---|
-//! | get of a dict, awake | 764 ns | Pipe there and back 235 ns | 3.4 |
-//! | get of a dict, asleep | 18.6 us | Pipe there and back 17.2 us | 1.06 |
-//! | batch of 100 gets, awake | 42 us | one get 810 ns | 54 |
-//! | batch of 100 gets, asleep | 54 us | one get 18.9 us | 2.9 |
-//! | gets of 4 processes, unpinned | 0.18 M/s | of one process 0.089 M/s | 2.0 |
-//! | gets of 8 threads on one handle, unpinned | 0.25 M/s | the same | 2.8 |
+//! | get of a dict, awake | 0.58 / 1.5 us | Pipe there and back 0.26 / 0.90 us | 2.2 / 1.8 |
+//! | get of a dict, asleep | 26 us | Pipe there and back 24 us | 1.07 |
+//! | batch of 100 gets, awake | 17 / 34 us | one get 0.58 / 1.7 us | 29 / 20 |
+//! | batch of 100 gets, asleep | 39 us | one get 26 us | 1.5 |
 //!
-//! Since then only a machine with a load of 15 to 20 was at hand, on which nothing that is awake stays so. By samples, the work of both
-//! sides for a batch of 100 gets, without what they wait, went from 49 to 29 us. A get of a sleeping server took 1.3 times the pipe.
+//! A batch took 44 us, with a get of 1.5 us beside it, where each of its calls looked the entry and the object up, caught panics by itself,
+//! and had lists of handles without handles. By samples, 10 of the 17 us are work, half of it in the server. The rest is a sleep: the
+//! answer comes later than a pipe polls. So a batch polls longer, by its number of calls; that is not measured yet.
 
 mod batch;
 mod command;
@@ -108,8 +111,10 @@ mod link;
 mod list;
 mod method;
 mod namespace;
+mod number;
 mod operations;
 mod proxy;
+mod replies;
 mod request;
 mod server;
 mod set;

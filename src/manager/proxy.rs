@@ -4,7 +4,7 @@ use super::batch::{Batch, Later};
 use super::command::{TO_RECOVER, to_call};
 use super::link::{self, Link};
 use super::method::Method;
-use super::request::{Target, put_call, take_result};
+use super::request::{Target, error_of, put_only_call, take_result};
 use super::server::Command;
 use super::share::Share;
 use crate::error::Result;
@@ -121,10 +121,13 @@ pub(super) fn ask<R>(
     read: fn(&[u8]) -> Result<R>,
 ) -> Result<R> {
     let target = Target { object, entry: entry.name()? };
-    let write = |out: &mut Vec<u8>| put_call(out, Some(target), args);
+    let write = |out: &mut Vec<u8>| put_only_call(out, target, args).map(|()| 1);
     link.transact(until, write, |mut bytes, given| {
-        let result = take_result(&mut bytes)?;
-        handle::unpack(given, || result.and_then(read))
+        let (result, is_error) = take_result(&mut bytes)?;
+        if is_error {
+            return Err(error_of(result));
+        }
+        handle::unpack(given, || read(result))
     })
 }
 

@@ -2,11 +2,11 @@
 //!
 //! The protocol, and what happens at every death, is described in [`super`].
 
+use super::replies::Senders;
 use super::request::{
-    CALLS, DROPPED, LEFT, Reply, Request, Target, cut_off, put_result, take_call, take_part,
-    take_word,
+    CALLS, Calls, DROPPED, LEFT, Reply, Request, Target, put_error, take_part, take_word,
 };
-use super::table::{ByNumber, Table};
+use super::table::Table;
 use crate::channel::{Consumer, Sender};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle;
@@ -21,9 +21,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What an entry for the server leads to: decodes the arguments, does the work on the object with this number, and appends the
-/// result.
-pub(super) type Command = fn(&Server, u64, &[u8], &mut Vec<u8>) -> Result<()>;
+/// What an entry for the server leads to: for each of the calls, which are about the object with this number, decodes the
+/// arguments, does the work, and appends the result.
+pub(super) type Command = fn(&Server, u64, &mut Calls<'_>);
 
 impl Sort for Command {
     const MAGIC: [u64; 2] = [0x5d83_e1b6_0c97_f42e, 0xb26a_09f7_94d1_3c58];
@@ -75,7 +75,7 @@ impl Known {
 pub(super) struct Server {
     pub(super) table: Table,
     /// Where the answers go: one pipe for each call that is under way at the same time.
-    channels: RefCell<ByNumber<Sender<Reply>>>,
+    senders: Senders<Sender<Reply>>,
     known: Known,
     /// Memory for answers.
     answer: RefCell<Vec<u8>>,
@@ -122,7 +122,7 @@ pub(super) fn serve(requests: Consumer<Request>) -> Result<()> {
     program::ignore_interrupts();
     let server = Rc::new(Server {
         table: Table::default(),
-        channels: RefCell::default(),
+        senders: Senders::default(),
         known: Known::default(),
         answer: RefCell::default(),
         doubtful: RefCell::default(),
@@ -160,7 +160,7 @@ impl Server {
     /// Somebody died, or gave something up without saying what.
     fn look_after_deaths(&self) {
         HAS_STRAYS.store(false, Ordering::Relaxed);
-        self.channels.borrow_mut().retain(|_, channel| !channel.is_alone());
+        self.senders.drop_alone(Sender::is_alone);
         self.doubtful.borrow_mut().extend(self.table.numbers());
     }
 
@@ -176,7 +176,7 @@ impl Server {
     fn end(&self, requests: &Consumer<Request>) {
         // Whoever made a request that is never read is told so, because the channel in it is dropped here.
         let _ = requests.shutdown();
-        self.channels.borrow_mut().clear();
+        self.senders.end();
         self.table.clear();
         self.drop_unused();
     }
@@ -192,7 +192,7 @@ impl Server {
             }
             LEFT => {
                 while let Ok(channel) = take_word(&mut bytes) {
-                    self.channels.borrow_mut().remove(&channel);
+                    self.senders.forget(channel);
                 }
                 Some(())
             }
@@ -204,8 +204,7 @@ impl Server {
         let channel = take_word(&mut bytes)?;
         let sender = take_part(&mut bytes)?;
         if !sender.is_empty() {
-            let sender = message::decode(sender)?;
-            self.channels.borrow_mut().insert(channel, sender);
+            self.senders.keep(channel, message::decode(sender)?);
         }
         let mut out = self.answer.take();
         out.clear();
@@ -219,62 +218,45 @@ impl Server {
     /// Runs the calls and sends their results, which `out` has room for.
     fn send_answer(&self, channel: u64, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let (count, parcel) = handle::pack(|| Ok(self.run_calls(bytes, out)))?;
-        let mut channels = self.channels.borrow_mut();
-        let Some(sender) = channels.get_mut(&channel) else {
-            // The caller died before its request was taken: what the calls made for it is nobody's.
-            HAS_STRAYS.store(true, Ordering::Relaxed);
-            return Ok(());
-        };
         // There is room: a channel has one request at a time. So it never waits for a caller who does not take the answer.
-        let Err(error) = sender.try_send_packed(out, &parcel) else { return Ok(()) };
-        if !error.is_closed() {
+        let is_sent = self.senders.answer(channel, |sender| {
+            let Err(error) = sender.try_send_packed(out, &parcel) else { return true };
+            if error.is_closed() {
+                return false;
+            }
             out.clear();
-            for _ in 0..count {
-                put_result(out, |_| Err(Error::of(error.kind(), error.to_string())));
-            }
-            if sender.try_send_packed(out, &handle::Parcel::default()).is_ok() {
-                return Ok(());
-            }
+            (0..count).for_each(|_| put_error(out, &error));
+            sender.try_send_packed(out, &handle::Parcel::default()).is_ok()
+        });
+        if !is_sent {
+            // What the answer would have brought may be nobody's.
+            HAS_STRAYS.store(true, Ordering::Relaxed);
         }
-        // Dropped: whoever waits at its other end is told so. What the answer would have brought may be nobody's.
-        channels.remove(&channel);
-        HAS_STRAYS.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     /// Runs calls one after the other and appends their results; how many there were.
-    pub(super) fn run_calls(&self, mut calls: &[u8], out: &mut Vec<u8>) -> usize {
-        let mut count = 0;
-        let mut target = Err(cut_off());
-        while !calls.is_empty() {
-            count += 1;
-            let call = take_call(&mut calls);
-            let is_cut_off = call.is_err();
-            put_result(out, |out| {
-                let (named, args) = call?;
-                if let Some(Target { object, entry }) = named {
-                    target = self.known.find(entry).map(|entry| (object, entry));
-                }
-                let (object, entry) = target.as_ref().map_err(Error::again)?;
-                self.run(entry, *object, args, out)
+    pub(super) fn run_calls(&self, calls: &[u8], out: &mut Vec<u8>) -> usize {
+        let mut calls = Calls::of(calls, out);
+        while let Some(target) = calls.next_target() {
+            let found = target.and_then(|Target { object, entry }| {
+                self.known.find(entry).map(|entry| (object, entry))
             });
-            if is_cut_off {
-                break;
+            match found {
+                Ok((object, entry)) => self.run(entry, object, &mut calls),
+                Err(error) => calls.each(|_, _| Err(error.again())),
             }
         }
-        count
+        calls.count()
     }
 
-    /// Runs one call. Its panic is its caller's.
-    fn run(
-        &self,
-        entry: &Entry<Command>,
-        object: u64,
-        args: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        let run = AssertUnwindSafe(|| (entry.trampoline)(self, object, args, out));
-        catch_unwind(run).unwrap_or_else(|payload| Err(self.panicked(object, payload)))
+    /// Runs the calls of one target. A panic in one is its caller's, and the next ones are run.
+    fn run(&self, entry: &Entry<Command>, object: u64, calls: &mut Calls<'_>) {
+        while let Err(payload) =
+            catch_unwind(AssertUnwindSafe(|| (entry.trampoline)(self, object, calls)))
+        {
+            calls.fail(&self.panicked(object, payload));
+        }
     }
 
     /// The error of a call that panicked. If it left its object marked, that says why.

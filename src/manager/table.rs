@@ -3,6 +3,7 @@
 //! A call takes the value of its object, which has it back at the end of the call. So a call inside a call finds every other object,
 //! and is told that this one is in use. A panic in between marks the object.
 
+use super::number::ByNumber;
 use super::share::USER;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{Found, ObjectRef};
@@ -10,34 +11,8 @@ use crate::world::{Kind, world};
 use serde::{Deserialize, Serialize};
 use std::any::{Any, type_name};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// A map by numbers that processes of this tree have made up: they are all different, and one multiplication spreads them.
-pub(super) type ByNumber<T> = HashMap<u64, T, BuildHasherDefault<Spread>>;
-
-/// Hashes a number.
-#[derive(Default)]
-pub(super) struct Spread(u64);
-
-impl Hasher for Spread {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    #[inline]
-    fn write_u64(&mut self, number: u64) {
-        // The golden ratio: close numbers go far apart, in the upper bits, which the map takes for tags, and in the lower ones.
-        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
-    }
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
 
 /// An object of a server.
 struct Hosted {
@@ -105,46 +80,15 @@ impl Table {
         Ok(reference)
     }
 
-    /// Lets `f` work on an object that is an `S`.
-    pub(super) fn with<S: 'static, R>(
-        &self,
-        object: u64,
-        f: impl FnOnce(&mut S) -> R,
-    ) -> Result<R> {
-        let mut taken = self.take::<S>(object)?;
-        let state = taken.state.as_mut().ok_or_else(not_here)?;
-        let result = f(state);
-        taken.is_whole = true;
-        Ok(result)
-    }
-
-    /// Takes the value of an object that is an `S`.
+    /// An object, for calls on it.
     #[inline]
-    fn take<S: 'static>(&self, object: u64) -> Result<Taken<S>> {
-        let hosted = self.find(object)?;
-        if hosted.is_poisoned.get() {
-            return Err(hosted.marked());
-        }
-        let Some(state) = hosted.state.take() else { return Err(in_use()) };
-        match state.downcast::<S>() {
-            Ok(state) => Ok(Taken { hosted, state: Some(state), is_whole: false }),
-            Err(state) => {
-                hosted.state.set(Some(state));
-                let (wanted, holds) = (type_name::<S>(), hosted.type_name);
-                let text = format!("manager: opened as {wanted}, holds {holds}");
-                Err(Error::of(ErrorKind::Mismatch, text))
-            }
-        }
-    }
-
-    #[inline]
-    fn find(&self, object: u64) -> Result<Rc<Hosted>> {
-        self.objects.borrow().get(&object).cloned().ok_or_else(not_here)
+    pub(super) fn find(&self, object: u64) -> Result<InUse> {
+        self.objects.borrow().get(&object).cloned().map(InUse).ok_or_else(not_here)
     }
 
     /// Says why a call panicked that has just ended, if it left its object marked.
     pub(super) fn explain(&self, object: u64, why: &str) {
-        if let Ok(hosted) = self.find(object)
+        if let Ok(InUse(hosted)) = &self.find(object)
             && hosted.is_poisoned.get()
             && hosted.why.borrow().is_empty()
         {
@@ -154,7 +98,7 @@ impl Table {
 
     /// Takes the mark of a panic away.
     pub(super) fn recover(&self, object: u64) -> Result<()> {
-        let hosted = self.find(object)?;
+        let InUse(hosted) = &self.find(object)?;
         hosted.is_poisoned.set(false);
         hosted.why.take();
         Ok(())
@@ -227,6 +171,14 @@ fn in_use() -> Error {
 }
 
 impl Hosted {
+    /// Puts a value back that is no `wanted`.
+    #[cold]
+    fn other(&self, state: Box<dyn Any>, wanted: &str) -> Error {
+        self.state.set(Some(state));
+        let text = format!("manager: opened as {wanted}, holds {}", self.type_name);
+        Error::of(ErrorKind::Mismatch, text)
+    }
+
     #[cold]
     fn marked(&self) -> Error {
         let text = format!(
@@ -238,24 +190,58 @@ impl Hosted {
     }
 }
 
+/// An object that calls are about to work on.
+pub(super) struct InUse(Rc<Hosted>);
+
+impl InUse {
+    /// Lets `f` work on the object, which is an `S`.
+    #[inline]
+    pub(super) fn with<S: 'static, R>(&self, f: impl FnOnce(&mut S) -> R) -> Result<R> {
+        let mut taken = self.take::<S>()?;
+        let state = taken.state.as_mut().ok_or_else(not_here)?;
+        let result = f(state);
+        taken.is_whole = true;
+        Ok(result)
+    }
+
+    /// Takes the value of the object, which is an `S`.
+    #[inline]
+    fn take<S: 'static>(&self) -> Result<Taken<'_, S>> {
+        let hosted = &*self.0;
+        if hosted.is_poisoned.get() {
+            return Err(hosted.marked());
+        }
+        let Some(state) = hosted.state.take() else { return Err(in_use()) };
+        match state.downcast::<S>() {
+            Ok(state) => Ok(Taken { hosted, state: Some(state), is_whole: false }),
+            Err(state) => Err(hosted.other(state, type_name::<S>())),
+        }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if Rc::strong_count(&self.0) == 1 {
+            // Meanwhile it was dropped from the table.
+            drop_quietly(self.0.state.take());
+        }
+    }
+}
+
 /// The value of an object, which a call has. The object has it back at the end of the call, marked if the call did not come to its
 /// end.
-struct Taken<S: 'static> {
-    hosted: Rc<Hosted>,
+struct Taken<'a, S: 'static> {
+    hosted: &'a Hosted,
     state: Option<Box<S>>,
     is_whole: bool,
 }
 
-impl<S: 'static> Drop for Taken<S> {
+impl<S: 'static> Drop for Taken<'_, S> {
     #[inline]
     fn drop(&mut self) {
         if !self.is_whole {
             self.hosted.is_poisoned.set(true);
         }
         self.hosted.state.set(self.state.take().map(|state| state as Box<dyn Any>));
-        if Rc::strong_count(&self.hosted) == 1 {
-            // Meanwhile it was dropped from the table.
-            drop_quietly(self.hosted.state.take());
-        }
     }
 }

@@ -12,6 +12,7 @@
 //! | `form` | in which forms a message may be given |
 //! | `same` | finding out that a type parameter is a certain type |
 //! | `codec` | the calls for the rest of the crate |
+//! | `length` | lengths in front of parts of a message |
 //!
 //! Which of the two ways a message takes is decided by the message type `T` alone, never by the
 //! form it was given in, so that putter and getter agree: both are the same program, and what is
@@ -32,6 +33,7 @@ mod codec;
 mod decoder;
 mod encoder;
 mod form;
+pub(crate) mod length;
 mod plain;
 mod refusal;
 mod same;

@@ -335,13 +335,22 @@ impl<R, T> Gather<R, T> {
         self.answer.set(Err(error));
     }
 
-    fn put(&self, at: usize, result: Result<R>) {
+    /// The results of consecutive tasks from `first` on. Those that are there already stay.
+    fn put(&self, first: usize, results: impl IntoIterator<Item = Result<R>>) {
+        // What is not kept is dropped without the lock: it is a user's.
+        let (mut results, mut spare) = (results.into_iter(), Vec::new());
         let mut slots = self.slots.lock();
         let (all, missing) = &mut *slots;
-        let Some(slot @ None) = all.get_mut(at) else { return };
-        *slot = Some(result);
-        *missing -= 1;
-        if *missing > 0 {
+        let places = all.get_mut(first..).unwrap_or_default();
+        for (slot, result) in places.iter_mut().zip(results.by_ref()) {
+            if slot.is_none() {
+                *slot = Some(result);
+                *missing -= 1;
+            } else {
+                spare.push(result);
+            }
+        }
+        if *missing > 0 || all.is_empty() {
             return;
         }
         let all = std::mem::take(all);
@@ -352,14 +361,14 @@ impl<R, T> Gather<R, T> {
 
 impl<R: Send, T: Send> Call for Gather<R, T> {
     fn take(&self, first: usize, results: Results<'_>, given: Claimed) -> Taken {
-        let mut at = first;
-        decode_all(self.decode, results, given, |result| {
-            self.put(at, result);
-            at += 1;
-        })
+        // Decoded first: no lock is held while code of the user runs.
+        let mut all = Vec::with_capacity(results.at_most());
+        let taken = decode_all(self.decode, results, given, |result| all.push(result));
+        self.put(first, all);
+        taken
     }
 
     fn fail(&self, first: usize, count: usize, error: &Error) {
-        (first..first + count).for_each(|at| self.put(at, Err(error.again())));
+        self.put(first, (0..count).map(|_| Err(error.again())));
     }
 }

@@ -212,6 +212,16 @@ impl<'a> Results<'a> {
         self
     }
 
+    /// No more than so many are there.
+    pub(super) fn at_most(&self) -> usize {
+        (self.left as usize).min(self.bytes.len() / ITEM_HEAD + 1)
+    }
+
+    /// How many bytes they take.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     fn take_one(&mut self) -> Option<Result<&'a [u8]>> {
         let (head, rest) = self.bytes.split_at_checked(ITEM_HEAD)?;
         let result = rest.get(..number(head, 0) as usize)?;

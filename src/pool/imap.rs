@@ -22,7 +22,8 @@ pub(super) type Encode<T> = fn(T, &mut Vec<u8>) -> Result<Parcel>;
 /// The results of [`Pool::imap`](crate::Pool::imap) and [`imap_unordered`](crate::Pool::imap_unordered), one by one.
 ///
 /// Tasks are taken from the source in the calls of [`next`](Iterator::next), here, in this thread, and only some ahead of the results
-/// that were taken: enough that every worker has one batch at hand and two to come. So the source may be endless, slow, or bound to
+/// that were taken: enough that every worker has one batch at hand and two to come, or one for all to come while results take 256 KiB
+/// and more. So the source may be endless, slow, or bound to
 /// this thread. A panic of the source passes through `next`; what it gave before is not lost, and `next` can be called again.
 ///
 /// Each item is the result of one task or its error; other tasks go on. Dropping the iterator takes back all tasks that have not
@@ -36,8 +37,7 @@ pub struct Imap<I: Iterator, R> {
     task: TaskName,
     /// Tasks in a batch.
     chunk: usize,
-    /// How many tasks may be under way.
-    ahead: usize,
+    workers: usize,
     building: Option<Batch>,
     /// Tasks that went to the pool or failed before that.
     given: usize,
@@ -54,8 +54,7 @@ pub(super) struct Parts<I: Iterator, R> {
     pub(super) encode: Encode<I::Item>,
     pub(super) task: Result<TaskName>,
     pub(super) chunk: usize,
-    /// How many batches may be under way.
-    pub(super) batches: usize,
+    pub(super) workers: usize,
 }
 
 impl<I: Iterator, R: Send + 'static> Imap<I, R> {
@@ -71,7 +70,7 @@ impl<I: Iterator, R: Send + 'static> Imap<I, R> {
             encode: parts.encode,
             task,
             chunk: parts.chunk,
-            ahead: parts.chunk.saturating_mul(parts.batches),
+            workers: parts.workers,
             building: None,
             given: 0,
             taken: 0,
@@ -88,12 +87,19 @@ impl<I: Iterator, R: Send + 'static> Imap<I, R> {
         self.given - self.taken
     }
 
+    /// How many tasks may be under way. Where results are long, only so many as keep the workers at work: then few blocks of shared
+    /// memory serve all of them, and stay in the processors' caches.
+    fn ahead(&self) -> usize {
+        let batches = if self.stream.is_long() { self.workers + 1 } else { 3 * self.workers };
+        self.chunk.saturating_mul(batches)
+    }
+
     /// Gives the pool tasks until as many are under way as may be. Where the source is slow, results that are there come first.
     fn fill(&mut self) {
-        while self.source.is_some() && self.under_way() < self.ahead {
+        while self.source.is_some() && self.under_way() < self.ahead() {
             self.pull_batch();
             self.give();
-            if self.stream.has_next() && self.under_way() > self.ahead / 3 {
+            if self.stream.has_next() && self.under_way() > self.ahead() / 3 {
                 return;
             }
         }

@@ -258,7 +258,7 @@ impl<'pool> Chunked<'pool> {
             encode,
             task,
             chunk,
-            batches: 3 * self.workers,
+            workers: self.workers,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -27,7 +28,12 @@ pub(super) struct Stream<R> {
     is_ordered: bool,
     kept: Mutex<Kept<R>>,
     there: Condvar,
+    /// Whether the results that came last were long.
+    is_long: AtomicBool,
 }
+
+/// From so many bytes on the results of a message are long.
+const LONG: usize = 256 << 10;
 
 impl<R> Stream<R> {
     pub(super) fn new(
@@ -37,7 +43,14 @@ impl<R> Stream<R> {
         is_ordered: bool,
     ) -> Stream<R> {
         let kept = Mutex::new(Kept { next: 0, results: VecDeque::new() });
-        Stream { pool, help, decode, is_ordered, kept, there: Condvar::new() }
+        let is_long = AtomicBool::new(false);
+        Stream { pool, help, decode, is_ordered, kept, there: Condvar::new(), is_long }
+    }
+
+    /// Whether results are so long that few of them should be under way.
+    pub(super) fn is_long(&self) -> bool {
+        // ORDERING: Relaxed: nothing but the answer itself is of interest.
+        self.is_long.load(Ordering::Relaxed)
     }
 
     fn put(&self, at: usize, result: Result<R>) {
@@ -79,6 +92,7 @@ impl<R> Stream<R> {
 
 impl<R: Send> Call for Stream<R> {
     fn take(&self, first: usize, results: Results<'_>, given: Claimed) -> Taken {
+        self.is_long.store(results.len() >= LONG, Ordering::Relaxed);
         let mut at = first;
         let taken = decode_all(self.decode, results, given, |result| {
             self.put(at, result);

@@ -4,15 +4,19 @@
 //! ([`Arguments<P>`]), where `P` is the tuple of parameters. The number of arguments fixes the shape of `P`, the
 //! function's signature fills it, and literals among the arguments take their types from there.
 //!
-//! Each argument becomes a message of its own, behind its length in 8 bytes, so that forms without a length (text,
-//! bytes, numbers) can stand side by side.
+//! Each argument becomes a message of its own, behind its length, so that forms without a length (text, bytes, numbers) can
+//! stand side by side.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle;
-use crate::message::{self, Message};
+use crate::message::{self, Message, length};
+use crate::world::world;
+
+/// Shorter arguments are never too large for a message.
+const LONG: usize = 64 << 10;
 
 /// A function that [`Process::spawn`](crate::Process::spawn) can run: an `fn` item, or a closure that captures nothing.
 ///
@@ -225,29 +229,32 @@ pub(crate) fn put<T: DeserializeOwned, M: Message<T>>(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     if let Some(bytes) = message::raw(item) {
-        // Known before it is copied.
-        crate::world::world()?
-            .memory
-            .check_message(bytes.len())
-            .map_err(|error| about(at, error))?;
+        if bytes.len() > LONG {
+            // Known before it is copied.
+            let checked = world().and_then(|world| world.memory.check_message(bytes.len()));
+            checked.map_err(|error| about(at, error))?;
+        }
+        length::put(out, bytes.len() as u64);
+        return encode::<T, M>(item, out).map_err(|error| about(at, error));
     }
-    let start = out.len();
-    out.extend([0; 8]);
+    let start = length::begin(out);
     encode::<T, M>(item, out).map_err(|error| about(at, error))?;
-    let len = (out.len() - start - 8) as u64;
-    out[start..start + 8].copy_from_slice(&len.to_le_bytes());
+    let len = length::since(out, start);
+    length::end(out, start, len);
     Ok(())
 }
 
 /// Takes one argument off the front.
 #[inline]
 pub(crate) fn take<T: DeserializeOwned>(bytes: &mut &[u8], at: usize) -> Result<T> {
-    let short = || Error::of(ErrorKind::Corrupted, format!("argument {at} is cut off"));
-    let (len, rest) = bytes.split_first_chunk().ok_or_else(short)?;
-    let len = usize::try_from(u64::from_le_bytes(*len)).map_err(|_| short())?;
-    let (item, rest) = rest.split_at_checked(len).ok_or_else(short)?;
-    *bytes = rest;
+    let len = length::take(bytes);
+    let item = len.and_then(|len| length::take_part(bytes, len)).ok_or_else(|| cut_off(at))?;
     message::decode(item).map_err(|error| about(at, error))
+}
+
+#[cold]
+fn cut_off(at: usize) -> Error {
+    Error::of(ErrorKind::Corrupted, format!("argument {at} is cut off"))
 }
 
 /// The same error, saying which argument it is about.

@@ -20,6 +20,7 @@ pub mod outcome;
 pub mod queue;
 pub mod recover;
 pub mod registry;
+pub mod replies;
 pub mod ring;
 pub mod rlock;
 pub mod semaphore;

@@ -2,8 +2,8 @@
 
 use super::{
     alarm, arena, barrier, batch, chunks, claims, condition, event, event_count, explore,
-    explore_some, joinable, lock, outcome, queue, recover, registry, ring, rlock, semaphore,
-    stopped,
+    explore_some, joinable, lock, outcome, queue, recover, registry, replies, ring, rlock,
+    semaphore, stopped,
 };
 use crate::sim;
 use crate::weakened::WEAKENED;
@@ -38,6 +38,10 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("batch_is_relaxed", M(batch::one_is_condemned)),
     ("batch_seen_relaxed", M(batch::one_is_condemned)),
     ("generation_stays", D(batch::worker_dies, 10)),
+    ("what_was_given_up_is_free", M(replies::one_gives_up)),
+    ("the_sender_stays", M(replies::one_gives_up)),
+    ("the_sender_is_not_kept", M(replies::one_gives_up)),
+    ("a_refusal_is_not_told", M(replies::one_is_refused)),
     ("record_is_relaxed", M(ring::up_to_the_end)),
     ("record_is_read_relaxed", M(ring::up_to_the_end)),
     ("take_is_relaxed", M(ring::over_the_first)),

@@ -27,6 +27,11 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Receiver<T> {
+    /// From now on it takes longer until a message comes, by about so many nanoseconds: polling lasts so much longer, too.
+    pub(crate) fn expect_later(&mut self, by: u32) {
+        self.inlet.expect_later(by / 250);
+    }
+
     /// Receives a message that `decode` reads, which is given the handles in it.
     pub(crate) fn recv_as<R>(
         &mut self,

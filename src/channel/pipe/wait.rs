@@ -65,6 +65,8 @@ pub(super) struct Pace {
     /// The count of records when it last held off.
     held_at: Option<u32>,
     give_way: GiveWay,
+    /// By so many times 250 ns what is waited for takes longer than usual, says the caller.
+    pub(super) longer: u32,
 }
 
 /// What an end waits for.
@@ -177,7 +179,7 @@ impl Pace {
     /// Spins for some microseconds; whether it has come.
     #[inline]
     fn spin<F: Fn() -> bool, G>(&mut self, wanted: &Wanted<'_, F, G>) -> bool {
-        let mut spins = SPINS;
+        let mut spins = SPINS + self.longer;
         if self.vain >= VAIN {
             if !self.vain.is_multiple_of(SELDOM) {
                 self.vain += 1;

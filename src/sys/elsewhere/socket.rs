@@ -19,3 +19,5 @@ pub(crate) fn receive(
 ) -> io::Result<usize> {
     Err(ErrorKind::Unsupported.into())
 }
+
+pub(crate) fn shut(_: BorrowedFd<'_>) {}
