@@ -273,10 +273,16 @@ impl<'a> Calls<'a> {
 /// Any bytes, as calls and as results, to their end.
 #[cfg(feature = "testing")]
 pub(crate) fn read_anything(bytes: &[u8]) {
-    let (mut calls, mut results, mut skipped, mut parts) = (bytes, bytes, bytes, bytes);
-    while !calls.is_empty() && take_call(&mut calls).is_ok() {}
-    while !results.is_empty() && take_result(&mut results).is_ok() {}
-    while !skipped.is_empty() && skip_result(&mut skipped).is_ok() {}
+    let mut answers = Vec::new();
+    let mut calls = Calls::of(bytes, &mut answers);
+    while calls.next_target().is_some() {
+        calls.each(|args, out| {
+            out.extend_from_slice(args);
+            Ok(())
+        });
+    }
+    let (mut results, mut parts) = (bytes, bytes);
+    while !results.is_empty() && take_result(&mut results).is_ok_and(|(_, is_error)| !is_error) {}
     while !parts.is_empty() && take_part(&mut parts).is_ok() {}
 }
 
