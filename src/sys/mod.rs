@@ -17,6 +17,7 @@
 //! - `portable`: the same without the kernel's help, behind the feature `raw-sync`;
 //! - `posix_spawn`: starting a program;
 //! - `program`: what this process is allowed, and how it ends;
+//! - `racing`: copies of what anybody may write to meanwhile;
 //! - `robust`: the kernel's list of words to mark when a thread dies;
 //! - `shared`: what may be seen through a reference into shared memory;
 //! - `signals`: which signals are blocked and ignored;
@@ -43,6 +44,7 @@ pub(crate) mod pidfd;
 pub(crate) mod portable;
 pub(crate) mod posix_spawn;
 pub(crate) mod program;
+pub(crate) mod racing;
 pub(crate) mod robust;
 pub(crate) mod shared;
 pub(crate) mod signals;
