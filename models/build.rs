@@ -64,6 +64,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "walk.rs",
         ],
     ),
+    ("shared", &["borrow.rs"]),
     ("channel", &["queue/", "tag.rs"]),
     ("sys", &["shared.rs"]),
     ("world", &["kind.rs"]),
