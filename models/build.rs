@@ -64,6 +64,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "walk.rs",
         ],
     ),
+    ("shared", &["borrow.rs"]),
     ("channel", &["queue/", "tag.rs"]),
     ("manager", &["number.rs", "replies.rs"]),
     ("sys", &["shared.rs"]),

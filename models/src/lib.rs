@@ -2,7 +2,8 @@
 //! what weak memory allows in each.
 //!
 //! The code under test is the package's own files, whole: error, forms, handle, message, sync, liveness, raw, memory (but
-//! `segments`), `channel/queue`, the manager's `replies`, and the kinds of objects. `build.rs` says where they are. For files with weakened variants it makes a
+//! `segments`), `shared/borrow`, `channel/queue`, the manager's `replies`, and the kinds of objects. `build.rs` says where they are.
+//! For files with weakened variants it makes a
 //! copy with all of them (`weakened.rs`).
 //!
 //! The seams: `sys` is this crate's, with loom's atomics, a table of sleepers for a futex, a clock that stands still, and cells that
@@ -81,6 +82,10 @@ pub(crate) mod memory {
     pub(crate) use id::ObjectId;
     pub(crate) use objects::Object;
     pub(crate) use store::{Memory, MemoryTable};
+}
+
+pub(crate) mod shared {
+    package!("shared");
 }
 
 pub(crate) mod channel {

@@ -60,6 +60,14 @@ models! {
         a_setter_that_dies_leaves_no_sleeper;
     event_count:
         nobody_sleeps_while_there_is_one;
+    guarded:
+        users_exclude_each_other
+        what_a_dead_user_left_is_told_until_it_is_repaired
+        a_dead_reader_leaves_nothing
+        what_is_half_written_outlives_a_repairer_that_dies
+        half_written_data_stays_so_without_its_lock
+        a_panic_marks_like_a_death
+        the_lock_tells_of_other_data;
     joinable:
         two_workers_do_a_task_once
         a_task_that_is_given_back_is_done_by_another

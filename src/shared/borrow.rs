@@ -56,6 +56,7 @@ use crate::raw::lock::Outcome;
 use crate::sync::{Depth, RLock};
 use crate::sys::atomic::{AtomicU32, Ordering, fence};
 use crate::sys::clock::Deadline;
+use crate::sys::thread;
 use crate::testing::{self, Broken};
 use core::marker::PhantomData;
 
@@ -329,7 +330,7 @@ impl<'a> Section<'a> {
         Ok(Hold {
             guarded: section.guarded,
             me: section.me,
-            was_panicking: std::thread::panicking(),
+            was_panicking: thread::is_panicking(),
             is_spoiled: false,
             not_send: PhantomData,
         })
@@ -413,7 +414,7 @@ impl Hold<'_> {
         if self.is_spoiled {
             return self.guarded.lock.end_hold(self.me, true);
         }
-        let is_broken = std::thread::panicking() && !self.was_panicking;
+        let is_broken = thread::is_panicking() && !self.was_panicking;
         if !is_broken {
             write();
         }

@@ -1,11 +1,11 @@
 //! Bytes in shared memory that anybody may write to at any time: copied in and out as atomic words.
 //!
-//! All access is by 64-bit atomics, or by an instruction of the machine that copies many, so whoever reads while another writes gets
+//! All access is by 64-bit atomics, or by instructions of the machine that copy many, so whoever reads while another writes gets
 //! some mixture of old and new bytes, and nothing worse. Words that a range covers in part are changed by CAS, and keep their other
 //! bytes.
 
 use crate::sys::atomic::{AtomicU64, Ordering};
-use crate::sys::bytes::{copy_racing_in, copy_racing_out};
+use crate::sys::racing;
 
 /// The words that `offset..offset + len` touches, if they are there, and where in the first word the range starts.
 fn covering(words: &[AtomicU64], offset: usize, len: usize) -> Option<(&[AtomicU64], usize)> {
@@ -26,7 +26,7 @@ pub(super) fn read(words: &[AtomicU64], offset: usize, to: &mut [u8]) -> bool {
         words => words,
     };
     let (whole, last) = rest.as_chunks_mut::<8>();
-    copy_racing_out(words, whole);
+    racing::copy_out(words, whole);
     if !last.is_empty()
         && let Some(word) = words.get(whole.len())
     {
@@ -47,7 +47,7 @@ pub(super) fn write(words: &[AtomicU64], offset: usize, from: &[u8]) -> bool {
         words => words,
     };
     let (whole, last) = rest.as_chunks::<8>();
-    copy_racing_in(whole, words);
+    racing::copy_in(whole, words);
     if !last.is_empty()
         && let Some(word) = words.get(whole.len())
     {

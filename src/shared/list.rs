@@ -351,7 +351,8 @@ impl SharedList {
 
     forms! {
         /// Goes on although somebody died in the middle of writing: the poison goes, and the items, as far as they can be read, are
-        /// given to be examined.
+        /// given to be examined. Around this call and those of [`set`](SharedList::set), a guard of
+        /// [`get_lock().recover()`](crate::RLock::recover) keeps others from the items until they are repaired.
         ///
         /// Blocks as [`get`](SharedList::get).
         ///

@@ -18,6 +18,7 @@
 //! - `portable`: the same without the kernel's help, behind the feature `raw-sync`;
 //! - `posix_spawn`: starting a program;
 //! - `program`: what this process is allowed, and how it ends;
+//! - `racing`: copies of what anybody may write to meanwhile;
 //! - `reap`: taking the exit status of a child;
 //! - `robust`: the kernel's list of words to mark when a thread dies;
 //! - `shared`: what may be seen through a reference into shared memory;
@@ -58,6 +59,7 @@ pub(crate) mod pidfd;
 pub(crate) mod portable;
 pub(crate) mod posix_spawn;
 pub(crate) mod program;
+pub(crate) mod racing;
 pub(crate) mod reap;
 #[cfg_attr(any(not(target_os = "linux"), elsewhere), path = "elsewhere/robust.rs")]
 pub(crate) mod robust;

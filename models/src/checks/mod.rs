@@ -14,6 +14,7 @@ pub mod claims;
 pub mod condition;
 pub mod event;
 pub mod event_count;
+pub mod guarded;
 pub mod joinable;
 pub mod lock;
 pub mod outcome;

@@ -35,7 +35,7 @@ impl Halves {
         self.0.with_mut(|halves| unsafe { (*halves)[0] += 1 });
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         // SAFETY: as above.
         self.0.with_mut(|halves| unsafe { (*halves)[1] = (*halves)[0] });
     }

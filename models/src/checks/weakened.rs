@@ -2,7 +2,7 @@
 
 use super::{
     alarm, arena, barrier, batch, chunks, claims, condition, event, event_count, explore,
-    explore_some, joinable, lock, outcome, queue, recover, registry, replies, ring, rlock,
+    explore_some, guarded, joinable, lock, outcome, queue, recover, registry, replies, ring, rlock,
     semaphore, stopped,
 };
 use crate::sim;
@@ -127,6 +127,16 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("closed_over_the_dead", D(claims::claimant_dies, 90)),
     ("the_dead_hide_the_living", M(claims::two_partitions_and_a_user)),
     ("settled_before_poisoned", D(claims::settler_dies, 60)),
+    ("nested_reads_are_noted", Brief(guarded::user_of_the_lock_dies, 80)),
+    ("reading_is_writing", Brief(guarded::reader_dies, 20)),
+    ("writing_is_reading", Brief(guarded::writer_dies, 20)),
+    ("borrowing_is_reading", Brief(guarded::borrower_dies, 30)),
+    ("a_claim_hides_what_is_half_written", M(guarded::the_lock_alone_is_recovered)),
+    ("any_dead_reader_will_do", M(guarded::other_data_under_the_lock)),
+    ("the_poison_of_a_reader_stays", Brief(guarded::reader_dies, 20)),
+    ("overwriting_repairs_other_data", M(guarded::other_data_under_the_lock)),
+    ("half_written_is_not_told", M(guarded::the_lock_alone_is_recovered)),
+    ("a_panic_leaves_nothing", M(guarded::borrower_panics)),
     ("outcome_is_relaxed", M(outcome::looked_at_meanwhile)),
     ("state_before_length", D(outcome::child_dies, 10)),
     ("frozen_is_relaxed", M(claims::one_freezes)),

@@ -160,16 +160,18 @@ fn mixed_items_come_back_exactly() {
     assert!(format!("{list:?}").contains("Int(7)"), "{list:?}");
 }
 
+/// Changes an item under the lock and keeps that.
+fn hold(list: SharedList, held: Event) {
+    let _held = list.get_lock().lock().unwrap();
+    list.set(0, 10).unwrap();
+    held.set();
+    park();
+}
+
 #[test]
 fn a_list_is_locked_and_tells_of_deaths() {
     let _watch = watch();
     let (list, held) = (SharedList::new([1.into(), 2.into()]).unwrap(), Event::new().unwrap());
-    let hold = |list: SharedList, held: Event| {
-        let _held = list.get_lock().lock().unwrap();
-        list.set(0, 10).unwrap();
-        held.set();
-        park();
-    };
     let dead = Process::spawn(hold, (&list, &held)).unwrap();
     held.wait().unwrap();
     assert_eq!(kind(list.try_get(0)), ErrorKind::Busy);
@@ -179,4 +181,20 @@ fn a_list_is_locked_and_tells_of_deaths() {
     let seen: Vec<_> = list.recover().unwrap().into_iter().map(Result::unwrap).collect();
     assert_eq!(seen, [ListItem::Int(10), ListItem::Int(2)]);
     assert_eq!(list.get(0).unwrap(), 10.into());
+}
+
+#[test]
+fn a_list_is_repaired_before_others_see_it() {
+    let _watch = watch();
+    let (list, held) = (SharedList::new([1.into(), 2.into()]).unwrap(), Event::new().unwrap());
+    let dead = Process::spawn(hold, (&list, &held)).unwrap();
+    held.wait().unwrap();
+    killed(dead);
+    let repairing = list.get_lock().recover().unwrap();
+    assert_eq!(list.recover().unwrap().len(), 2);
+    let other = || std::thread::scope(|scope| scope.spawn(|| list.try_get(0)).join().unwrap());
+    assert_eq!(kind(other()), ErrorKind::OwnerDied);
+    list.set(0, 11).unwrap();
+    drop(repairing);
+    assert_eq!(other().unwrap(), 11.into());
 }
