@@ -63,7 +63,7 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("inner_panic_forgotten", M(rlock::recoverer_panics)),
     ("inner_guard_releases", M(rlock::three_enter_twice)),
     ("cleared_without_count", Deep(event_count::two_items_and_a_passer_by)),
-    ("no_fence_in_notify", M(queue::one_put_one_get)),
+    ("no_fence_in_notify", M(event_count::one_and_one)),
     ("no_fence_in_prepare", M(event_count::one_and_one)),
     ("set_does_not_count", M(event::pulse_reaches_a_sleeper)),
     ("set_is_relaxed", M(event::set_publishes)),
