@@ -95,11 +95,11 @@
 //! # Measured
 //!
 //! With robust locks, each of which a second read-modify-write gave back, by `benches/queue.rs` on an AMD EPYC of the first generation
-//! with two virtual processors, a cache line taking 70 ns to and fro, in turns:
+//! with two virtual processors, few rounds each and not all in one run, where a cache line took 70 ns:
 //!
 //! | | robust locks | short locks |
 //! |---|---|---|
-//! | put and get 64 B alone, one thread (crossbeam 50 to 55 ns) | 71 to 77 ns | 64 ns |
+//! | put and get 64 B alone, to crossbeam's in the same run | 1.30 to 1.39 | 1.25 |
 //! | one way 64 B, one to one | 11.6 M/s | 14.7 M/s |
 //! | one way 8 B, one to one | 20.4 M/s | 26.0 M/s |
 //! | round trip of 64 B, awake | 510 to 590 ns | 570 ns |
