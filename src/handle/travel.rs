@@ -344,8 +344,9 @@ impl Claimed {
         Claimed { handles: self.handles.drain(..count).collect() }
     }
 
+    /// Gives up the roles of all that were not taken.
     #[cold]
-    fn give_all_back(&mut self) {
+    fn give_back(&mut self) {
         for (reference, roles) in self.handles.drain(..).flatten() {
             give_back(&reference, roles);
         }
@@ -362,8 +363,9 @@ impl Claimed {
 impl Drop for Claimed {
     #[inline]
     fn drop(&mut self) {
+        // Of most messages there are none, and this is part of their way.
         if !self.is_empty() {
-            self.give_all_back();
+            self.give_back();
         }
     }
 }

@@ -32,11 +32,15 @@
 
 use crate::liveness::Spot;
 use crate::sys::atomic::{AtomicU32, Ordering, fence, fence_after_read_modify_write};
-use crate::sys::futex;
+use crate::sys::clock::Deadline;
+use crate::sys::{barrier, futex};
 use crate::testing::{self, Broken};
+use std::time::Duration;
 
 const WAITERS: u32 = 1;
 const ONE: u32 = 2;
+/// How long to sleep where a notifier may not have passed a barrier.
+const UNSURE: Duration = Duration::from_millis(2);
 
 /// The word: WAITERS, the count and the spot. Written by waiters and notifiers.
 #[repr(transparent)]
@@ -51,6 +55,14 @@ impl EventCount {
         prepared
     }
 
+    /// The same where notifiers pass a light barrier only. Gives the value on which to sleep, and until when at most.
+    pub(crate) fn prepare_wait_heavy(&self, until: Deadline) -> (u32, Deadline) {
+        let prepared = self.prepare_wait();
+        // ORDERING(barrier): with the light one between the notifier's change and its load in `has_waiters`.
+        let is_sure = barrier::heavy();
+        (prepared, if is_sure { until } else { until.earlier(Deadline::after(UNSURE)) })
+    }
+
     pub(crate) fn word(&self) -> &AtomicU32 {
         &self.0
     }
@@ -59,6 +71,14 @@ impl EventCount {
     #[inline]
     pub(crate) fn notify_one(&self) {
         self.notify(1);
+    }
+
+    /// Wakes a waiter if there is one. The caller changed the truth and passed a light barrier, and waiters a heavy one.
+    #[inline]
+    pub(crate) fn notify_one_lightly(&self) {
+        if self.has_waiters() {
+            self.notify_slow(1);
+        }
     }
 
     /// Wakes as many waiters as there are, and `most` at most. The caller changed the truth, and then did a read-modify-write on

@@ -1,6 +1,7 @@
 //! The short lock, for short sections: one locked instruction takes it, and a plain store gives it back.
 //!
-//! For records of which each section leaves the truth whole at every step; the [`RobustLock`] is for the rest.
+//! For records of which each section leaves the truth whole at every step; the [`RobustLock`] is for the rest. Nothing keeps
+//! newcomers from taking it before those who wait.
 //!
 //! # Layout
 //!

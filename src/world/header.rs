@@ -27,7 +27,7 @@ use crate::sys::shared::Shared;
 /// `mltiproc` in the byte order of the machine that made the file.
 const MAGIC: u64 = u64::from_be_bytes(*b"mltiproc");
 /// Raised with every change of the layout of anything shared.
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 /// What this file is; named objects will have kinds of their own.
 const KIND_WORLD: u32 = 1;
 const WORD_BYTES: u32 = size_of::<usize>() as u32;

@@ -29,7 +29,6 @@ use crate::liveness::GiveWay;
 use crate::sys::atomic::{AtomicU64, Ordering, spin_loop};
 use crate::sys::clock::Deadline;
 use crate::sys::{barrier, thread};
-use std::time::Duration;
 
 /// Polls as fast as pausing allows, for about 5 us: so many times 250 ns.
 const SPINS: u32 = 20;
@@ -49,8 +48,6 @@ const LEAST_OFF: u32 = 32;
 const MOST_OFF: u32 = 1 << 14;
 /// Polls without a pause, where question and answer go to and fro.
 const GLANCES: u32 = 200;
-/// How long to sleep where the other side may not have passed a barrier.
-const UNSURE: Duration = Duration::from_millis(2);
 
 /// What an end remembers of its waits.
 #[derive(Default)]
@@ -160,18 +157,15 @@ impl Pace {
         wanted.store.prepare_to_sleep()?;
         let theirs = if wanted.role == SENDER { RECEIVER } else { SENDER };
         let events = &side(wanted.store.control, theirs).events;
-        let prepared = events.prepare_wait();
-        // ORDERING(barrier): with the light one in `notify`; see the module.
-        let is_sure = barrier::heavy();
+        let (prepared, at_most) = events.prepare_wait_heavy(until);
         if (wanted.is_there)() {
             return Ok(());
         }
         if until.is_over() {
             return Err(Error::simple(ErrorKind::Timeout));
         }
-        let until = if is_sure { until } else { until.earlier(Deadline::after(UNSURE)) };
         let check = || !(wanted.is_there)() && !(wanted.is_hopeless)();
-        wanted.store.sleep(events, prepared, [wanted.truth, wanted.departures], until, check);
+        wanted.store.sleep(events, prepared, [wanted.truth, wanted.departures], at_most, check);
         note_processor(wanted.store.control, wanted.role);
         Ok(())
     }

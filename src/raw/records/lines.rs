@@ -4,7 +4,7 @@
 
 use super::chunk::chunk_start;
 use crate::raw::event_count::EventCount;
-use crate::raw::lock::RobustLock;
+use crate::raw::short_lock::ShortLock;
 use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE, Ordering};
 use crate::sys::shared::Shared;
 
@@ -14,7 +14,7 @@ pub(crate) struct HeadLine {
     /// The stamp up to which records were taken: the truth of taking. Written under the head lock.
     pub(super) head: AtomicU64,
     /// The head lock.
-    pub(super) lock: RobustLock,
+    pub(super) lock: ShortLock,
     /// The id of the queue's block. Written by the maker.
     pub(crate) block: AtomicU32,
     /// On which putters sleep who want room. Written by them and by takers.
@@ -44,7 +44,7 @@ pub(crate) struct TailLine {
     /// The stamp up to which records were put: the truth of putting. Written under the tail lock.
     pub(super) tail: AtomicU64,
     /// The tail lock.
-    pub(super) lock: RobustLock,
+    pub(super) lock: ShortLock,
     /// Bit 0, [`CLOSED`]: nothing can be put any more; written under the tail lock. Above it: how often something changed for
     /// takers that is no record; written under the head lock.
     pub(super) closed: AtomicU64,

@@ -44,9 +44,9 @@ impl<S: Store> Records<S> {
             return false;
         }
         let put = self.put_fast_locked(form, payload);
-        self.tail.lock.unlock(me);
+        self.unlock(&self.tail.lock);
         if put {
-            self.tail.messages.notify_one();
+            self.tail.messages.notify_one_lightly();
         }
         put
     }
@@ -95,22 +95,23 @@ impl<S: Store> Records<S> {
             return Err(Error::simple(ErrorKind::Closed));
         }
         loop {
-            self.lock(&self.tail.lock, me, until).inspect_err(|_| self.head.room.notify_one())?;
+            self.lock(&self.tail.lock, me, until)
+                .inspect_err(|_| self.head.room.notify_one_lightly())?;
             let result = self.put_locked(me, put);
-            self.tail.lock.unlock(me);
+            self.unlock(&self.tail.lock);
             match result {
                 Ok(true) => {
-                    self.tail.messages.notify_one();
+                    self.tail.messages.notify_one_lightly();
                     if self.most_bytes != 0 {
                         // One large message less may be room for several: whoever got in lets the next one check.
-                        self.head.room.notify_one();
+                        self.head.room.notify_one_lightly();
                     }
                     return Ok(());
                 }
                 Ok(false) => self.wait_for_room(put.total, until)?,
                 Err(error) => {
                     // It may have been woken for room that it does not take.
-                    self.head.room.notify_one();
+                    self.head.room.notify_one_lightly();
                     return Err(error);
                 }
             }
@@ -231,7 +232,7 @@ impl<S: Store> Records<S> {
         if self.pace.spin(liveness, &self.head.room, self.load_tail().count(), is_full) {
             return Ok(());
         }
-        let prepared = self.head.room.prepare_wait();
+        let (prepared, until) = self.head.room.prepare_wait_heavy(until);
         let seen = self.load_head();
         if is_full() {
             let closed = self.tail.closed.load(Ordering::Relaxed);

@@ -8,8 +8,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::Id;
 #[cfg(test)]
 use crate::raw::event_count::EventCount;
-use crate::raw::lock::{Outcome, Policy, RobustLock};
+use crate::raw::lock::Outcome;
+use crate::raw::short_lock::ShortLock;
 use crate::sys::atomic::Ordering;
+use crate::sys::barrier;
 use crate::sys::clock::Deadline;
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ pub(crate) struct Records<S> {
     /// 0 for no limit, as in the tail line.
     pub(super) most_items: u32,
     pub(super) most_bytes: u64,
+    /// Whether this process's light barriers are no instruction.
+    light: bool,
     pub(super) pace: Pace,
     pub(super) tail_chunk: Cached,
     pub(super) head_chunk: Cached,
@@ -37,6 +41,7 @@ impl<S: Store> Records<S> {
             tail,
             most_items: tail.most_items.load(Ordering::Relaxed),
             most_bytes: tail.most_bytes.load(Ordering::Relaxed),
+            light: barrier::register(),
             pace: Pace::default(),
             tail_chunk: Cached::default(),
             head_chunk: Cached::default(),
@@ -113,7 +118,7 @@ impl<S: Store> Records<S> {
         self.lock(&self.tail.lock, me, Deadline::NEVER)?;
         // ORDERING(close): SeqCst, pairs with the Acquire in `is_closed`.
         self.tail.closed.fetch_or(CLOSED, Ordering::SeqCst);
-        self.tail.lock.unlock(me);
+        self.unlock(&self.tail.lock);
         self.notify_all();
         Ok(())
     }
@@ -130,7 +135,7 @@ impl<S: Store> Records<S> {
         self.lock(&self.head.lock, me, Deadline::NEVER)?;
         // Relaxed: written under this lock.
         let result = f(me, Stamp(self.head.head.load(Ordering::Relaxed)).count());
-        self.head.lock.unlock(me);
+        self.unlock(&self.head.lock);
         Ok(result)
     }
 
@@ -150,14 +155,14 @@ impl<S: Store> Records<S> {
         }
     }
 
-    pub(super) fn lock(&self, lock: &'static RobustLock, me: Id, until: Deadline) -> Result<()> {
+    pub(super) fn lock(&self, lock: &'static ShortLock, me: Id, until: Deadline) -> Result<()> {
         if lock.try_lock(me) {
             return Ok(());
         }
         // An attempt without waiting waits for those who are inside, which takes no time while they live and run.
         let now = until == Deadline::NOW;
         let patience = if now { Deadline::after(PATIENCE) } else { until };
-        match lock.lock(me, self.store.liveness(), patience, Policy::Adopt) {
+        match lock.lock_contended(me, self.store.liveness(), patience) {
             Outcome::Locked | Outcome::Adopted(_) => Ok(()),
             Outcome::TimedOut if now => Err(Error::of(
                 ErrorKind::Busy,
@@ -167,5 +172,14 @@ impl<S: Store> Records<S> {
             // A signal handler that interrupted its own thread inside the queue.
             _ => Err(Error::simple(ErrorKind::Deadlock)),
         }
+    }
+
+    /// Gives a lock back. What the caller does next comes behind a light barrier: a look for waiters as well as anything else
+    /// that must not be older than what it stored under the lock.
+    #[inline]
+    pub(super) fn unlock(&self, lock: &ShortLock) {
+        lock.unlock();
+        // ORDERING(barrier): with the heavy one of those who prepare to sleep.
+        barrier::light(self.light);
     }
 }

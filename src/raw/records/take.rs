@@ -40,9 +40,9 @@ impl<S: Store> Records<S> {
             return false;
         }
         let taken = self.take_fast_locked(form, out);
-        self.head.lock.unlock(me);
+        self.unlock(&self.head.lock);
         if taken {
-            self.head.room.notify_one();
+            self.head.room.notify_one_lightly();
         }
         taken
     }
@@ -83,17 +83,17 @@ impl<S: Store> Records<S> {
     ) -> Result<()> {
         loop {
             self.lock(&self.head.lock, me, until)
-                .inspect_err(|_| self.tail.messages.notify_one())?;
+                .inspect_err(|_| self.tail.messages.notify_one_lightly())?;
             let mut left = None;
             let result = self.take_locked(me, form, out, special, &mut left, &mismatch);
-            self.head.lock.unlock(me);
+            self.unlock(&self.head.lock);
             // It may have been woken for a message that it does not take.
-            let taken = result.inspect_err(|_| self.tail.messages.notify_one())?;
+            let taken = result.inspect_err(|_| self.tail.messages.notify_one_lightly())?;
             if let Some(left) = left {
                 self.store.free_chunk(left);
             }
             if taken {
-                self.head.room.notify_one();
+                self.head.room.notify_one_lightly();
                 return Ok(());
             }
             self.wait_for_messages(until, || false)?;
@@ -203,7 +203,7 @@ impl<S: Store> Records<S> {
         if self.pace.spin(liveness, events, self.load_head().count(), is_empty) {
             return Ok(());
         }
-        let prepared = events.prepare_wait();
+        let (prepared, until) = events.prepare_wait_heavy(until);
         let (seen, closed) = (self.load_tail(), self.tail.closed.load(Ordering::Relaxed));
         if is_empty() {
             let wait =
