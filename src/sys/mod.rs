@@ -22,7 +22,8 @@
 //! - `signals`: which signals are blocked and ignored;
 //! - `sleep`: what sleeping needs of a system;
 //! - `socket`: a pair of sockets, and descriptors that travel over it;
-//! - `thread`: thread ids, probes and signal masks.
+//! - `thread`: thread ids, probes and signal masks;
+//! - `warm`: pages brought in before they are needed.
 
 pub(crate) mod atomic;
 pub(crate) mod barrier;
@@ -49,3 +50,4 @@ pub(crate) mod signals;
 pub(crate) mod sleep;
 pub(crate) mod socket;
 pub(crate) mod thread;
+pub(crate) mod warm;
