@@ -50,7 +50,7 @@ pub(crate) fn run(count: usize, seed: u64) -> Outcome<(usize, usize, Vec<String>
 
 /// Starts a process while the victim is stepped, and kills it after `step` instructions; how many it made.
 fn point(runs: &Atomic<u64>, victim: Victim, step: usize) -> Outcome<usize> {
-    start(runs.clone())?;
+    start(runs.clone(), victim)?;
     let before = runs.load();
     let pid = find(victim)?;
     let deadline = Instant::now() + PATIENCE;
@@ -60,7 +60,7 @@ fn point(runs: &Atomic<u64>, victim: Victim, step: usize) -> Outcome<usize> {
     let stopped = Running::seize(pid, pid)?.stop_process()?;
     let sleeper = asleep(stopped)?;
     let runs_there = runs.clone();
-    let starter = thread::spawn(move || start(runs_there));
+    let starter = thread::spawn(move || start(runs_there, victim));
     let made = walk(sleeper, victim, step)?;
     let ended = starter.join().map_err(|_| Trouble::Violation("the starter panicked".into()))?;
     let killed =
@@ -74,7 +74,8 @@ fn point(runs: &Atomic<u64>, victim: Victim, step: usize) -> Outcome<usize> {
         }
     };
     let before = runs.load();
-    start(runs.clone()).map_err(|error| Trouble::Violation(format!("the next one: {error}")))?;
+    start(runs.clone(), victim)
+        .map_err(|error| Trouble::Violation(format!("the next one: {error}")))?;
     let deadline = Instant::now() + PATIENCE;
     while hidden().len() > 2 && Instant::now() < deadline {
         thread::yield_now();
@@ -102,8 +103,13 @@ fn find(victim: Victim) -> Outcome<i32> {
     Err(Trouble::Fault(format!("no server with a spare child: {:?}", hidden())))
 }
 
-fn start(runs: Atomic<u64>) -> multiproc::Result<()> {
+fn start(runs: Atomic<u64>, victim: Victim) -> multiproc::Result<()> {
     let builder = Process::builder().start_method(StartMethod::ForkServer);
+    if victim == Victim::Spare {
+        // Given nothing shared, it has no keeper: a thread that begins while another one is stepped stands still.
+        runs.fetch_add(builder.spawn(|| 1_u64, ())?.join()?);
+        return Ok(());
+    }
     let count = |runs: Atomic<u64>| {
         runs.fetch_add(1);
     };
