@@ -77,7 +77,9 @@ pub(crate) fn receive(
         }
     };
     // SAFETY: the kernel has filled the space and said how much of it.
-    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const message).as_ref() };
+    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: null, or a header in the space, which outlives the reference.
+    let first = unsafe { first.as_ref() };
     // All of them come in one.
     let Some(rights) =
         first.filter(|it| (it.cmsg_level, it.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS))
@@ -88,9 +90,11 @@ pub(crate) fn receive(
     let head = unsafe { libc::CMSG_LEN(0) } as usize;
     // SAFETY: the header lies in the space.
     let data = unsafe { libc::CMSG_DATA(rights) }.cast::<RawFd>();
-    for at in 0..(rights.cmsg_len as usize).saturating_sub(head) / size_of::<RawFd>() {
+    #[allow(clippy::unnecessary_cast, reason = "another type with other libcs")]
+    let len_of_rights = rights.cmsg_len as usize;
+    for at in 0..len_of_rights.saturating_sub(head) / size_of::<RawFd>() {
         // SAFETY: the kernel has written that many numbers behind the header, at any alignment.
-        let number = unsafe { data.add(at).read_unaligned() };
+        let number = unsafe { data.wrapping_add(at).read_unaligned() };
         // SAFETY: the kernel has just made this descriptor, and nobody else owns it.
         fds.push(unsafe { OwnedFd::from_raw_fd(number) });
     }
