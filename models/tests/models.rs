@@ -88,6 +88,7 @@ models! {
     registry:
         no_id_is_given_twice
         what_is_gone_writes_no_more
+        a_child_that_is_given_up_takes_no_slot
         a_taker_that_dies_leaves_the_slot;
     ring:
         records_come_in_order_and_whole
