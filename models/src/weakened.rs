@@ -327,6 +327,19 @@ pub const WEAKENED: &[Weakened] = &[
         "state.generation() != id.generation() || !state.is_alive()",
         "!state.is_alive()",
     ),
+    weak_within(
+        "liveness/registry.rs",
+        "taken_without_exchange",
+        "thread::id() | WAITERS);\n        linked(list, slot, || replace(slot, old, new))",
+        "replace(slot, old, new)",
+        "{ slot.state.store(new.to_bits(), Ordering::SeqCst); true }",
+    ),
+    weak(
+        "liveness/registry.rs",
+        "alone_without_exchange",
+        "replace(self.slot(id.slot()), old, old.reserved(alone))",
+        "{ self.slot(id.slot()).state.store(old.reserved(alone).to_bits(), Ordering::SeqCst); true }",
+    ),
     weak(
         "raw/short_lock.rs",
         "short_unlock_is_relaxed",

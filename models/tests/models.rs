@@ -96,6 +96,7 @@ models! {
     registry:
         no_id_is_given_twice
         what_is_gone_writes_no_more
+        a_child_that_is_given_up_takes_no_slot
         a_taker_that_dies_leaves_the_slot;
     replies:
         a_call_that_gives_up_leaves_its_answer_to_nobody

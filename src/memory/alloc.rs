@@ -264,16 +264,25 @@ impl Memory {
     /// it had is given to the caller, to be freed by [`Memory::free_released`]. The caller sees to it that this process gets no new
     /// handle meanwhile.
     pub(crate) fn release_object(&self, id: ObjectId) -> Released {
+        self.release(id, None)
+    }
+
+    /// The same for an object to which at most this process and that one can refer: nobody else is asked.
+    pub(crate) fn release_object_of_two(&self, id: ObjectId, other: ProcessId) -> Released {
+        self.release(id, Some(other))
+    }
+
+    fn release(&self, id: ObjectId, other: Option<ProcessId>) -> Released {
         let mut released = Released::default();
         let Ok(object) = self.object(id.index) else { return released };
-        if !self.give_up_presence(id, object) {
+        if !self.give_up_presence(id, object, other) {
             return released;
         }
         let mut objects = self.free_object(id, object, &mut released);
         // To these this process refers no more than any other: it has no presence there to take away.
         while let Some(id) = objects.pop() {
             if let Ok(object) = self.object(id.index)
-                && self.hold().is_ok_and(|_held| self.is_last_reference(id, object))
+                && self.hold().is_ok_and(|_held| self.is_last_reference(id, object, None))
             {
                 objects.append(&mut self.free_object(id, object, &mut released));
             }
@@ -290,10 +299,10 @@ impl Memory {
     }
 
     /// Takes this process's presence away, unless nobody else refers to the object: that is the answer.
-    fn give_up_presence(&self, id: ObjectId, object: &Object) -> bool {
+    fn give_up_presence(&self, id: ObjectId, object: &Object, other: Option<ProcessId>) -> bool {
         // In doubt the object stays.
         let Ok(_held) = self.hold() else { return false };
-        let is_last = self.is_last_reference(id, object);
+        let is_last = self.is_last_reference(id, object, other);
         // What has become another object has the presence of somebody else here.
         if !is_last && object.is(id) {
             self.remove_presence(id.index, u32::MAX);
@@ -301,8 +310,9 @@ impl Memory {
         is_last
     }
 
-    /// Whether nobody but this process refers to the object. Then nobody ever will again. Under the arena lock.
-    fn is_last_reference(&self, id: ObjectId, object: &Object) -> bool {
+    /// Whether nobody but this process refers to the object. Then nobody ever will again. Under the arena lock. `other` is the one
+    /// other process that can, if there is but one.
+    fn is_last_reference(&self, id: ObjectId, object: &Object, other: Option<ProcessId>) -> bool {
         if !object.is(id) {
             return false;
         }
@@ -312,8 +322,11 @@ impl Memory {
             return false;
         }
         let this = self.liveness.this_process();
-        let mut others = self.living_processes().filter(|&process| process != this);
-        !others.any(|process| self.presence(process, id.index) != 0)
+        let refers = |process| process != this && self.presence(process, id.index) != 0;
+        match other {
+            Some(other) => !refers(other) || self.liveness.registry.is_gone(other),
+            None => !self.living_processes().any(refers),
+        }
     }
 
     /// Frees an object to which only this process refers; the objects to which its messages alone referred.

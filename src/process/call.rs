@@ -124,6 +124,7 @@ pub(super) struct Call {
     block: Block,
     /// Keeps the block while parent or child lives.
     object: ObjectId,
+    child: ProcessId,
 }
 
 fn corrupted(message: String) -> Error {
@@ -153,7 +154,7 @@ impl Call {
                 return Err(error);
             }
         };
-        let call = Call { world, block, object };
+        let call = Call { world, block, object, child };
         let filled = call
             .fill(&request, args)
             .and_then(|()| memory.add_presence(child, object.index, PRESENT));
@@ -206,7 +207,8 @@ impl Call {
     /// Gives the memory back. The parent's, once the child has ended or was never started.
     pub(super) fn free(self) {
         let memory = &self.world.memory;
-        let released = memory.release_object(self.object);
+        // No call travels: parent and child are all that know of it.
+        let released = memory.release_object_of_two(self.object, self.child);
         memory.free_released(released);
     }
 
@@ -220,7 +222,7 @@ impl Call {
         register(Kind::Call as u32, walker);
         let block = world.memory.block(id)?;
         let object = ObjectId::from_bits(block.word(OBJECT)?.load(Ordering::Relaxed));
-        let call = Call { world, block, object };
+        let call = Call { world, block, object, child };
         let magic = call.load(0)?;
         if magic != MAGIC {
             return Err(corrupted(format!(

@@ -32,6 +32,8 @@ use crate::sys::{descriptor, signals};
 #[derive(Default)]
 struct Family {
     list: Mutex<Vec<Arc<Child>>>,
+    /// Some of them may be marked as left.
+    some_left: AtomicBool,
     reaper: Mutex<Option<Reaper>>,
 }
 
@@ -98,18 +100,23 @@ pub(super) fn detach(child: &Arc<Child>) {
         return;
     }
     if !hand_over(Watched { child: Arc::clone(child), tell: None }) {
-        // ORDERING: Relaxed: whoever misses the mark finds it at the next sweep.
+        // ORDERING: Relaxed: whoever misses a mark finds it at the next sweep; both are set before the sweep below.
         child.left.store(true, Ordering::Relaxed);
+        FAMILY.get_or_make().some_left.store(true, Ordering::Relaxed);
     }
     sweep();
 }
 
 /// Looks at the children that neither an owner nor the reaper looks at.
 pub(super) fn sweep() {
-    for child in children() {
-        if child.left.load(Ordering::Relaxed) {
-            child.take_if_ended();
-        }
+    let Some(family) = FAMILY.get().filter(|family| family.some_left.load(Ordering::Relaxed))
+    else {
+        return;
+    };
+    let left = |child: &&Arc<Child>| child.left.load(Ordering::Relaxed);
+    let left: Vec<_> = lock(&family.list).iter().filter(left).cloned().collect();
+    for child in left {
+        child.take_if_ended();
     }
 }
 

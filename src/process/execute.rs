@@ -14,6 +14,7 @@ use super::method::StartMethod;
 use super::ticket::{self, Ticket};
 use super::{current, hook, image};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sys::counter::Counter;
 use crate::sys::program::FileRights;
 use crate::sys::{descriptor, pidfd, posix_spawn, program, reap};
 
@@ -75,13 +76,13 @@ impl Start {
         Ok(())
     }
 
-    /// Makes a process that runs the program and finds the ticket; its number.
+    /// Makes a process that runs the program and finds the ticket; its number and its pidfd.
     pub(super) fn execute(
         &self,
         program: &CStr,
         ticket: Ticket,
         world: BorrowedFd<'_>,
-    ) -> Result<u32> {
+    ) -> Result<(u32, OwnedFd)> {
         let directory = match &self.builder.current_dir {
             None => None,
             Some(path) => {
@@ -91,7 +92,11 @@ impl Start {
         };
         let env = self.builder.environment()?;
         match self.method()? {
-            StartMethod::Spawn => self.spawn(program, ticket, world, directory.as_deref(), env),
+            StartMethod::Spawn => {
+                let aside = self.set_aside()?;
+                let pid = self.spawn(program, ticket, world, directory.as_deref(), env)?;
+                Ok((pid, self.watch(pid, aside)?))
+            }
             StartMethod::ForkServer => {
                 self.ask_server(program, ticket, world, directory.as_deref(), &env)
             }
@@ -121,7 +126,7 @@ impl Start {
         world: BorrowedFd<'_>,
         directory: Option<&CStr>,
         env: &[CString],
-    ) -> Result<u32> {
+    ) -> Result<(u32, OwnedFd)> {
         let folder =
             descriptor::folder(directory.unwrap_or(c".")).map_err(|error| self.cannot(error))?;
         let given = self.builder.standard.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd));
@@ -177,6 +182,10 @@ impl Start {
             descriptors: &descriptors,
         })
         .map_err(|error| self.cannot(error))
+    }
+
+    pub(super) fn set_aside(&self) -> Result<OwnedFd> {
+        Counter::full().map_err(|error| self.cannot(error))
     }
 
     /// The pidfd of a child that was just started, which is ended if there is none. `aside` is a descriptor that makes room.

@@ -27,7 +27,7 @@ use crate::error::Result;
 use crate::handle;
 use crate::liveness::Reserved;
 use crate::sys::program;
-use crate::world::{self, World};
+use crate::world::{self, Given, World};
 
 impl<R> Process<R> {
     /// Starts a process that is a copy of this one, and runs `f` there with `args`, as Python's start method `fork` does.
@@ -82,13 +82,14 @@ impl<R> Process<R> {
         // A place in the image where no function is: nobody looks for it.
         let prepared =
             Prepared::new(ProcessBuilder::default(), (0, 0), &|out| args.encode(out, Token))?;
+        let aside = prepared.set_aside()?;
         let _ = std::io::stdout().flush();
         // SAFETY: the caller vouches for what the copy does. It leaves this function by ending the process.
         match unsafe { program::fork() } {
             Err(error) => Err(prepared.cannot(error)),
             Ok(0) => {
                 // Whatever is dropped from here on would belong to the parent.
-                let kept = std::mem::ManuallyDrop::new((prepared, args));
+                let kept = std::mem::ManuallyDrop::new((prepared, args, aside));
                 end(run(&kept.0, |world, args| {
                     entry::reply(world, args, |given, args, out| {
                         let parameters = handle::unpack(given, || P::decode(args, Token))?;
@@ -97,7 +98,8 @@ impl<R> Process<R> {
                 }))
             }
             Ok(pid) => {
-                let child = prepared.started(pid, discard::<R, O>)?;
+                let fd = prepared.watch(pid, aside)?;
+                let child = prepared.started(pid, fd, discard::<R, O>);
                 drop(args);
                 Ok(Process::of(child, unpack::<R, O>))
             }
@@ -110,7 +112,7 @@ fn run(prepared: &Prepared, work: impl FnOnce(&'static World, &[u8]) -> Result<R
     let joined = || {
         let file = prepared.descriptor()?.as_fd().try_clone_to_owned()?;
         let reserved = Reserved { child: prepared.child(), end_with_parent: None };
-        let world = world::adopt(file, reserved)?;
+        let world = world::adopt(Given::File(file), reserved)?;
         let (call, request, args) = Call::open(world, prepared.call(), prepared.child())?;
         call.take()?;
         Ok((world, call, request, args))

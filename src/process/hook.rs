@@ -21,8 +21,8 @@
 //! 6. It runs the function and leaves the outcome.
 //! 7. It ends by `std::process::exit`: 0, or 101 after a panic, or 1 if it could not run the function.
 //!
-//! A process with the ticket of a fork server does steps 1 and 2 and serves; each child that it forks goes on with step 3, closing the
-//! descriptors once more.
+//! A process with the ticket of a fork server does steps 1 and 2 and serves; each child that it forks goes on with step 3, for which
+//! it has mapped the shared memory already.
 //!
 //! A program whose linker or loader leaves the hook out calls [`init`] instead, in the first line of `main`. All is as above, but
 //! that libc has called the constructors already (step 5). A program that does neither starts nothing: [`was_reached`].
@@ -51,7 +51,6 @@
 #![allow(unsafe_code, reason = "a place in .init_array, descriptors by number, the environment")]
 
 use std::ffi::{c_char, c_int};
-use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -67,7 +66,7 @@ use crate::liveness::{ProcessId, Reserved};
 use crate::sys::image::{Arguments, Constructor, Image};
 use crate::sys::{descriptor, overflow, program};
 use crate::testing;
-use crate::world::{self, World};
+use crate::world::{self, Given, World};
 
 /// Behind those of libc and of Rust's standard library, which are below 100, and before all without a priority.
 #[used]
@@ -156,17 +155,19 @@ fn run_if_child(arguments: Option<Arguments>) {
         program::take_name(&name);
     }
     let forked = server.map(|server| fork_server::serve(&server));
-    let (ticket, settings) = match (child, forked) {
-        (Some(ticket), _) => (ticket, Ok(())),
-        (None, Some(Forked { ticket, settings })) => (ticket, settings),
+    let forked = match (child, forked) {
+        (Some(ticket), _) => Forked { ticket, settings: Ok(()), view: None },
+        (None, Some(forked)) => forked,
         (None, None) => return,
     };
-    std::process::exit(run(&ticket, settings, arguments));
+    std::process::exit(run(forked, arguments));
 }
 
 /// Runs the function that the ticket is for; the exit code.
-fn run(ticket: &Ticket, settings: io::Result<()>, arguments: Option<Arguments>) -> i32 {
-    let world = match take_over(ticket.world as RawFd) {
+fn run(forked: Forked, arguments: Option<Arguments>) -> i32 {
+    let Forked { ref ticket, settings, view } = forked;
+    let taken = || take_over(ticket.world as RawFd).map(Given::File);
+    let world = match view.map_or_else(taken, Ok) {
         Ok(world) => world,
         Err(error) => {
             work::say(&error);
@@ -174,7 +175,7 @@ fn run(ticket: &Ticket, settings: io::Result<()>, arguments: Option<Arguments>) 
         }
     };
     // Whoever joins in vain closes the one it was given.
-    let spare = descriptor::duplicate_above(world.as_fd(), 3);
+    let spare = world.duplicate();
     let settings = settings.map_err(|error| {
         Error::os("cannot give the process what its parent has: folder, streams or limits", error)
     });
@@ -236,7 +237,7 @@ fn take_over(number: RawFd) -> Result<OwnedFd> {
 }
 
 /// Joins the world and copies the call out of it.
-fn join(world: OwnedFd, ticket: &Ticket) -> Result<Child> {
+fn join(world: Given, ticket: &Ticket) -> Result<Child> {
     let process = ProcessId::from_bits(ticket.process).ok_or_else(|| {
         Error::of(ErrorKind::Corrupted, format!("{:#x} is no process", ticket.process))
     })?;

@@ -11,9 +11,10 @@ pub enum StartMethod {
     /// Executes the program again for each child.
     Spawn,
     /// Forks each child from a *fork server*: the same program, executed once, at this method's first use, and kept at its very
-    /// beginning. A start and its join take about half of the time that they take by `Spawn`, measured on a busy machine.
+    /// beginning. A start and its join take less than half of the time that they take by `Spawn`, measured on a busy machine.
     ///
-    /// The server is a process more, without shared objects. It ends with this process; one that is
+    /// The server forks ahead: there is always one child that waits for the next start. Both are processes more, asleep, without
+    /// shared objects, and in no list of children. They end with this process; one that is
     /// killed is replaced at the next start, and no start or child is lost with it. Its children are this process's own. What
     /// differs from `Spawn`:
     ///

@@ -3,12 +3,12 @@
 //! Steps, each of which undoes the ones before it when it fails:
 //!
 //! 1. the program is looked at: a child must run this very image, with no more rights than this process;
-//!    a descriptor is set aside, so that a full table is noticed before anything is started;
 //! 2. the child's slot is reserved in the world ([`Embryo`]), and the handles in the arguments are given to it;
 //! 3. the call is written into shared memory;
 //! 4. the process is made (`execute`): by `posix_spawn` of the running image, with the world's descriptor under the number it
-//!    has here and a ticket in the environment; or by the fork server (`fork_server`);
-//! 5. the descriptor set aside becomes the child's pidfd, and the child is registered.
+//!    has here and a ticket in the environment, after a descriptor is set aside, so that a table too full for a pidfd is noticed
+//!    before there is a process; or by the fork server (`fork_server`);
+//! 5. the child is registered, with its pidfd.
 //!
 //! If the parent is killed, the child goes on without it; one that had not started gives up when it finds its slot
 //! taken back. Whatever was given to it is freed with its slot.
@@ -30,7 +30,6 @@ use super::{current, image};
 use crate::error::{Error, Result};
 use crate::handle::{self, Claimed, Parcel};
 use crate::liveness::ProcessId;
-use crate::sys::counter::Counter;
 use crate::world::{World, world};
 
 impl ProcessBuilder {
@@ -55,8 +54,8 @@ impl ProcessBuilder {
             ends_with_parent: prepared.start.builder.ends_with_parent(),
             alone: prepared.is_alone(),
         };
-        let pid = prepared.start.execute(&program, ticket, world)?;
-        prepared.started(pid, discard)
+        let (pid, fd) = prepared.start.execute(&program, ticket, world)?;
+        Ok(prepared.started(pid, fd, discard))
     }
 }
 
@@ -67,8 +66,6 @@ pub(super) struct Prepared {
     embryo: Embryo,
     call: Unstarted,
     handles: Parcel,
-    /// Makes room in the table for the pidfd.
-    aside: OwnedFd,
 }
 
 impl Prepared {
@@ -83,7 +80,6 @@ impl Prepared {
         let start = Start { name, builder };
         start.check_may_start()?;
         children::sweep();
-        let aside = Counter::full().map_err(|error| start.cannot(error))?;
         let world = world()?;
         let embryo = Embryo::reserve(world)?;
         let mut args = Vec::new();
@@ -95,7 +91,7 @@ impl Prepared {
             world.untidy.store(true, Ordering::Relaxed);
         }
         let call = Unstarted(Some(Call::create(world, embryo.child, &request, &args)?));
-        Ok(Prepared { start, world, embryo, call, handles, aside })
+        Ok(Prepared { start, world, embryo, call, handles })
     }
 
     /// The child, as the world knows it.
@@ -128,15 +124,24 @@ impl Prepared {
         self.start.cannot(error)
     }
 
-    /// There is a process: nothing may fail without ending it.
-    pub(super) fn started(self, pid: u32, discard: fn(&[u8], Claimed)) -> Result<Arc<Child>> {
+    /// A descriptor that makes room in the table for a pidfd: a full table is noticed before there is a process.
+    pub(super) fn set_aside(&self) -> Result<OwnedFd> {
+        self.start.set_aside()
+    }
+
+    /// The pidfd of the process that was made; without one it is ended.
+    pub(super) fn watch(&self, pid: u32, aside: OwnedFd) -> Result<OwnedFd> {
+        self.start.watch(pid, aside)
+    }
+
+    /// There is a process, and its pidfd: nothing may fail from here on.
+    pub(super) fn started(self, pid: u32, fd: OwnedFd, discard: fn(&[u8], Claimed)) -> Arc<Child> {
         let is_alone = self.is_alone();
-        let fd = self.start.watch(pid, self.aside)?;
         let process = self.embryo.started();
         self.world.liveness.embryo_started(process, pid, is_alone);
         self.handles.depart();
         let Start { name, builder } = self.start;
-        Ok(children::register(Started {
+        children::register(Started {
             pid,
             process: Some(process),
             name,
@@ -146,7 +151,7 @@ impl Prepared {
             fd,
             call: self.call.take(),
             discard,
-        }))
+        })
     }
 }
 

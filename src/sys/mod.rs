@@ -27,7 +27,8 @@
 //! - `sleep`: what sleeping needs of a system;
 //! - `socket`: a pair of sockets, and descriptors that travel over it;
 //! - `system`: what each system has in its own way, in small calls;
-//! - `thread`: thread ids, probes and signal masks.
+//! - `thread`: thread ids, probes and signal masks;
+//! - `warm`: pages brought in before they are needed.
 //!
 //! A file that is Linux's alone has a counterpart of the same name for other Unix systems in `elsewhere/`; `portable` says what is
 //! promised there. `--cfg elsewhere` puts those in place on Linux, too, where they can be tried.
@@ -72,3 +73,4 @@ pub(crate) mod socket;
 #[cfg_attr(any(not(target_os = "linux"), elsewhere), path = "elsewhere/system.rs")]
 pub(crate) mod system;
 pub(crate) mod thread;
+pub(crate) mod warm;

@@ -4,13 +4,13 @@
 
 #![allow(unsafe_code, reason = "descriptors that the kernel has just made")]
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType,
-    recvmsg, sendmsg, shutdown, socketpair,
+    AddressFamily, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, sendmsg, shutdown,
+    socketpair,
 };
 
 use crate::sys::descriptor::keep_high;
@@ -52,7 +52,8 @@ pub(crate) fn shut(socket: BorrowedFd<'_>) {
 }
 
 /// Receives what is there, at most `buffer`, and waits if there is nothing; 0 if the other end is closed. The descriptors that came
-/// along, up to `most`, are added to `fds`, closed in every program that this process starts.
+/// along, up to `most`, are added to `fds`, closed in every program that this process starts; those for which its table has no room
+/// are missing.
 pub(crate) fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -60,24 +61,51 @@ pub(crate) fn receive(
     fds: &mut Vec<OwnedFd>,
 ) -> io::Result<usize> {
     // SAFETY: integer arithmetic.
-    let room = unsafe { libc::CMSG_SPACE((most * size_of::<RawFd>()) as libc::c_uint) };
-    let mut space = vec![0; room as usize];
-    loop {
-        let mut parts = [IoSliceMut::new(buffer)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        let message = match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags) {
-            Ok(message) => message,
-            Err(Errno::EINTR) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        for rights in message.cmsgs().into_iter().flatten() {
-            if let ControlMessageOwned::ScmRights(numbers) = rights {
-                // SAFETY: the kernel has just made these descriptors, and nobody else owns them.
-                fds.extend(numbers.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
-            }
+    let room = unsafe { libc::CMSG_SPACE((most * size_of::<RawFd>()) as libc::c_uint) } as usize;
+    // Words: as a `cmsghdr` is aligned.
+    let mut space = vec![0_u64; room.div_ceil(size_of::<u64>())];
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: zero is a value of every field of this struct of integers and pointers.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = space.as_mut_ptr().cast();
+    message.msg_controllen = room as _;
+    let len = loop {
+        // SAFETY: the message names a buffer and a space for control messages that are valid to write and outlive the call.
+        let len =
+            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+        match usize::try_from(len) {
+            Ok(len) => break len,
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
         }
-        return Ok(message.bytes);
+    };
+    // SAFETY: the kernel has filled the space and said how much of it.
+    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: null, or a header in the space, which outlives the reference.
+    let first = unsafe { first.as_ref() };
+    // All of them come in one.
+    let Some(rights) =
+        first.filter(|it| (it.cmsg_level, it.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS))
+    else {
+        return Ok(len);
+    };
+    // SAFETY: integer arithmetic.
+    let head = unsafe { libc::CMSG_LEN(0) } as usize;
+    // SAFETY: the header lies in the space.
+    let data = unsafe { libc::CMSG_DATA(rights) }.cast::<RawFd>();
+    #[allow(clippy::unnecessary_cast, reason = "another type with other libcs")]
+    let len_of_rights = rights.cmsg_len as usize;
+    for at in 0..len_of_rights.saturating_sub(head) / size_of::<RawFd>() {
+        // SAFETY: the kernel has written that many numbers behind the header, at any alignment.
+        let number = unsafe { data.wrapping_add(at).read_unaligned() };
+        // SAFETY: the kernel has just made this descriptor, and nobody else owns it.
+        fds.push(unsafe { OwnedFd::from_raw_fd(number) });
     }
+    Ok(len)
 }
 
 #[cfg(test)]

@@ -37,11 +37,12 @@ use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::sys::clock::Deadline;
 use crate::sys::per_process::SetOnce;
 use crate::sys::shared_file::SharedFile;
-use crate::sys::{futex, machine, program, thread};
+use crate::sys::{descriptor, futex, machine, program, thread};
 use crate::world::header::{Header, LEN};
 use std::any::Any;
 use std::collections::HashMap;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
@@ -88,26 +89,63 @@ fn inherited() -> Option<&'static World> {
     }
 }
 
+/// What a child is given of its parent's world.
+pub(crate) enum Given {
+    File(OwnedFd),
+    /// Mapped and checked before the child had its slot.
+    View(&'static World),
+}
+
+impl Given {
+    /// The file once more, for a child that joins in vain.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        match self {
+            Given::File(file) => descriptor::duplicate_above(file.as_fd(), 3),
+            Given::View(world) => {
+                let file = world.descriptor().map_err(io::Error::other)?;
+                descriptor::duplicate_above(file, 3)
+            }
+        }
+    }
+
+    fn view(self, child: ProcessId) -> Result<&'static World> {
+        match self {
+            Given::File(file) => view(take_over(file)?, |header| namespace(header, Some(child))),
+            Given::View(world) => Ok(world),
+        }
+    }
+}
+
+fn take_over(file: OwnedFd) -> Result<SharedFile> {
+    SharedFile::adopt(file)
+        .map_err(|error| Error::os("cannot take over the descriptor of shared memory", error))
+}
+
+/// Maps the file of a world before anybody knows as which process: this one is a child of a process that is in the world, in the
+/// same pid namespace.
+pub(crate) fn prepare(file: OwnedFd) -> Result<Given> {
+    let world = view(take_over(file)?, Header::pid_namespace)?;
+    // Most calls stand in the first segment of the arena.
+    let _ = world.memory.segments.get::<AtomicU32>(1, 0);
+    Ok(Given::View(world))
+}
+
 /// Attaches a spawned child to the world of its parent, as the process that the parent reserved.
-pub(crate) fn adopt(file: OwnedFd, child: Reserved) -> Result<&'static World> {
-    let file = SharedFile::adopt(file)
-        .map_err(|error| Error::os("cannot take over the descriptor of shared memory", error))?;
-    attach(Some((file, child)))
+pub(crate) fn adopt(given: Given, child: Reserved) -> Result<&'static World> {
+    attach(Some((given, child)))
 }
 
 /// The same for a child that was given nothing shared: it attaches at its first use of something shared. Until then its view is
 /// good for nothing but to read its call, and to leave a short outcome in it. To be called once, before the child has other threads.
-pub(crate) fn adopt_alone(file: OwnedFd, child: Reserved) -> Result<&'static World> {
-    let file = SharedFile::adopt(file)
-        .map_err(|error| Error::os("cannot take over the descriptor of shared memory", error))?;
-    let world = view(file, Some(child.child))?;
+pub(crate) fn adopt_alone(given: Given, child: Reserved) -> Result<&'static World> {
+    let world = given.view(child.child)?;
     world.liveness.run_alone(child.child)?;
     ALONE.set((world, child));
     Ok(world)
 }
 
 #[cold]
-fn attach(given: Option<(SharedFile, Reserved)>) -> Result<&'static World> {
+fn attach(given: Option<(Given, Reserved)>) -> Result<&'static World> {
     let pid = std::process::id();
     loop {
         // ORDERING(attaching): Acquire, here and below, pairs with the Release at the end.
@@ -132,9 +170,9 @@ fn attach(given: Option<(SharedFile, Reserved)>) -> Result<&'static World> {
     result
 }
 
-fn make(given: Option<(SharedFile, Reserved)>) -> Result<&'static World> {
-    if let Some((file, child)) = given {
-        return join(view(file, Some(child.child))?, Some(child));
+fn make(given: Option<(Given, Reserved)>) -> Result<&'static World> {
+    if let Some((given, child)) = given {
+        return join(given.view(child.child)?, Some(child));
     }
     let alone = ALONE.get();
     if let Some((world, child)) = alone.filter(|(world, _)| world.is_current()) {
@@ -146,16 +184,19 @@ fn make(given: Option<(SharedFile, Reserved)>) -> Result<&'static World> {
         Some(parent) => parent.memory.segments.file().try_clone()?,
         None => create(machine::pid_namespace())?,
     };
-    join(view(file, None)?, None)
+    join(view(file, |header| namespace(header, None))?, None)
 }
 
-/// Maps a file and makes what this process has of its own for it: a process for which a slot is reserved, perhaps. Nobody else sees
-/// the view yet.
-fn view(file: SharedFile, reserved: Option<ProcessId>) -> Result<&'static World> {
+/// Maps a file and makes what this process has of its own for it. Nobody else sees the view yet. `namespace` says in which pid
+/// namespace this process is.
+fn view(
+    file: SharedFile,
+    namespace: impl FnOnce(&'static Header) -> u64,
+) -> Result<&'static World> {
     check_file(&file)?;
     let segments = Segments::open(file, LEN)?;
     let header: &'static Header = segments.get(0, 0)?;
-    header.check(|| namespace(header, reserved))?;
+    header.check(|| namespace(header))?;
     #[cfg(feature = "raw-sync")]
     crate::sys::portable::use_table(&header.sleepers);
     let liveness = Liveness::new(&header.registry, header.pauses())?;

@@ -10,5 +10,7 @@ pub(crate) mod attach;
 mod header;
 pub(crate) mod kind;
 
-pub(crate) use attach::{World, adopt, adopt_alone, current, leave_in_order, world};
+pub(crate) use attach::{
+    Given, World, adopt, adopt_alone, current, leave_in_order, prepare, world,
+};
 pub(crate) use kind::Kind;

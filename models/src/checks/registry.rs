@@ -94,6 +94,30 @@ pub(super) fn taker_dies(steps: u32) -> bool {
     died.get()
 }
 
+/// A parent gives a child up while the child, which ran alone, takes its slot after all: one of the two is told that it is too late.
+pub(super) fn given_up_while_taken() {
+    let worlds = world::make(&[&[0], &[1], &[]]);
+    let (parent, child) = (worlds[0], worlds[1]);
+    parent.kernel_marks(first(2));
+    let id = parent.registry().reserve_process(parent.process()).expect("a free slot");
+    let taken = Rc::new(core::cell::Cell::new(false));
+    let tell = taken.clone();
+    let taker = sim::spawn(1, move || {
+        let registry = child.registry();
+        let ran = registry.run_reserved(id, 7, true) && registry.run_reserved(id, 7, false);
+        tell.set(ran && registry.take_reserved(None, id, 7));
+    });
+    let state = parent.registry().state(id.slot());
+    let given_up = state.is_embryo() && parent.registry().mark(id.slot(), state);
+    sim::join(taker);
+    assert!(given_up != taken.get(), "given up: {given_up}, taken: {}", taken.get());
+    assert_eq!(parent.registry().is_dead(id), given_up);
+}
+
+pub fn a_child_that_is_given_up_takes_no_slot() {
+    check("registry, given up while taken", 3, given_up_while_taken);
+}
+
 fn slots(world: &World) -> Vec<u64> {
     (0..3)
         .map(|index| {

@@ -86,6 +86,8 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("no_second_alarm", M(alarm::keeper_then_thread)),
     ("gone_with_its_keeper", M(registry::gone_writes_no_more)),
     ("generation_ignored", M(registry::two_take)),
+    ("taken_without_exchange", M(registry::given_up_while_taken)),
+    ("alone_without_exchange", M(registry::given_up_while_taken)),
     ("short_unlock_is_relaxed", M(semaphore::one_is_unseated)),
     ("the_dead_keep_the_lock", D(semaphore::one_of_two_dies, 40)),
     ("sleeps_without_a_check", M(semaphore::three_share_one)),

@@ -2,10 +2,12 @@
 //!
 //! To start a program costs what the loader, libc and the kernel do to make a fresh image of it. The server has that behind it:
 //! it is this program, started once, stopped in the start-up hook before its constructors, with one thread and almost no memory.
-//! Each child is a fork of it, and so costs the same however much memory and however many threads the parent has.
+//! Each child is a fork of it, and so costs the same however much memory and however many threads the parent has. It is made
+//! before it is wanted: there is always a *spare* child, which has done whatever does not depend on what it is to be.
 //!
-//! - `client`: the parent's side: starting the server, asking it for a child;
+//! - `client`: the parent's side: starting the server, asking it for a child, telling the child what it is to do;
 //! - `server`: the server's loop;
+//! - `spare`: a child that does not know yet what it is to do;
 //! - `settings`: what a child takes over from its parent at the time of its start, and the form in which it is sent.
 //!
 //! # Whose child it is
@@ -18,60 +20,82 @@
 //! # A start
 //!
 //! ```text
-//!    the parent, under its lock                 the server                           the child
-//! P1 page.number = 0
-//! P2 sends head, settings, descriptors   S1 sleeps on the socket and the parent
-//!                                        S2 reads the whole request
-//!                                        S3 forks; the kernel stores the
-//!                                           child's number in the page            C1 closes the socket
-//!                                        S4 answers                               C2 decodes the settings, applies them
-//! P3 reads the answer, or sees the server dead                                    C3 goes on as a spawned child (`hook`)
-//! P4 reads page.number
+//!    the parent, under its lock        the server                      the spare child
+//!                                   S1 sleeps on the socket and
+//!                                      the parent
+//! P1 unless it has asked before:
+//!    page.number = 0, asks          S2 reads that it is asked
+//!                                   S3 makes a pair of sockets,
+//!                                      forks; the kernel stores the
+//!                                      child's number in the page   C1 closes the server's socket, brings
+//!                                                                      pages in, maps the world
+//!                                   S4 answers: number, pidfd, the
+//!                                      other end of the pair        C2 sleeps on its socket and the parent
+//! P2 reads the answer, or sees
+//!    the server dead
+//! P3 sends head, settings and
+//!    descriptors to the child,
+//!    closes its socket                                              C3 reads and decodes the request, applies it
+//! P4 as P1, for the next start                                      C4 goes on as a spawned child (`hook`)
 //! ```
 //!
-//! The server understands of a request only its length. What is in it is decoded by the child (C2), which checks the program,
+//! P4 does not wait: the server makes the next child while this one runs. So a start waits for nobody's fork, but for the first
+//! one and for those that follow each other faster than the server can fork.
+//!
+//! The server reads nothing but that it is asked. What is in a request is decoded by the child (C3), which checks the program,
 //! the function and the call as every child does (`entry`): whatever a damaged request says, nothing but a constant of the
-//! program is called. The server itself ends at a head that is none.
+//! program is called. The child itself ends at a head that is none.
+//!
+//! Until P3 the child is nobody's: it is not in the list of children, has no slot, and ends when its socket is closed. From P3 on it
+//! is a child, whether it has read the request or not. Signals follow that: it has blocked all, and takes out and forgets those
+//! that come before the request (Ctrl-C goes to the whole group); those that come with it or after it wait until the child has
+//! its own signal mask.
 //!
 //! # If a process dies
 //!
-//! *The server*, at any instruction. The parent waits for an answer or for the server's end, whichever comes first. Then the
-//! page says whether there is a child: the kernel stores the number (`CLONE_PARENT_SETTID`) before the child runs, in a
-//! system call that a signal does not cut short. No number: no child, and there never will be one; the parent starts another
-//! server and asks again. A number: the child runs, and the start has succeeded. So each start runs its function once.
-//! Children that were started before do not notice.
+//! *The server*, at any instruction. The parent waits for an answer or for the server's end, whichever comes first; a start whose
+//! child has been answered before does not even notice. Without an answer there may be a child all the same: the kernel stores
+//! the number (`CLONE_PARENT_SETTID`) before the child runs, in a system call that a signal does not cut short. The other end of its
+//! socket was open in the server alone, so it ends, having done nothing, and the parent takes its status. Then the parent starts
+//! another server and asks again. So each start runs its function once. Children that were started before do not notice.
 //!
-//! *The parent.* The server sleeps on the parent's pidfd as well as on the socket, whose other end a forked process may keep
-//! open. It ends at once. A child that was just made finds what every child finds whose parent has died.
+//! *The spare child*. Before P3: sending fails, the parent takes its status and asks for another one. During or after P3: it is a
+//! child that was killed before it took its function, and `join` says so.
 //!
-//! *The child.* The parent sees it by its pidfd.
+//! *The parent.* Server and spare child sleep on the parent's pidfd as well as on their sockets, whose other ends a forked process
+//! may keep open. They end at once. A child that was just started finds what every child finds whose parent has died.
 //!
-//! A server that is stopped (SIGSTOP) holds up the starts of its parent until it goes on or is killed.
+//! *A child.* The parent sees it by its pidfd.
+//!
+//! A server that is stopped (SIGSTOP) holds up the starts of its parent until it goes on or is killed, a spare child its own one.
 //!
 //! # What the server keeps away from
 //!
-//! It has blocked all signals, so that Ctrl-C, which goes to the whole group, does not end it before its time; it works in `/`
-//! and has `/dev/null` for standard streams, so that it keeps no folder busy and no pipe open. It joins no world and starts no
-//! thread. It uses no random numbers of its own: what was drawn before a fork would be drawn by every child again.
+//! It has blocked all signals, so that Ctrl-C does not end it before its time; it works in `/` and has `/dev/null` for standard
+//! streams, so that it keeps no folder busy and no pipe open. It joins no world and starts no
+//! thread. It uses no random numbers of its own: what was drawn before a fork would be drawn by every child again. All of this holds
+//! for the spare child, but that it has mapped the world.
 //!
 //! What a child cannot be given by a request (user and group ids, session, process group) is compared at each start; if the
-//! parent has changed it, the server is replaced. Namespaces, the control group and the processors on which it may run are those
-//! that the parent had when the server started.
+//! parent has changed it, the server and its spare child are replaced. Namespaces, the control group and the processors on which a
+//! child may run are those that the parent had when the server started.
 //!
 //! # Measured
 //!
-//! Two processors, load 15 to 20, processor time of a start with its join in all processes together: `/bin/true` by
-//! `posix_spawn` 0.62 ms, a child of the server 0.53 ms; this program, ending in `main`, 1.04 ms, and by `Spawn` 1.18 ms. By the
-//! clock a child of the server takes 0.8 to 0.95 of `/bin/true`, and took 1.6 when each child had a keeper. Of a child's share two
-//! fifths are page faults on what each copy maps anew, almost a third is its exit, a tenth is mapping the shared memory; the fork
-//! itself takes 0.1 ms.
+//! Two processors, load 20, a start with its join by the clock, one run: `/bin/true` by `posix_spawn` 546 us, a child of the server
+//! 330 us (0.60; before there was a spare child 0.87), a bare fork of the benchmark's process 280 us. Where the time of one that
+//! follows another at once goes, by ftrace: the parent until it has sent 90 us, until the child runs 15 us, the child 60 to 130 us
+//! (a page fault costs two; the longer it has waited, the fewer are left), its end in the kernel 85 us, until the parent runs
+//! 15 us. Meanwhile the server forks (90 us) and the next child makes ready (130 us, and 70 us for pages that are brought in).
 
 mod client;
 mod server;
 mod settings;
+mod spare;
 
 pub(super) use client::{Failure, start};
-pub(super) use server::{Forked, serve};
+pub(super) use server::serve;
 pub(super) use settings::Settings;
 #[cfg(feature = "testing")]
 pub(crate) use settings::read_request;
+pub(super) use spare::Forked;

@@ -5,86 +5,88 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use super::settings::{DESCRIPTORS, HEAD, Request, body_len};
-use crate::process::ending::CANNOT_TELL;
-use crate::process::ticket::{ServerTicket, Ticket};
+use super::spare::{Forked, Spare};
+use crate::process::ticket::ServerTicket;
 use crate::sys::clock::Deadline;
 use crate::sys::fork::Forker;
 use crate::sys::page::NumberPage;
 use crate::sys::signals::{self, Dispositions};
+use crate::sys::warm::Pages;
 use crate::sys::{descriptor, per_process, pidfd, program, socket};
 use crate::testing::{self, FatalStep};
 
+/// What the parent sends to have a child made.
+pub(super) const ASK: u8 = b'?';
 /// An answer is two words: one of these, and a number.
 pub(super) const ANSWER: usize = 8;
-/// The child's number is in the page.
+/// There is a spare child of that number. With the answer come [`GIVEN`] descriptors: its pidfd, and the socket on which it waits
+/// for its request.
 pub(super) const STARTED: u32 = 1;
+pub(super) const GIVEN: usize = 2;
 /// The system refuses to fork; the number of its error.
 pub(super) const FAILED: u32 = 2;
 /// This process cannot be forked; the number of the reason in [`crate::sys::fork::REASONS`].
 pub(super) const UNABLE: u32 = 3;
 
-/// A new child: what it is to do, and whether it is what its parent wants it to be.
-pub(crate) struct Forked {
-    pub(crate) ticket: Ticket,
-    pub(crate) settings: io::Result<()>,
-}
-
 struct Server {
     socket: OwnedFd,
     parent: OwnedFd,
+    /// Readable when a signal has come to the process that polls it.
+    signals: OwnedFd,
     page: NumberPage,
+    /// What a child brings in while it has nothing to do.
+    pages: Pages,
     forker: Result<Forker, u32>,
     /// For tests: where to die.
     fatal: Option<FatalStep>,
 }
 
-/// A request as it came: nobody has looked into it.
-struct Work {
-    body: Vec<u8>,
-    descriptors: Vec<OwnedFd>,
+/// What a fork has made, as the two processes see it.
+enum Made {
+    /// This is the child; its end of the socket.
+    Here(OwnedFd),
+    There(Child),
 }
 
-/// Serves the parent, whose ticket this is; returns in each child and nowhere else.
+/// A spare child: its number, its pidfd, and the parent's end of its socket.
+struct Child {
+    number: u32,
+    process: OwnedFd,
+    far: OwnedFd,
+}
+
+/// Why there is none: what to answer, and the number that goes with it.
+type Reason = (u32, u32);
+
+/// Serves the parent, whose ticket this is; returns in each child that has its request, and nowhere else.
 ///
 /// To be called once, at the very beginning of a process: before anything is opened, and with one thread.
 pub(crate) fn serve(ticket: &ServerTicket) -> Forked {
     let found = Dispositions::of_this_thread();
     signals::block_all();
-    let Ok(server) = Server::begin(ticket) else { end() };
+    let Ok(server) = Server::begin(ticket) else { program::leave(0) };
     loop {
         server.step(1);
-        let Some(work) = server.next_request() else { end() };
-        server.step(2);
-        let outcome = server.fork();
-        if matches!(outcome, Ok(true)) {
-            // Closed here, before anything else; the page was not forked.
-            let Server { socket, parent, page, .. } = server;
-            drop((socket, parent));
-            std::mem::forget(page);
-            return begin_child(work, ticket, &found);
+        if !server.is_asked() {
+            program::leave(0);
         }
+        server.step(2);
+        let child = match server.fork() {
+            Ok(Made::Here(end)) => {
+                // Closed here, before anything else; the page was not forked.
+                let Server { socket, parent, signals, page, pages, .. } = server;
+                drop(socket);
+                std::mem::forget(page);
+                return Spare::new(end, parent, signals).wait(&pages, ticket, &found);
+            }
+            Ok(Made::There(child)) => Ok(child),
+            Err(reason) => Err(reason),
+        };
         server.step(3);
-        drop(work);
-        if server.answer(outcome).is_err() {
-            end();
+        if server.answer(child).is_err() {
+            program::leave(0);
         }
         server.step(4);
-    }
-}
-
-fn end() -> ! {
-    program::leave(0)
-}
-
-/// Makes a new child what the request says.
-fn begin_child(work: Work, ticket: &ServerTicket, found: &Dispositions) -> Forked {
-    match Request::unpack(&work.body) {
-        Some((child, request)) if child.world == ticket.world => {
-            Forked { ticket: child, settings: request.apply(work.descriptors, found) }
-        }
-        // Damaged: where the call stands, and with it who could be told, is not known.
-        _ => program::leave(CANNOT_TELL),
     }
 }
 
@@ -105,56 +107,51 @@ impl Server {
             return Err(io::ErrorKind::NotFound.into());
         }
         descriptor::change_directory(descriptor::folder(c"/")?.as_fd())?;
-        // The page from which each child has its number is there already.
+        // The page from which each child has its number in `per_process` is there already.
         per_process::process();
-        let forker = Forker::of_this_process();
-        let server = Server { socket: socket?, parent, page, forker, fatal };
+        let signals = signals::arrivals()?;
+        let (pages, forker) = (Pages::of_this_process(), Forker::of_this_process());
+        let server = Server { socket: socket?, parent, signals, page, pages, forker, fatal };
         server.step(0);
         Ok(server)
     }
 
-    /// Waits for a request and reads it; `None` if the parent has ended or closed the socket, or if it is no request.
-    fn next_request(&self) -> Option<Work> {
-        let mut descriptors = Vec::new();
-        let mut bytes = Vec::new();
-        let mut part = [0; 4 * 1024];
-        loop {
-            let ready =
-                descriptor::readable(&[self.socket.as_fd(), self.parent.as_fd()], Deadline::NEVER);
-            if !ready.is_ok_and(|ready| ready[0] && !ready[1]) {
-                return None;
-            }
-            let socket = self.socket.as_fd();
-            let len = socket::receive(socket, &mut part, DESCRIPTORS, &mut descriptors).ok()?;
-            if len == 0 {
-                return None;
-            }
-            bytes.extend_from_slice(&part[..len]);
-            let Some((head, body)) = bytes.split_first_chunk::<HEAD>() else { continue };
-            let whole = body_len(head)?;
-            if body.len() == whole {
-                return Some(Work { body: bytes.split_off(HEAD), descriptors });
-            }
-            if body.len() > whole {
-                return None;
-            }
-        }
+    /// Waits until it is asked for a child; `false` if the parent has ended or closed the socket, or says something else.
+    fn is_asked(&self) -> bool {
+        let socket = self.socket.as_fd();
+        let ready = descriptor::readable(&[socket, self.parent.as_fd()], Deadline::NEVER);
+        let mut word = [0];
+        ready.is_ok_and(|ready| ready[0] && !ready[1])
+            && socket::receive(socket, &mut word, 0, &mut Vec::new()).is_ok_and(|len| len == 1)
+            && word == [ASK]
     }
 
-    /// Forks; whether this is the child.
-    fn fork(&self) -> Result<bool, (u32, u32)> {
+    /// Forks a child that waits at its end of a new pair of sockets.
+    fn fork(&self) -> Result<Made, Reason> {
         let forker = self.forker.as_ref().map_err(|reason| (UNABLE, *reason))?;
+        let failed = |error: io::Error| (FAILED, error.raw_os_error().unwrap_or(0) as u32);
+        let (end, far) = socket::pair().map_err(failed)?;
         // SAFETY: `forker` has seen one thread, and this module starts none; the place is in a page that is mapped.
-        let forked = unsafe { forker.fork(self.page.as_ptr()) };
-        forked.map_err(|error| (FAILED, error.raw_os_error().unwrap_or(0) as u32))
+        if unsafe { forker.fork(self.page.as_ptr()) }.map_err(failed)? {
+            return Ok(Made::Here(end));
+        }
+        let number = self.page.number();
+        // Without a pidfd the child finds its socket closed and ends; its parent has its number from the page.
+        pidfd::open(number)
+            .map(|process| Made::There(Child { number, process, far }))
+            .map_err(failed)
     }
 
-    fn answer(&self, outcome: Result<bool, (u32, u32)>) -> io::Result<()> {
-        let (what, number) = outcome.map_or_else(|why| why, |_| (STARTED, 0));
+    fn answer(&self, child: Result<Child, Reason>) -> io::Result<()> {
+        let (what, number) = match &child {
+            Ok(child) => (STARTED, child.number),
+            Err(reason) => *reason,
+        };
         let mut answer = [0; ANSWER];
         answer[..4].copy_from_slice(&what.to_ne_bytes());
         answer[4..].copy_from_slice(&number.to_ne_bytes());
-        socket::send(self.socket.as_fd(), &answer, &[])
+        let given = child.as_ref().map(|child| [child.process.as_fd(), child.far.as_fd()]);
+        socket::send(self.socket.as_fd(), &answer, given.as_ref().map_or(&[][..], |given| given))
     }
 
     /// A step of the loop, at which tests have it killed.

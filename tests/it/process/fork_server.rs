@@ -1,7 +1,9 @@
 //! Children of the fork server, and the server killed in every state.
 
+use std::os::unix::fs::FileExt;
+
 use super::*;
-use crate::common::{LONG, alone, until};
+use crate::common::{LONG, alone, until, world_file};
 use multiproc::{Queue, StartMethod};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
 
@@ -11,8 +13,8 @@ fn server() -> ProcessBuilder {
     Process::builder().start_method(StartMethod::ForkServer)
 }
 
-/// The children of this process that it did not start itself: the fork server.
-fn servers() -> Vec<u32> {
+/// The children of this process that it did not start itself: the fork server, and its spare child.
+fn hidden() -> Vec<u32> {
     let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
     let children: Vec<u32> = lists
@@ -24,8 +26,28 @@ fn servers() -> Vec<u32> {
     children.into_iter().filter(|pid| !own.contains(pid)).collect()
 }
 
+fn is_spare(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "multiproc-spare\n")
+}
+
+/// The server, and the child that waits for the next start.
+fn server_and_spare() -> [u32; 2] {
+    let both = || -> Option<[u32; 2]> {
+        let found: [u32; 2] = hidden().try_into().ok()?;
+        (!is_spare(found[0]) && is_spare(found[1])).then_some(found)
+    };
+    until("there is a server with a spare child", || both().is_some());
+    both().unwrap()
+}
+
 fn end(pid: u32) {
     kill(Pid::from_raw(pid as i32), Signal::SIGKILL).unwrap();
+}
+
+/// What `ps` says of it.
+fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.trim_start().chars().next()
 }
 
 /// Whether a process is there, dead or alive.
@@ -151,11 +173,12 @@ fn a_killed_server_is_replaced_and_its_children_live_on() {
             std::process::exit(5)
         };
         let old = server().stdin(reader).spawn(wait, ()).unwrap();
-        let [first] = servers()[..] else { panic!("{:?}", servers()) };
+        let [first, spare] = server_and_spare();
         end(first);
+        until("the server is dead", || state(first) == Some('Z'));
         assert_eq!(server().spawn(greet, ("x",)).unwrap().join().unwrap(), "hello x");
-        assert!(!is_there(first), "it is no zombie");
-        assert_eq!(servers().len(), 1);
+        assert!(!is_there(first) && !is_there(spare), "they are no zombies");
+        server_and_spare();
         drop(writer);
         let error = old.join().unwrap_err();
         assert_eq!(error.child().unwrap().exit_code(), Some(5), "its status is known");
@@ -171,7 +194,7 @@ fn a_server_killed_at_any_step_costs_no_start() {
             server().spawn(put, (number, &numbers)).unwrap().join().unwrap().unwrap();
         }
         until("only the server has come", || descriptors().len() <= before + 2);
-        assert!(servers().len() <= 1, "zombies: {:?}", servers());
+        assert!(hidden().len() <= 2, "zombies: {:?}", hidden());
     }
     for step in 1..=4 {
         let _watch = watch();
@@ -188,9 +211,9 @@ fn a_server_that_always_dies_is_a_typed_error() {
     let _watch = watch();
     let start = || {
         let error = server().name("x").spawn(park, ()).unwrap_err();
-        (error.kind(), error.to_string(), servers().len())
+        (error.kind(), error.to_string(), hidden().len())
     };
-    for step in [0, 1, 2] {
+    for step in [0, 1, 2, 3] {
         let builder = Process::builder().env("MULTIPROC_TEST_SERVER", format!("{step}:1"));
         let (kind, text, left) = builder.spawn(start, ()).unwrap().join().unwrap();
         assert_eq!((kind, left), (ErrorKind::Spawn, 0));
@@ -222,11 +245,8 @@ fn puts(number: u32, numbers: &Queue<u32>) -> bool {
 /// Kills a process if it is the server, or a child of it that has not begun to do anything; whether it was.
 fn killed_at_the_beginning(pid: u32) -> bool {
     let signal = |signal| kill(Pid::from_raw(pid as i32), signal).is_ok();
-    let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let is_still =
-        |state: String| state.is_empty() || state.contains(") T") || state.contains(") Z");
     signal(Signal::SIGSTOP);
-    until("the process stands still", || is_still(state()));
+    until("the process stands still", || matches!(state(pid), None | Some('T' | 'Z')));
     let folder = fs::read_link(format!("/proc/{pid}/cwd"));
     if folder.is_ok_and(|folder| folder.as_os_str() == "/") {
         return signal(Signal::SIGKILL);
@@ -253,7 +273,7 @@ fn a_server_killed_at_random_loses_and_doubles_no_start() {
         let mut kills = 0;
         while threads.iter().any(|thread| !thread.is_finished()) {
             std::thread::sleep(Duration::from_micros(chance.below(6_000)));
-            kills += servers().into_iter().filter(|pid| killed_at_the_beginning(*pid)).count();
+            kills += hidden().into_iter().filter(|pid| killed_at_the_beginning(*pid)).count();
         }
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         let mut found = numbers.get_many(1000).unwrap();
@@ -268,22 +288,100 @@ fn the_server_is_gone_with_its_parent() {
     let _watch = watch();
     fn body(pids: Queue<u32>) {
         let _child = server().end_with_parent(true).spawn(park, ()).unwrap();
-        let [server] = servers()[..] else { panic!("{:?}", servers()) };
-        pids.put(server).unwrap();
+        server_and_spare().into_iter().for_each(|pid| pids.put(pid).unwrap());
         park();
     }
     let pids = Queue::new().unwrap();
     let parent = Process::builder().end_with_parent(true).spawn(body, (&pids,)).unwrap();
-    let pid = pids.get_timeout(LONG).unwrap();
-    // Ctrl-C, which the whole group gets, does not end it.
-    kill(Pid::from_raw(pid as i32), Signal::SIGINT).unwrap();
-    assert!(is_there(pid));
+    let both = [(); 2].map(|()| pids.get_timeout(LONG).unwrap());
+    // Ctrl-C, which the whole group gets, does not end them.
+    for pid in both {
+        kill(Pid::from_raw(pid as i32), Signal::SIGINT).unwrap();
+        assert!(is_there(pid));
+    }
     parent.handle().kill().unwrap();
     parent.join().unwrap_err();
-    let is_over = || {
-        fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z"))
-    };
-    until("the server has ended", is_over);
+    let is_over = |pid| state(pid).is_none_or(|state| state == 'Z');
+    until("the server and its spare child have ended", || both.into_iter().all(is_over));
+}
+
+#[test]
+fn a_spare_child_that_is_killed_is_replaced() {
+    alone(|| {
+        server().spawn(greet, ("x",)).unwrap().join().unwrap();
+        for _ in 0..20 {
+            let [first, spare] = server_and_spare();
+            end(spare);
+            until("the spare child is dead", || state(spare) == Some('Z'));
+            assert_eq!(server().spawn(greet, ("y",)).unwrap().join().unwrap(), "hello y");
+            assert!(!is_there(spare), "it is no zombie");
+            assert_eq!(server_and_spare()[0], first, "the server goes on");
+        }
+    });
+}
+
+#[test]
+fn signals_from_before_the_start_are_not_the_childs_and_later_ones_are() {
+    alone(|| {
+        server().spawn(greet, ("x",)).unwrap().join().unwrap();
+        for _ in 0..20 {
+            let [_, spare] = server_and_spare();
+            for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1] {
+                kill(Pid::from_raw(spare as i32), signal).unwrap();
+            }
+            let waits = |line: &str| line.starts_with("ShdPnd") && !line.ends_with("0000");
+            let status = || fs::read_to_string(format!("/proc/{spare}/status")).unwrap();
+            until("it has taken them", || !status().lines().any(waits));
+            let process = server().spawn(std::process::id, ()).unwrap();
+            assert_eq!((process.id(), process.join().unwrap()), (spare, spare));
+        }
+        for _ in 0..200 {
+            let process = server().spawn(park, ()).unwrap();
+            process.handle().terminate().unwrap();
+            assert_eq!(process.join().unwrap_err().child().unwrap().signal(), Some(15));
+        }
+    });
+}
+
+#[test]
+fn a_damaged_call_is_an_error_and_calls_nothing() {
+    /// How a call begins, and where its request stands behind that.
+    const MAGIC: u64 = u64::from_be_bytes(*b"mprocall");
+    const REQUEST: usize = 64;
+    alone(|| {
+        server().spawn(greet, ("x",)).unwrap().join().unwrap();
+        let [_, spare] = server_and_spare();
+        kill(Pid::from_raw(spare as i32), Signal::SIGSTOP).unwrap();
+        until("it stands still", || state(spare) == Some('T'));
+        let process = server().spawn(greet, ("x",)).unwrap();
+        let file = world_file();
+        let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        let is_call = |at: &usize| bytes[*at..].starts_with(&MAGIC.to_ne_bytes());
+        let calls: Vec<usize> = (0..bytes.len() - REQUEST).step_by(8).filter(is_call).collect();
+        assert!(!calls.is_empty());
+        for at in calls {
+            let place = at + REQUEST;
+            file.write_all_at(&[bytes[place] ^ 1], place as u64).unwrap();
+        }
+        kill(Pid::from_raw(spare as i32), Signal::SIGCONT).unwrap();
+        let error = process.join().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
+        assert!(error.to_string().contains("the call is damaged"), "{error}");
+    });
+}
+
+#[test]
+fn a_child_killed_at_once_is_a_child_that_was_killed() {
+    alone(|| {
+        server().spawn(greet, ("x",)).unwrap().join().unwrap();
+        for _ in 0..200 {
+            let process = server().spawn(park, ()).unwrap();
+            end(process.id());
+            assert_eq!(process.join().unwrap_err().child().unwrap().signal(), Some(9));
+        }
+        server_and_spare();
+    });
 }
 
 #[test]
@@ -334,6 +432,6 @@ fn a_thousand_leave_nothing_and_three_hundred_live_at_once() {
         gate.set();
         many.into_iter().for_each(|process| process.join().unwrap().unwrap());
         assert_eq!(descriptors(), before);
-        assert_eq!(servers().len(), 1);
+        server_and_spare();
     });
 }

@@ -46,9 +46,9 @@ fn a_start_does_not_wait_for_the_child_to_read() {
 }
 
 #[test]
-fn two_threads_wait_for_one_a_hundred_times() {
+fn two_threads_wait_for_one_a_thousand_times() {
     let _watch = watch();
-    for round in 0..100_i32 {
+    for round in 0..1_000_i32 {
         let builder = Process::builder().start_method(StartMethod::ForkServer);
         let process = builder.spawn(|round: i32| round, (round,)).unwrap();
         let handle = process.handle();
