@@ -27,7 +27,8 @@ fn main() {
     // Whoever hangs is ended.
     // SAFETY: an integer.
     unsafe { libc::alarm(60) };
-    let parts: [(&str, fn() -> Result<()>); 6] = [
+    type Part = (&'static str, fn() -> Result<()>);
+    let parts: [Part; 6] = [
         ("exclusion", exclusion),
         ("messages", messages),
         ("waking", waking),

@@ -1,5 +1,6 @@
 //! System calls, and nothing else: the only home of `libc` and `nix`.
 //!
+//! - `arrivals`: signals that wait, as a descriptor;
 //! - `atomic`: the seam through which models replace the atomics; `bytes`: the same for copies;
 //! - `barrier`: a memory barrier for all processes;
 //! - `clock`: monotonic deadlines;
@@ -33,6 +34,8 @@
 //! A file that is Linux's alone has a counterpart of the same name for other Unix systems in `elsewhere/`; `portable` says what is
 //! promised there. `--cfg elsewhere` puts those in place on Linux, too, where they can be tried.
 
+#[cfg_attr(any(not(target_os = "linux"), elsewhere), path = "elsewhere/arrivals.rs")]
+pub(crate) mod arrivals;
 pub(crate) mod atomic;
 #[cfg_attr(any(not(target_os = "linux"), elsewhere), path = "elsewhere/barrier.rs")]
 pub(crate) mod barrier;
@@ -73,4 +76,5 @@ pub(crate) mod socket;
 #[cfg_attr(any(not(target_os = "linux"), elsewhere), path = "elsewhere/system.rs")]
 pub(crate) mod system;
 pub(crate) mod thread;
+#[cfg_attr(any(not(target_os = "linux"), elsewhere), path = "elsewhere/warm.rs")]
 pub(crate) mod warm;

@@ -237,10 +237,11 @@ mod tests {
         // Eight pages apart, so that of two places either is ahead, modulo a page.
         let check = |copy: Copy, len: usize, skips: (usize, usize), past: bool| {
             let mut bytes = old.clone();
-            let start = bytes.as_mut_ptr();
             let (from, to) = (64 + skips.0, 64 + (1 << 15) + skips.1);
+            let (left, right) = bytes.split_at_mut(1 << 15);
+            let (source, target) = (left[from..].as_ptr(), right[to - (1 << 15)..].as_mut_ptr());
             // SAFETY: there is room for so many bytes at both places, and they are apart.
-            unsafe { copy(start.add(from).cast_const(), start.add(to), len, past) };
+            unsafe { copy(source, target, len, past) };
             let mut expected = old.clone();
             expected.copy_within(from..from + len, to);
             assert!(bytes == expected, "{len} bytes, {skips:?}, past the cache: {past}");

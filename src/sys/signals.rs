@@ -1,12 +1,10 @@
 //! Which signals a process blocks and ignores, as a new program inherits it.
 //!
-//! Sources: `signal(7)`, `pthread_sigmask(3)`, `sigaction(2)`, `signalfd(2)`.
+//! Sources: `signal(7)`, `pthread_sigmask(3)`, `sigaction(2)`.
 
 #![allow(unsafe_code, reason = "system calls")]
 
-use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 use serde::{Deserialize, Serialize};
@@ -79,7 +77,7 @@ fn set_mask(is_blocked: impl Fn(i32) -> bool) {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &set(is_blocked), ptr::null_mut()) };
 }
 
-fn set(is_in: impl Fn(i32) -> bool) -> libc::sigset_t {
+pub(super) fn set(is_in: impl Fn(i32) -> bool) -> libc::sigset_t {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the pointer is valid to write; the call initialises the set.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
@@ -89,25 +87,4 @@ fn set(is_in: impl Fn(i32) -> bool) -> libc::sigset_t {
     }
     // SAFETY: initialised above.
     unsafe { set.assume_init() }
-}
-
-/// A descriptor that is readable when a signal waits for the process that polls it, one that has blocked it. A forked process can
-/// use it for its own signals.
-pub(crate) fn arrivals() -> io::Result<OwnedFd> {
-    let all = set(|_| true);
-    // SAFETY: the set is initialised; the rest are integers.
-    let fd = unsafe { libc::signalfd(-1, &all, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel just made this descriptor and nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Takes all signals that wait, as if they had been ignored.
-pub(crate) fn discard(arrivals: BorrowedFd<'_>) {
-    let mut signal = MaybeUninit::<libc::signalfd_siginfo>::uninit();
-    let len = size_of_val(&signal);
-    // SAFETY: the buffer is valid to write for its length.
-    while unsafe { libc::read(arrivals.as_raw_fd(), signal.as_mut_ptr().cast(), len) } > 0 {}
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use super::spare::{Forked, Spare};
 use crate::process::ticket::ServerTicket;
+use crate::sys::arrivals::Arrivals;
 use crate::sys::clock::Deadline;
 use crate::sys::fork::Forker;
 use crate::sys::page::NumberPage;
@@ -32,7 +33,7 @@ struct Server {
     socket: OwnedFd,
     parent: OwnedFd,
     /// Readable when a signal has come to the process that polls it.
-    signals: OwnedFd,
+    signals: Arrivals,
     page: NumberPage,
     /// What a child brings in while it has nothing to do.
     pages: Pages,
@@ -109,7 +110,7 @@ impl Server {
         descriptor::change_directory(descriptor::folder(c"/")?.as_fd())?;
         // The page from which each child has its number in `per_process` is there already.
         per_process::process();
-        let signals = signals::arrivals()?;
+        let signals = Arrivals::new()?;
         let (pages, forker) = (Pages::of_this_process(), Forker::of_this_process());
         let server = Server { socket: socket?, parent, signals, page, pages, forker, fatal };
         server.step(0);

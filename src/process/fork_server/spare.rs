@@ -8,8 +8,9 @@ use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
 use super::settings::{DESCRIPTORS, HEAD, Request, body_len};
 use crate::process::ending::CANNOT_TELL;
 use crate::process::ticket::{ServerTicket, Ticket};
+use crate::sys::arrivals::Arrivals;
 use crate::sys::clock::Deadline;
-use crate::sys::signals::{self, Dispositions};
+use crate::sys::signals::Dispositions;
 use crate::sys::warm::Pages;
 use crate::sys::{descriptor, per_process, program, socket};
 use crate::world;
@@ -35,11 +36,11 @@ struct Work {
 pub(super) struct Spare {
     socket: OwnedFd,
     parent: OwnedFd,
-    signals: OwnedFd,
+    signals: Arrivals,
 }
 
 impl Spare {
-    pub(super) fn new(socket: OwnedFd, parent: OwnedFd, signals: OwnedFd) -> Spare {
+    pub(super) fn new(socket: OwnedFd, parent: OwnedFd, signals: Arrivals) -> Spare {
         Spare { socket, parent, signals }
     }
 
@@ -65,8 +66,8 @@ impl Spare {
 
     /// Waits for a request and reads it; `None` if the parent has ended or closed the socket, or if it is no request.
     fn next_request(&self) -> Option<Work> {
-        let [socket, parent, signals] =
-            [&self.socket, &self.parent, &self.signals].map(AsFd::as_fd);
+        let (socket, parent, signals) =
+            (self.socket.as_fd(), self.parent.as_fd(), self.signals.as_fd());
         let mut descriptors = Vec::new();
         let mut bytes = Vec::new();
         let mut part = [0; 4 * 1024];
@@ -78,7 +79,7 @@ impl Spare {
             if !ready[0] {
                 // It came before the start, and so not to the child that this will be. What comes from now on waits until the
                 // child has its own signal mask.
-                signals::discard(signals);
+                self.signals.discard();
                 continue;
             }
             let len = socket::receive(socket, &mut part, DESCRIPTORS, &mut descriptors).ok()?;
