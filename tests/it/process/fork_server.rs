@@ -347,7 +347,7 @@ fn signals_from_before_the_start_are_not_the_childs_and_later_ones_are() {
 fn a_damaged_call_is_an_error_and_calls_nothing() {
     /// How a call begins, and where its request stands behind that.
     const MAGIC: u64 = u64::from_be_bytes(*b"mprocall");
-    const REQUEST: usize = 64;
+    const REQUEST: usize = 72;
     alone(|| {
         server().spawn(greet, ("x",)).unwrap().join().unwrap();
         let [_, spare] = server_and_spare();
