@@ -88,7 +88,6 @@ impl Ledger {
 
 impl Log {
     pub(crate) fn new() -> Self {
-        const NONE: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
         Self {
             work: AtomicU64::new(0),
             since: AtomicU64::new(now()),
@@ -98,7 +97,7 @@ impl Log {
             put: Default::default(),
             taking: Default::default(),
             receipts: AtomicU64::new(0),
-            got: [NONE; RECEIPTS],
+            got: [const { [const { AtomicU64::new(0) }; 2] }; RECEIPTS],
             locked: AtomicU64::new(0),
             credited: AtomicU64::new(0),
             spent: AtomicU64::new(0),

@@ -53,7 +53,7 @@ pub(crate) fn large(actor: &mut Actor) -> Result<()> {
             queue.get_bytes_timeout(patience).map(|bytes| whole(&bytes).expect("torn"))
         }),
         _ => log.taking(Channel::Large, || {
-            queue.get_with_timeout(|bytes| whole(bytes), patience).map(|id| id.expect("torn"))
+            queue.get_with_timeout(whole, patience).map(|id| id.expect("torn"))
         }),
     };
     unless(is_over, done)
