@@ -74,10 +74,11 @@ fn workers_are_described() {
     let workers = pool.workers();
     assert_eq!(workers.len(), 3);
     assert_eq!(workers.iter().map(|worker| worker.tasks_done()).sum::<u64>(), 30);
-    let name = pool.apply(|| multiproc::current_process().name().to_owned(), ()).unwrap();
-    assert!(workers.iter().any(|worker| worker.name() == name), "{name}");
-    let comm = std::fs::read_to_string(format!("/proc/{}/comm", workers[0].id())).unwrap();
-    assert_eq!(comm, format!("{}\n", workers[0].name()));
+    let who = || (std::process::id(), multiproc::current_process().name().to_owned());
+    let (id, name) = pool.apply(who, ()).unwrap();
+    assert!(workers.iter().any(|worker| (worker.id(), worker.name()) == (id, &name)), "{name}");
+    let comm = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap();
+    assert_eq!(comm, format!("{name}\n"));
 }
 
 #[test]
