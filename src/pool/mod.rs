@@ -53,14 +53,14 @@
 //!
 //! # Measured
 //!
-//! `benches/pool.rs` on an AMD EPYC with two virtual processors, at a real-time priority beside other programs, medians of five rounds:
+//! `benches/pool.rs` on an AMD EPYC with two virtual processors, medians of seven rounds, nothing else running:
 //!
 //! | | pool | yardstick | ratio |
 //! |---|---|---|---|
-//! | `map` of 100,000 tiny tasks, start included | 13.2 ms | rayon, a job for each: 4.9 ms | 2.7 |
-//! | the same, started before | 10.5 ms | 4.7 ms | 2.3 |
-//! | the same, a batch for each task | 93 ms | 4.7 ms | 20 |
-//! | `apply`, the worker asleep | | a round trip over a pipe | 1.9 |
+//! | `map` of 100,000 tiny tasks, start included | 24 ms | rayon, a job for each: 5.8 ms | 4.1 to 4.5 |
+//! | the same, started before | 12 to 14 ms | 5.7 ms | 2.1 to 2.4 |
+//! | the same, a batch for each task | 107 to 119 ms | 5.7 ms | 18 to 21 |
+//! | `apply`, the worker asleep | | a round trip over a pipe | 1.9 to 2.4 |
 //! | tasks of 1 ms | | rayon | 1.0 |
 //! | 1 GiB of results in pieces of 1 MiB | 3.7 to 8.0 GB/s | memcpy within the cache: 23 to 27 GB/s | 0.16 to 0.30 |
 //!

@@ -82,8 +82,9 @@
 //!
 //! # Measured
 //!
-//! Two processors, load 20, a start with its join by the clock, one run: `/bin/true` by `posix_spawn` 546 us, a child of the server
-//! 330 us (0.60; before there was a spare child 0.87), a bare fork of the benchmark's process 280 us. Where the time of one that
+//! Two processors with nothing else to do, a start with its join by the clock, one after the other: `/bin/true` by `posix_spawn`
+//! 520 us, a child of the server 417 us (0.73 to 0.87 in several runs), a bare fork of the benchmark's process 184 us.
+//! Where the time of one that
 //! follows another at once goes, by ftrace: the parent until it has sent 90 us, until the child runs 15 us, the child 60 to 130 us
 //! (a page fault costs two; the longer it has waited, the fewer are left), its end in the kernel 85 us, until the parent runs
 //! 15 us. Meanwhile the server forks (90 us) and the next child makes ready (130 us, and 70 us for pages that are brought in).
