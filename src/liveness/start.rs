@@ -8,7 +8,7 @@ use crate::liveness::keeper::Keeper;
 use crate::liveness::slot::{PROCESSES, ProcessId};
 use crate::liveness::view::Liveness;
 use crate::sys::robust::List;
-use crate::sys::thread;
+use crate::sys::{barrier, program, thread};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 const STACK: usize = 64 * 1024;
@@ -34,6 +34,14 @@ pub(crate) fn start(
     // All memory is taken here: the thread allocates nothing, which also spares it an arena of the allocator.
     let seen = Vec::with_capacity(PROCESSES);
     let dying = Vec::with_capacity(PROCESSES);
+    // Here it costs nothing, and with the keeper beside it some milliseconds. A child that joins the world as the process for which
+    // its slot is reserved has just begun.
+    let is_alone = reserved.is_some() || program::count_threads() == 1;
+    if is_alone {
+        barrier::register();
+    } else {
+        barrier::forget();
+    }
     let body = move || {
         thread::take_short_turns();
         let list = if liveness.is_robust() { List::of_this_thread() } else { None };
@@ -44,6 +52,9 @@ pub(crate) fn start(
                 keeper.after_death = Some(after_death);
                 keeper.ends_with = ends_with;
                 start.tell(Ok(process));
+                if !is_alone {
+                    barrier::register();
+                }
                 keeper.run();
             }
             Err(error) => start.tell(Err(error)),

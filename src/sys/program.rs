@@ -75,10 +75,6 @@ pub(crate) fn set_environment(variables: Vec<CString>) {
 }
 
 /// How many threads this process has.
-#[cfg_attr(
-    any(not(target_os = "linux"), elsewhere),
-    expect(dead_code, reason = "for forking a sibling")
-)]
 pub(crate) fn count_threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }

@@ -10,11 +10,7 @@ package!("sys");
 pub(crate) mod barrier {
     use crate::sys::atomic::{Ordering, fence};
 
-    pub(crate) fn register() -> bool {
-        false
-    }
-
-    pub(crate) fn light(_: bool) {
+    pub(crate) fn light() {
         fence(Ordering::SeqCst);
     }
 

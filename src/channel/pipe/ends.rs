@@ -20,7 +20,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, Found, ObjectRef, Passenger};
 use crate::message;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sys::barrier;
 use crate::world::Kind;
 use std::sync::Arc;
 
@@ -62,8 +61,6 @@ pub(super) struct End {
     pub(super) store: Store,
     seat: Arc<Seat>,
     pub(super) role: u32,
-    /// Whether this process's light barriers are no instruction.
-    pub(super) light: bool,
     /// The epoch at which the other end was last seen in a process; `CLOSED` once it was nowhere.
     other: AtomicU64,
 }
@@ -75,8 +72,7 @@ const CLOSED: u64 = u64::MAX - 1;
 impl End {
     pub(super) fn new(store: Store, role: u32) -> End {
         let seat = Seat { store: store.clone(), role, state: AtomicU32::new(HERE) };
-        let light = barrier::register();
-        End { store, seat: Arc::new(seat), role, light, other: AtomicU64::new(UNSEEN) }
+        End { store, seat: Arc::new(seat), role, other: AtomicU64::new(UNSEEN) }
     }
 
     fn other_role(&self) -> u32 {

@@ -285,7 +285,7 @@ impl Drop for Taking<'_> {
         if let Some(reader) = self.reader {
             reader.take(&self.end.store.ring(), self.record);
         }
-        notify(self.end.store.control, RECEIVER, self.end.light);
+        notify(self.end.store.control, RECEIVER);
     }
 }
 

@@ -118,7 +118,7 @@ impl Outlet {
                 note_processor(self.end.store.control, SENDER);
             }
         }
-        notify(self.end.store.control, SENDER, self.end.light);
+        notify(self.end.store.control, SENDER);
     }
 
     #[inline(never)]
@@ -159,7 +159,7 @@ impl Outlet {
             let ring = store.ring();
             store.carry(&large, parcel, count, || writer.commit(&ring, room, info))?;
         }
-        notify(self.end.store.control, SENDER, self.end.light);
+        notify(self.end.store.control, SENDER);
         parcel.depart();
         Ok(())
     }

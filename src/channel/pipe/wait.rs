@@ -108,8 +108,8 @@ fn is_together(control: &Control, role: u32) -> bool {
 
 /// Wakes the other side if it sleeps on this side's event count; after this side has changed the truth.
 #[inline]
-pub(super) fn notify(control: &'static Control, role: u32, light: bool) {
-    barrier::light(light);
+pub(super) fn notify(control: &'static Control, role: u32) {
+    barrier::light();
     let ours = side(control, role);
     if ours.events.has_waiters() {
         note_processor(control, role);

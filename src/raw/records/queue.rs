@@ -26,8 +26,6 @@ pub(crate) struct Records<S> {
     /// 0 for no limit, as in the tail line.
     pub(super) most_items: u32,
     pub(super) most_bytes: u64,
-    /// Whether this process's light barriers are no instruction.
-    light: bool,
     pub(super) pace: Pace,
     pub(super) tail_chunk: Cached,
     pub(super) head_chunk: Cached,
@@ -41,7 +39,6 @@ impl<S: Store> Records<S> {
             tail,
             most_items: tail.most_items.load(Ordering::Relaxed),
             most_bytes: tail.most_bytes.load(Ordering::Relaxed),
-            light: barrier::register(),
             pace: Pace::default(),
             tail_chunk: Cached::default(),
             head_chunk: Cached::default(),
@@ -180,6 +177,6 @@ impl<S: Store> Records<S> {
     pub(super) fn unlock(&self, lock: &ShortLock) {
         lock.unlock();
         // ORDERING(barrier): with the heavy one of those who prepare to sleep.
-        barrier::light(self.light);
+        barrier::light();
     }
 }

@@ -3,13 +3,14 @@
 use crate::sys::atomic::{Ordering, fence};
 
 /// Registers nothing: [`light`] barriers are whole ones.
-pub(crate) fn register() -> bool {
-    false
-}
+pub(crate) fn register() {}
+
+/// There is nothing to forget.
+pub(crate) fn forget() {}
 
 /// The barrier of the side that does not sleep.
 #[inline]
-pub(crate) fn light(_registered: bool) {
+pub(crate) fn light() {
     // ORDERING(barrier): pairs with the fence in `heavy`.
     fence(Ordering::SeqCst);
 }

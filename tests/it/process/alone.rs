@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 
 use super::*;
 use crate::common::{Chance, alone, killed, until, world_file};
-use multiproc::{Queue, StartMethod};
+use multiproc::{Event, Pipe, Queue, StartMethod};
 
 const METHODS: [StartMethod; 2] = [StartMethod::Spawn, StartMethod::ForkServer];
 
@@ -138,4 +138,36 @@ fn an_orphan_that_was_alone_takes_its_place_later() {
         fs::read_to_string(&file).is_ok_and(|text| text == "1 2 7")
     });
     fs::remove_file(&file).unwrap();
+}
+
+/// How often the calling thread has waited for something.
+fn waits() -> u64 {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// How often a process waits when it makes its first channels.
+fn waits_for_channels(_: Event) -> u64 {
+    let before = waits();
+    let queue = Queue::new().unwrap();
+    queue.put(1_u64).unwrap();
+    let (mut sender, _receiver) = Pipe::simplex().unwrap();
+    sender.send(1_u64).unwrap();
+    waits() - before
+}
+
+/// To register for barriers beside a second thread is to wait for every processor to pass through its scheduler.
+#[test]
+fn the_first_channels_of_a_process_wait_for_nothing() {
+    let _watch = watch();
+    let event = Event::new().unwrap();
+    for method in METHODS {
+        let builder = || Process::builder().start_method(method);
+        // A keeper may have a lock of the memory for a moment: not in each of five.
+        let fewest = (0..5)
+            .map(|_| builder().spawn(waits_for_channels, (&event,)).unwrap().join().unwrap())
+            .min();
+        assert_eq!(fewest, Some(0), "{method:?}");
+    }
 }
