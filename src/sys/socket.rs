@@ -83,15 +83,25 @@ pub(crate) fn receive(
             },
         }
     };
-    // SAFETY: the kernel has filled the space and said how much of it.
-    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: the kernel has filled the message, whose space is valid until the end of this function.
+    unsafe { take_rights(&message, fds) };
+    Ok(len)
+}
+
+/// The descriptors that came with a message: all of them come in one control message.
+///
+/// # Safety
+///
+/// The kernel has filled `message`, its space is still valid, and nobody has taken the descriptors.
+unsafe fn take_rights(message: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
+    // SAFETY: the kernel has filled the space and said how much of it, as the caller promises.
+    let first = unsafe { libc::CMSG_FIRSTHDR(message) };
     // SAFETY: null, or a header in the space, which outlives the reference.
     let first = unsafe { first.as_ref() };
-    // All of them come in one.
     let Some(rights) =
         first.filter(|it| (it.cmsg_level, it.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS))
     else {
-        return Ok(len);
+        return;
     };
     // SAFETY: integer arithmetic.
     let head = unsafe { libc::CMSG_LEN(0) } as usize;
@@ -102,10 +112,9 @@ pub(crate) fn receive(
     for at in 0..len_of_rights.saturating_sub(head) / size_of::<RawFd>() {
         // SAFETY: the kernel has written that many numbers behind the header, at any alignment.
         let number = unsafe { data.wrapping_add(at).read_unaligned() };
-        // SAFETY: the kernel has just made this descriptor, and nobody else owns it.
+        // SAFETY: the kernel has made this descriptor for the message, and nobody else owns it.
         fds.push(unsafe { OwnedFd::from_raw_fd(number) });
     }
-    Ok(len)
 }
 
 #[cfg(test)]
