@@ -147,8 +147,14 @@ pub(crate) trait Permits: Locked {
     #[cold]
     fn acquire_slow(&self, me: Id, until: Deadline) -> Result<()> {
         let words = self.words();
-        let seen = words.event_count.word().load(Ordering::Relaxed);
-        let mut spin = self.liveness().spin_for(seen, self.rhythm());
+        let mut spin = match self.rhythm() {
+            // Who was woken last says nothing about where a holder is.
+            Rhythm::Lock => self.liveness().spin(Rhythm::Lock),
+            rhythm => {
+                let seen = words.event_count.word().load(Ordering::Relaxed);
+                self.liveness().spin_for(seen, rhythm)
+            }
+        };
         let mut patience = Patience::new();
         let mut check_failed = false;
         loop {
