@@ -112,16 +112,16 @@
 //! Linux 5.4 or later on 64-bit little-endian machines. Shared memory is one memory file for each tree of processes, with one
 //! descriptor. Each process that uses it has one more thread, which sleeps until another process dies.
 //!
-//! With the feature `raw-sync` the crate builds for macOS and FreeBSD, too. It promises less there, has never run there, and starts
-//! processes by [`Process::fork`] alone.
+//! The crate builds for macOS and FreeBSD, too. It promises less there, has never run there, and starts processes by
+//! [`Process::fork`] alone.
 //!
 //! At one time a tree has at most 1,024 processes and 3,072 threads that use shared objects. What its queues hold stays below a
 //! quarter of the memory of the machine or control group. Whoever passes a limit gets a typed error that names it.
 
 #[cfg(not(all(unix, target_pointer_width = "64", target_endian = "little")))]
 compile_error!("multiproc runs on Unix systems on 64-bit little-endian machines (x86-64, aarch64)");
-#[cfg(all(any(not(target_os = "linux"), elsewhere), not(feature = "raw-sync")))]
-compile_error!("on other systems than Linux multiproc needs its feature `raw-sync`");
+#[cfg(all(target_os = "linux", elsewhere, not(feature = "raw-sync")))]
+compile_error!("what other systems have is tried on Linux with the feature `raw-sync`");
 
 mod channel;
 mod error;

@@ -68,10 +68,9 @@ fn an_error_of_the_system_has_its_kind_text_and_source() {
     let error = Error::os("cannot map the world", io::Error::from_raw_os_error(12));
     assert!(error.is_out_of_memory());
     let text = error.to_string();
-    assert!(
-        text.starts_with("cannot map the world: Cannot allocate memory (os error 12); "),
-        "{text}"
-    );
+    // Each libc has its own words.
+    let words = io::Error::from_raw_os_error(12);
+    assert!(text.starts_with(&format!("cannot map the world: {words}; ")), "{text}");
     assert!(text.contains("memory.max") && text.contains("ulimit -v"), "{text}");
     assert_eq!(format!("{error:?}"), format!("{error} [OutOfMemory]"));
     let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();

@@ -70,6 +70,9 @@ const SLOW_POLL: Duration = Duration::from_millis(5);
 const EMBRYO_POLL: Duration = Duration::from_millis(20);
 /// How often to take a turn where the kernel wakes nobody.
 const POLL: Duration = Duration::from_millis(50);
+/// After how many processes a keeper asks in a turn where the kernel marks nobody, besides those that it watches. All keepers ask, and
+/// to ask takes some system calls: 200 keepers that all asked after all took two processors whole.
+const ASKED: usize = 16;
 /// How often to check for changes that came without a wake.
 const CHANGE_POLL: Duration = Duration::from_secs(1);
 /// How long after a death what it left is swept up, in nanoseconds: by the first process that lives; as much later by the second,
@@ -124,6 +127,8 @@ pub(crate) struct Keeper {
     /// The next ring: when, and its number.
     ring: Option<(u64, usize)>,
     next_change_poll: u64,
+    /// Where the next [`ASKED`] slots begin.
+    asked: usize,
     /// A death was seen, and the other keepers do not know of it yet.
     untold: bool,
     /// There are children that have not started, and this keeper follows them.
@@ -160,6 +165,7 @@ impl Keeper {
             dying,
             ring: None,
             next_change_poll: 0,
+            asked: 0,
             untold: false,
             embryos: false,
             alarms: liveness.alarms(),
@@ -231,11 +237,14 @@ impl Keeper {
             } else if !self.liveness.is_robust()
                 && now.state.is_alive()
                 && index != self.process.slot()
+                && (is_in_turn(index, self.asked, count)
+                    || self.liveness.watches(self.process, index))
             {
                 self.ask_after(index, now.state);
             }
             death |= now != self.seen[index] && self.notice(index, now);
         }
+        self.asked = (self.asked + ASKED) % count.max(1);
         death
     }
 
@@ -292,7 +301,8 @@ impl Keeper {
         }
     }
 
-    /// Without robust lists: marks a process that has ended.
+    /// Without robust lists: marks a process that has ended. Its watchers ask in every turn, and those that they watch become theirs when
+    /// it is marked, in the same turn. That both are stopped or held up is rare: then it is another keeper's turn some time later.
     fn ask_after(&self, index: usize, state: State) {
         let registry = self.liveness.registry;
         if let (Some(pid), Some(process)) =
@@ -445,9 +455,28 @@ impl Keeper {
     }
 }
 
+/// Whether a slot is among the [`ASKED`] from `asked` on, round and round.
+fn is_in_turn(index: usize, asked: usize, count: usize) -> bool {
+    (index + count - asked % count) % count < ASKED
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_slot_has_its_turn() {
+        for count in [1, 2, 15, 16, 17, 200, 1000] {
+            let (mut asked, mut turns) = (0, vec![0; count]);
+            for _ in 0..count.div_ceil(ASKED) {
+                (0..count)
+                    .filter(|&index| is_in_turn(index, asked, count))
+                    .for_each(|index| turns[index] += 1);
+                asked = (asked + ASKED) % count;
+            }
+            assert!(turns.iter().all(|&turns| (1..=2).contains(&turns)), "{count}: {turns:?}");
+        }
+    }
 
     #[test]
     fn a_death_is_seen_through_reuse() {

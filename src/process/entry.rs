@@ -5,7 +5,7 @@
 //!
 //! - E1 it runs the same image ([`image::identity`]; a server and those who call it are of one tree of processes, in which a
 //!   child with another image runs no function);
-//! - E2 the whole entry lies in one part of the main executable that is data and no code, and is aligned;
+//! - E2 the whole entry lies in one readable part of the main executable, and is aligned;
 //! - E3 it starts with the two magic words of its sort ([`Target`]), and the checksum of the type id behind them is the one in
 //!   the call.
 //!
@@ -165,7 +165,7 @@ impl<T: Target> Entry<T> {
             return Err(outside("multiproc itself"));
         }
         let place = std::ptr::from_ref(self) as usize;
-        if !image.holds_data(place, size_of::<Entry<T>>()) {
+        if !image.holds(place, size_of::<Entry<T>>()) {
             return Err(outside("the function of the process"));
         }
         Ok((place.wrapping_sub(image.base) as u64, checksum(self.function)))
@@ -189,13 +189,13 @@ impl<T: Target> Entry<T> {
         };
         let place = image.base.wrapping_add(offset);
         if !place.is_multiple_of(align_of::<Entry<T>>())
-            || !image.holds_data(place, size_of::<Entry<T>>())
+            || !image.holds(place, size_of::<Entry<T>>())
         {
-            return wrong("where the program has no data");
+            return wrong("which is outside of it");
         }
         let entry = place as *const Entry<T>;
         // SAFETY:
-        // - E2: the place is aligned and lies, whole, in a readable data segment of this program, which stays mapped;
+        // - E2: the place is aligned and lies, whole, in a readable segment of this program, which stays mapped;
         // - the first field is a pair of integers, for which any bytes are a value;
         // - volatile, because the bytes may be somebody's variable if the offset is wrong; they are only compared.
         let magic = unsafe { entry.cast::<[u64; 2]>().read_volatile() };
@@ -211,7 +211,7 @@ impl<T: Target> Entry<T> {
             return wrong("where the program has another function");
         }
         // SAFETY:
-        // - E1 to E3: same image, inside its data, magic words and type id of the entry that the caller named;
+        // - E1 to E3: same image, inside of it, magic words and type id of the entry that the caller named;
         // - so this is a constant of the program of this very sort: initialised, never written, alive as long as the program;
         // - the caller's bytes chose which entry it is, and nothing else: the pointer in it is the program's own.
         Ok(unsafe { &*entry })

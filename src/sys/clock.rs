@@ -53,7 +53,7 @@ impl Deadline {
     }
 
     /// The absolute time for the kernel; `None` is for ever.
-    #[cfg(not(feature = "raw-sync"))]
+    #[cfg(not(any(feature = "raw-sync", not(target_os = "linux"))))]
     pub(crate) fn timespec(self) -> Option<libc::timespec> {
         self.0.map(timespec)
     }

@@ -3,7 +3,7 @@
 //! Never with `FUTEX_PRIVATE_FLAG`: across two mappings such a wake reaches nobody. Deadlines are absolute and
 //! monotonic. A signal, a spurious wake and a changed word all return to the caller, who checks again.
 //!
-//! The feature `raw-sync` puts `sys/portable.rs` in the place of the kernel's futex.
+//! On other systems than Linux, and with the feature `raw-sync`, `sys/portable.rs` is in the place of the kernel's futex.
 
 #![allow(unsafe_code, reason = "system calls on raw words")]
 
@@ -11,10 +11,12 @@ use crate::sys::atomic::AtomicU32;
 use crate::sys::clock::Deadline;
 use crate::sys::sleep::Sleep;
 
-#[cfg(feature = "raw-sync")]
-use crate::sys::portable::Portable as Backend;
-#[cfg(not(feature = "raw-sync"))]
-use kernel::Kernel as Backend;
+#[cfg(any(feature = "raw-sync", not(target_os = "linux")))]
+use crate::sys::portable::{self as backend, Portable as Backend};
+#[cfg(not(any(feature = "raw-sync", not(target_os = "linux"))))]
+use kernel::{self as backend, Kernel as Backend};
+
+pub(crate) use backend::{has_wait_any, wait_any};
 
 /// Sleeps while `*word == expected`, until woken or `until`.
 ///
@@ -33,25 +35,8 @@ pub(crate) fn wake_all(word: &AtomicU32) -> u32 {
     wake(word, u32::MAX)
 }
 
-#[cfg(not(feature = "raw-sync"))]
-pub(crate) use kernel::{has_wait_any, wait_any};
-
-/// The kernel is not asked for it: keepers poll.
-#[cfg(feature = "raw-sync")]
-pub(crate) fn has_wait_any() -> bool {
-    false
-}
-
-/// Waits for the first of the words.
-#[cfg(feature = "raw-sync")]
-pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], until: Deadline) {
-    if let Some((word, expected)) = words.first() {
-        wait(word, *expected, until);
-    }
-}
-
 /// Linux's futex.
-#[cfg(not(feature = "raw-sync"))]
+#[cfg(not(any(feature = "raw-sync", not(target_os = "linux"))))]
 mod kernel {
     use crate::sys::atomic::AtomicU32;
     use crate::sys::clock::Deadline;

@@ -7,21 +7,13 @@
     reason = "reads the description that the dynamic linker gives, calls constructors"
 )]
 
-use std::ffi::{OsStr, c_char, c_int};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+
+pub(crate) use crate::sys::loaded::{Arguments, Constructor, MappedFile, Segment};
 
 /// Why a child that executes this program would not find its function, if it would not.
 pub(crate) const NO_START: Option<&str> = None;
-
-/// A part of the main executable as it lies in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Segment {
-    pub(crate) start: usize,
-    pub(crate) len: usize,
-    pub(crate) readable: bool,
-    pub(crate) executable: bool,
-}
 
 /// The main executable as it lies in memory.
 #[derive(Debug, Default)]
@@ -90,23 +82,11 @@ unsafe extern "C" fn first_object(
     1
 }
 
-impl Segment {
-    /// Whether the range lies in it, and can be read.
-    fn holds(&self, start: usize, len: usize) -> bool {
-        let end = start.checked_sub(self.start).and_then(|offset| offset.checked_add(len));
-        self.readable && end.is_some_and(|end| end <= self.len)
-    }
-}
-
 impl Image {
-    /// Whether the range lies in one readable part.
+    /// Whether the range lies in one readable part. That may be code: where the linker gives constants no part of their own, as on
+    /// aarch64, they are in one with it.
     pub(crate) fn holds(&self, start: usize, len: usize) -> bool {
         self.segments.iter().any(|part| part.holds(start, len))
-    }
-
-    /// Whether the range lies in one part that is readable data and no code.
-    pub(crate) fn holds_data(&self, start: usize, len: usize) -> bool {
-        self.segments.iter().any(|part| !part.executable && part.holds(start, len))
     }
 
     /// Calls the constructors that the dynamic linker calls after the one whose pointer stands at `own`, in its order and with
@@ -137,17 +117,6 @@ impl Image {
     }
 }
 
-/// What libc gives to a constructor.
-pub(crate) type Constructor = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
-
-/// The arguments of a constructor.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Arguments {
-    pub(crate) count: c_int,
-    pub(crate) values: *const *const c_char,
-    pub(crate) environment: *const *const c_char,
-}
-
 /// Reads from the dynamic section where the pointers to the constructors stand.
 fn constructors(image: &Image, start: usize, len: usize) -> Option<(usize, usize)> {
     const DT_NULL: usize = 0;
@@ -165,14 +134,6 @@ fn constructors(image: &Image, start: usize, len: usize) -> Option<(usize, usize
     let value = |wanted| entries.clone().find(|[tag, _]| *tag == wanted).map(|[_, value]| *value);
     let at = image.base.wrapping_add(value(DT_INIT_ARRAY)?);
     Some((at, value(DT_INIT_ARRAYSZ)?)).filter(|(at, len)| image.holds(*at, *len))
-}
-
-/// A file that is mapped into this process.
-#[derive(Debug)]
-pub(crate) struct MappedFile {
-    pub(crate) path: PathBuf,
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
 }
 
 /// The file that is mapped at an address.
@@ -219,12 +180,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_image_holds_its_own_constants_and_code_is_no_data() {
+    fn the_image_holds_its_own_constants_and_no_memory_of_others() {
         let image = main_image();
         let constant = std::ptr::from_ref(&0x1234_u64) as usize;
-        assert!(image.holds_data(constant, 8));
-        let code = main_image as fn() -> Image as usize;
-        assert!(image.holds(code, 1) && !image.holds_data(code, 1));
+        assert!(image.holds(constant, 8));
+        assert!(image.holds(main_image as fn() -> Image as usize, 1));
         assert!(!image.holds(constant, usize::MAX));
         assert!(!image.holds(std::ptr::from_ref(&Box::new(1_u8)) as usize, 1));
     }
@@ -244,7 +204,7 @@ mod tests {
     fn the_constructors_are_found() {
         let image = main_image();
         let (start, len) = image.constructors.unwrap();
-        assert!(image.holds_data(start, len) && len >= size_of::<usize>());
+        assert!(image.holds(start, len) && len >= size_of::<usize>());
     }
 
     #[test]

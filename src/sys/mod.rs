@@ -10,13 +10,14 @@
 //! - `fork`: forking a process with one thread, as a sibling;
 //! - `futex`: sleeping and waking on a shared word;
 //! - `image`: the main executable as it lies in memory;
+//! - `loaded`: the words in which `image` says it;
 //! - `machine`: how much memory there is, the pid namespace, random bits;
 //! - `memfd`: a file in memory that can be sealed;
 //! - `overflow`: the report of a stack overflow in a child;
 //! - `page`: a number that two processes share;
 //! - `per_process`: private state that starts anew in a forked process;
 //! - `pidfd`: watching and signalling one process;
-//! - `portable`: the same without the kernel's help, behind the feature `raw-sync`;
+//! - `portable`: the same without the kernel's help: on other systems than Linux, or with the feature `raw-sync`;
 //! - `posix_spawn`: starting a program;
 //! - `program`: what this process is allowed, and how it ends;
 //! - `racing`: copies of what anybody may write to meanwhile;
@@ -50,6 +51,7 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 #[cfg_attr(any(not(target_os = "linux"), elsewhere), path = "elsewhere/image.rs")]
 pub(crate) mod image;
+pub(crate) mod loaded;
 pub(crate) mod machine;
 #[cfg_attr(any(not(target_os = "linux"), elsewhere), path = "elsewhere/memfd.rs")]
 pub(crate) mod memfd;
@@ -59,7 +61,7 @@ pub(crate) mod page;
 pub(crate) mod per_process;
 #[cfg_attr(any(not(target_os = "linux"), elsewhere), path = "elsewhere/pidfd.rs")]
 pub(crate) mod pidfd;
-#[cfg(feature = "raw-sync")]
+#[cfg(any(feature = "raw-sync", not(target_os = "linux")))]
 pub(crate) mod portable;
 pub(crate) mod posix_spawn;
 pub(crate) mod program;

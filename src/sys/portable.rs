@@ -1,11 +1,12 @@
-//! Sleeping on a word without the kernel's help: the portable backend, over the crate `raw_sync`, behind the feature `raw-sync`.
+//! Sleeping on a word without the kernel's help: the portable backend, over the crate `raw_sync`. It is what sleeps on other systems
+//! than Linux, and on Linux with the feature `raw-sync`.
 //!
 //! # Why here
 //!
 //! All of the crate sleeps through two functions, [`Sleep`]: on a word while it has a value, and waking those who do. All protocols
 //! above take it that a sleep ends for no reason. So what a Unix without Linux's futexes needs is those two functions over what POSIX has,
 //! once. Locks, events and the rest stay the machines that the models check; locks of another kind behind `Lock` and `Event` would
-//! be a second set of protocols with weaker promises. With the feature the crate also does without robust lists and
+//! be a second set of protocols with weaker promises. Over it the crate also does without robust lists and
 //! `futex_waitv`: keepers ask the system who lives, as on a kernel that has neither.
 //!
 //! # What is promised, and what is not
@@ -36,7 +37,7 @@
 //!
 //! # Layout
 //!
-//! The table stands in the first segment of the world, behind everything else, in programs with the feature alone.
+//! The table stands in the first segment of the world, behind everything else, where this backend is.
 //!
 //! ```text
 //! 0    4    used    entries that were ever taken                        whoever takes one
@@ -323,6 +324,18 @@ impl Sleep for Portable {
         let woken = if QUIET.load(Ordering::SeqCst) { 1 } else { wake_all(word) };
         WAKING.fetch_sub(1, Ordering::SeqCst);
         woken
+    }
+}
+
+/// No kernel is asked for it: keepers poll.
+pub(crate) fn has_wait_any() -> bool {
+    false
+}
+
+/// Waits for the first of the words.
+pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], until: Deadline) {
+    if let Some((word, expected)) = words.first() {
+        Portable::wait(word, *expected, until);
     }
 }
 

@@ -52,7 +52,8 @@ impl Actions {
     }
 
     fn change_directory(&mut self, to: &CStr) -> io::Result<()> {
-        number(system::add_directory(self.0.as_mut_ptr(), to))
+        // SAFETY: `new` initialised the actions, which are borrowed for the call.
+        number(unsafe { system::add_directory(self.0.as_mut_ptr(), to) })
     }
 }
 

@@ -88,12 +88,16 @@ pub(crate) fn gives_no_rights() -> bool {
     unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 }
 }
 
-/// The program that is started works in another folder.
-pub(crate) fn add_directory(
+/// The program that is started works in another folder; an error number, or 0.
+///
+/// # Safety
+///
+/// `actions` are valid to write, initialised by `posix_spawn_file_actions_init`, and used by nobody else meanwhile.
+pub(crate) unsafe fn add_directory(
     actions: *mut libc::posix_spawn_file_actions_t,
     to: &CStr,
 ) -> libc::c_int {
-    // SAFETY: the caller has initialised the actions; the call copies the string.
+    // SAFETY: the caller vouches for the actions; the call copies the string.
     unsafe { libc::posix_spawn_file_actions_addchdir_np(actions, to.as_ptr()) }
 }
 

@@ -18,15 +18,20 @@ const MOST_CODE: usize = 512 << 10;
 const MOST_DATA: usize = 16 << 10;
 /// What is brought in of the stack, below and above the caller.
 const STACK: usize = 8 << 10;
-const PAGE: usize = 4096;
 
 /// The pages of the program and its libraries that every process of this program uses.
-#[derive(Debug, Default)]
-pub(crate) struct Pages(Vec<(Range<usize>, libc::c_int)>);
+#[derive(Debug)]
+pub(crate) struct Pages {
+    list: Vec<(Range<usize>, libc::c_int)>,
+    /// How large a page is: 4 KiB on x86-64, up to 64 KiB on aarch64.
+    size: usize,
+}
 
 impl Pages {
     pub(crate) fn of_this_process() -> Pages {
-        let mut pages = Pages::default();
+        let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+        let size = size.ok().flatten().map_or(4096, |size| size as usize);
+        let mut pages = Pages { list: Vec::new(), size };
         // SAFETY:
         // - the callback has the type that is asked for and unwinds nowhere;
         // - the pointer is valid for the whole call, and only the callback uses it meanwhile.
@@ -39,12 +44,12 @@ impl Pages {
         let local = 0_u8;
         let here = &raw const local as usize;
         let stack = here - STACK..here + STACK;
-        let all = [(stack, libc::MADV_POPULATE_WRITE)].into_iter().chain(self.0.iter().cloned());
+        let all = [(stack, libc::MADV_POPULATE_WRITE)].into_iter().chain(self.list.iter().cloned());
         for (range, advice) in all {
             if wanted() {
                 return;
             }
-            let start = range.start & !(PAGE - 1);
+            let start = range.start & !(self.size - 1);
             // SAFETY: the advice changes no byte, wherever the range lies; what is not mapped, or may not be written, is an error.
             unsafe { libc::madvise(start as *mut _, range.end - start, advice) };
         }
@@ -56,14 +61,14 @@ impl Pages {
             let start = part.start.max(protected);
             let end = part.end.min(start.saturating_add(MOST_DATA));
             if start < end {
-                self.0.push((start..end, libc::MADV_POPULATE_WRITE));
+                self.list.push((start..end, libc::MADV_POPULATE_WRITE));
             }
         } else if flags & libc::PF_X != 0 {
             let own = Pages::of_this_process as *const () as usize;
             let first =
                 if part.contains(&own) { own.saturating_sub(MOST_CODE / 2) } else { part.start };
             let first = first.max(part.start);
-            self.0.push((first..part.end.min(first + MOST_CODE), libc::MADV_POPULATE_READ));
+            self.list.push((first..part.end.min(first + MOST_CODE), libc::MADV_POPULATE_READ));
         }
     }
 }
@@ -90,7 +95,8 @@ unsafe extern "C" fn each_object(
             (header.p_flags, start..start.saturating_add(header.p_memsz as usize))
         })
     };
-    let protected = parts(libc::PT_GNU_RELRO).map(|(_, part)| part.end & !(PAGE - 1)).max();
+    let last = !(pages.size - 1);
+    let protected = parts(libc::PT_GNU_RELRO).map(|(_, part)| part.end & last).max();
     for (flags, part) in parts(libc::PT_LOAD) {
         pages.add(flags, part, protected.unwrap_or(0));
     }
@@ -107,7 +113,7 @@ mod tests {
         static DATA: AtomicU64 = AtomicU64::new(6);
         DATA.store(7, Ordering::Relaxed);
         let pages = Pages::of_this_process();
-        let of = |wanted| pages.0.iter().filter(move |(_, advice)| *advice == wanted).count();
+        let of = |wanted| pages.list.iter().filter(move |(_, advice)| *advice == wanted).count();
         assert!(of(libc::MADV_POPULATE_READ) > 0 && of(libc::MADV_POPULATE_WRITE) > 0);
         let local = std::hint::black_box(8_u64);
         pages.bring(|| false);

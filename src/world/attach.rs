@@ -197,7 +197,7 @@ fn view(
     let segments = Segments::open(file, LEN)?;
     let header: &'static Header = segments.get(0, 0)?;
     header.check(|| namespace(header))?;
-    #[cfg(feature = "raw-sync")]
+    #[cfg(any(feature = "raw-sync", not(target_os = "linux")))]
     crate::sys::portable::use_table(&header.sleepers);
     let liveness = Liveness::new(&header.registry, header.pauses())?;
     let liveness: &'static Liveness = Box::leak(Box::new(liveness));
@@ -293,7 +293,7 @@ fn sweep_soon() {
 
 extern "C" fn at_exit() {
     leave_in_order();
-    #[cfg(feature = "raw-sync")]
+    #[cfg(any(feature = "raw-sync", not(target_os = "linux")))]
     crate::sys::portable::be_quiet();
 }
 

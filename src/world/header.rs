@@ -10,7 +10,7 @@
 //!          2,816     blocks of objects, by number  holders of the arena lock, once each
 //!          384 KiB   1,024 process records         holders of the arena lock; generation: its process or its parent
 //!          64 KiB    4,096 segment entries         holders of the arena lock, once each
-//! then     256 KiB   threads that may sleep        with the feature `raw-sync` alone: `sys/portable.rs`
+//! then     256 KiB   threads that may sleep        where `sys/portable.rs` is what sleeps
 //! ```
 //!
 //! Everything is zero at first and every word is an atomic, so a reference to these structures is sound whatever other
@@ -53,7 +53,7 @@ pub(crate) struct Header {
     pub(crate) registry: RegistryTable,
     pub(crate) memory: MemoryTable,
     /// By which threads sleep where the kernel does not help them.
-    #[cfg(feature = "raw-sync")]
+    #[cfg(any(feature = "raw-sync", not(target_os = "linux")))]
     pub(crate) sleepers: crate::sys::portable::Table,
 }
 

@@ -156,17 +156,24 @@ fn parts(text: &str) -> Vec<&str> {
     parts
 }
 
-/// The names of functions that stand in no brackets.
-fn functions(mut text: &str) -> Vec<&str> {
-    let mut names = Vec::new();
-    while let Some(at) = text.find(|c: char| c.is_alphanumeric() || "_$([{".contains(c)) {
-        text = &text[at..];
+/// Moves `text` behind its next word that stands in no brackets, and gives the word.
+fn next_word<'a>(text: &mut &'a str) -> Option<&'a str> {
+    loop {
+        *text = &text[text.find(|c: char| c.is_alphanumeric() || "_$([{".contains(c))?..];
         if text.starts_with(['(', '[', '{']) {
-            text = group(text).1;
+            *text = group(text).1;
             continue;
         }
         let (name, rest) = word(text);
-        text = rest;
+        *text = rest;
+        return Some(name);
+    }
+}
+
+/// The names of functions that stand in no brackets.
+fn functions(mut text: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    while let Some(name) = next_word(&mut text) {
         if name == "fn" {
             names.push(word(text.trim_start()).0);
         }
@@ -199,14 +206,7 @@ impl Macros {
 
     /// Notes the methods of `text`, which stands in the `impl` of a type, or outside of any.
     fn read(&self, mut text: &str, of: Option<&str>, found: &mut Found) {
-        while let Some(at) = text.find(|c: char| c.is_alphanumeric() || "_$([{".contains(c)) {
-            text = &text[at..];
-            if text.starts_with(['(', '[', '{']) {
-                text = group(text).1;
-                continue;
-            }
-            let (name, rest) = word(text);
-            text = rest;
+        while let Some(name) = next_word(&mut text) {
             if let Some(call) = text.strip_prefix('!') {
                 let call = call.trim_start();
                 if name == "macro_rules" {

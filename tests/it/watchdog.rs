@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::panic::Location;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// No test takes longer, also on a machine that is busy with others.
-const LIMIT: Duration = Duration::from_secs(60);
+/// No test takes longer, also on a machine that is busy with others. Where all is slower, as in an emulator, a variable says more.
+static LIMIT: LazyLock<Duration> = LazyLock::new(|| {
+    let seconds = std::env::var("MULTIPROC_TEST_LIMIT").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(60))
+});
 
 struct Watched {
     name: String,
@@ -41,7 +44,7 @@ pub(crate) fn watch() -> Watch {
     let name = format!("{} ({})", thread.name().unwrap_or("?"), Location::caller());
     let mut list = watched();
     let number = list.last_key_value().map_or(0, |(number, _)| number + 1);
-    list.insert(number, Watched { name, until: Instant::now() + LIMIT });
+    list.insert(number, Watched { name, until: Instant::now() + *LIMIT });
     Watch(number)
 }
 
@@ -70,7 +73,7 @@ fn give_up(tests: &[String]) -> ! {
     // Not by a macro: the test harness keeps what those print.
     let mut err = std::io::stderr().lock();
     for test in tests {
-        let _ = writeln!(err, "\nwatchdog: {test} did not end within {LIMIT:?}");
+        let _ = writeln!(err, "\nwatchdog: {test} did not end within {:?}", *LIMIT);
     }
     let descendants = descendants();
     let _ = writeln!(err, "watchdog: ending this run and its processes {descendants:?}");

@@ -34,31 +34,26 @@
 //! - what is done, by part: `locks.rs`, `messages.rs`, `data.rs`, `far.rs`; `crowd.rs`: the pool;
 //! - `once.rs`: the same without a family; `scribble.rs`: the same while somebody writes nonsense into what is shared.
 
-// SIGSTOP and SIGCONT have no call in the crate.
+// Over raw_sync there is none of it.
 #[cfg(not(feature = "raw-sync"))]
-mod actor;
+#[path = "."]
+mod parts {
+    pub(crate) mod actor;
+    pub(crate) mod books;
+    pub(crate) mod crowd;
+    pub(crate) mod data;
+    pub(crate) mod director;
+    pub(crate) mod far;
+    pub(crate) mod ledger;
+    pub(crate) mod locks;
+    pub(crate) mod messages;
+    pub(crate) mod objects;
+    pub(crate) mod once;
+    pub(crate) mod scribble;
+}
+
 #[cfg(not(feature = "raw-sync"))]
-mod books;
-#[cfg(not(feature = "raw-sync"))]
-mod crowd;
-#[cfg(not(feature = "raw-sync"))]
-mod data;
-#[cfg(not(feature = "raw-sync"))]
-mod director;
-#[cfg(not(feature = "raw-sync"))]
-mod far;
-#[cfg(not(feature = "raw-sync"))]
-mod ledger;
-#[cfg(not(feature = "raw-sync"))]
-mod locks;
-#[cfg(not(feature = "raw-sync"))]
-mod messages;
-#[cfg(not(feature = "raw-sync"))]
-mod objects;
-#[cfg(not(feature = "raw-sync"))]
-mod once;
-#[cfg(not(feature = "raw-sync"))]
-mod scribble;
+use parts::*;
 
 #[cfg(not(feature = "raw-sync"))]
 fn main() -> std::process::ExitCode {

@@ -114,7 +114,14 @@ pub(crate) fn gives_no_rights() -> bool {
 }
 
 /// No program is started.
-pub(crate) fn add_directory(_: *mut libc::posix_spawn_file_actions_t, _: &CStr) -> libc::c_int {
+///
+/// # Safety
+///
+/// None: it does nothing, and says so.
+pub(crate) unsafe fn add_directory(
+    _actions: *mut libc::posix_spawn_file_actions_t,
+    _to: &CStr,
+) -> libc::c_int {
     libc::ENOTSUP
 }
 

@@ -80,7 +80,7 @@ fn a_signal_does_not_end_a_join() {
             // SAFETY: the thread is joined below, and waits until then.
             #[allow(unsafe_code, reason = "a signal to one thread")]
             unsafe {
-                libc::pthread_kill(thread, libc::SIGUSR1)
+                libc::pthread_kill(thread as _, libc::SIGUSR1)
             };
             crate::common::until("it was heard", || HEARD.load(Ordering::Relaxed) >= heard);
         }

@@ -7,11 +7,17 @@ use super::{Cure, Play, asleep, end, pid_of, show, states};
 use crate::common::{alone, park, until};
 use crate::watchdog::watch;
 
+/// What libc takes for the number of a request.
+#[cfg(target_env = "musl")]
+type Request = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type Request = libc::c_uint;
+
 /// A thread that is asleep in a system call, and will stop as soon as that returns.
 pub(super) struct Traced(Pid);
 
 impl Traced {
-    pub(super) fn request(&self, request: libc::c_uint, data: libc::c_int) -> std::io::Result<()> {
+    pub(super) fn request(&self, request: Request, data: libc::c_int) -> std::io::Result<()> {
         let (address, data) = (0_usize, data as usize);
         // SAFETY: the requests made here take numbers.
         let result = unsafe { libc::ptrace(request, self.0.as_raw(), address, data) };
