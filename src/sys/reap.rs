@@ -131,11 +131,9 @@ mod tests {
             // SAFETY: `info` is valid to write and outlives the call.
             assert_eq!(unsafe { libc::waitid(libc::P_PID, pid, &mut info, stop) }, 0);
             assert_eq!(reap(fd.as_fd(), pid).unwrap(), Reaped::Not);
-            // SAFETY: as above.
-            assert_eq!(
-                unsafe { libc::waitpid(number, std::ptr::null_mut(), libc::WNOHANG) },
-                number
-            );
+            // SAFETY: the call takes numbers and a null pointer.
+            let stopped = unsafe { libc::waitpid(number, std::ptr::null_mut(), libc::WNOHANG) };
+            assert_eq!(stopped, number);
         }
         pidfd::signal(fd.as_fd(), pid, libc::SIGKILL).unwrap();
         readable(&[fd.as_fd()], Deadline::NEVER).unwrap();
