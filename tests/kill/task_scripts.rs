@@ -137,7 +137,7 @@ pub(super) fn shutdown_arrange(d: &mut Director, s: &Scenario, victim: usize) ->
     for _ in 0..=WAITING {
         let id = d.id();
         d.ledger.tasks.push(id);
-        queue.put(&bytes(id, s.which as usize))?;
+        queue.put(bytes(id, s.which as usize))?;
     }
     for seat in [FIRST, SECOND, BARGER, victim] {
         d.props.task_queues.put(&queue)?;
