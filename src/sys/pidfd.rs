@@ -37,7 +37,7 @@ pub(crate) fn is_over(pid: u32) -> bool {
 
 /// Takes the exit status of the child behind `fd` without waiting. Its number is for systems without pidfds.
 pub(crate) fn reap(fd: BorrowedFd<'_>, _pid: u32) -> io::Result<Reaped> {
-    reap::by(libc::P_PIDFD, fd.as_raw_fd() as libc::id_t, libc::WNOHANG)
+    reap::of_ended(libc::P_PIDFD, fd.as_raw_fd() as libc::id_t)
 }
 
 /// Sends a signal to exactly the process behind `fd`; `false` if it has ended.

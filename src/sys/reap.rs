@@ -28,6 +28,17 @@ pub(crate) fn kill_unseen(pid: u32) {
     let _ = by(libc::P_PID, pid as libc::id_t, 0);
 }
 
+/// Takes the status of the child that is meant if it has ended, without waiting.
+///
+/// One that this process traces stops for its tracer, and every wait for it takes that stop, too, whatever it asks for. So it is
+/// looked at first, which takes nothing.
+pub(crate) fn of_ended(kind: libc::idtype_t, id: libc::id_t) -> io::Result<Reaped> {
+    match by(kind, id, libc::WNOHANG | libc::WNOWAIT)? {
+        Reaped::Now(_) => by(kind, id, libc::WNOHANG),
+        running => Ok(running),
+    }
+}
+
 /// Takes, or with `WNOWAIT` looks at, the status of the child that is meant.
 pub(crate) fn by(by: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<Reaped> {
     loop {
@@ -52,9 +63,11 @@ pub(crate) fn by(by: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::
         let status = unsafe { info.si_status() };
         // The word that wait(2) would have given: the code in the second byte, or the signal in the first.
         let raw = match info.si_code {
+            libc::CLD_EXITED => (status & 0xff) << 8,
             libc::CLD_KILLED => status,
             libc::CLD_DUMPED => status | 0x80,
-            _ => (status & 0xff) << 8,
+            // Stopped for its tracer, which is this process.
+            _ => return Ok(Reaped::Not),
         };
         return Ok(Reaped::Now(ExitStatus::from_raw(raw)));
     }
@@ -98,6 +111,30 @@ mod tests {
         assert_eq!(reap(fd.as_fd(), pid).unwrap(), Reaped::Not);
         let soon = Deadline::after(Duration::from_micros(10));
         assert_eq!(readable(&[fd.as_fd()], soon).unwrap(), [false]);
+        pidfd::signal(fd.as_fd(), pid, libc::SIGKILL).unwrap();
+        readable(&[fd.as_fd()], Deadline::NEVER).unwrap();
+        assert!(matches!(reap(fd.as_fd(), pid).unwrap(), Reaped::Now(_)));
+    }
+
+    /// Without a tracer's stop it cannot be tried: where this process may not trace its own child.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_child_that_stands_for_its_tracer_has_not_ended_and_its_stop_is_the_tracers() {
+        let (pid, fd) = start_shell("while :; do :; done");
+        let number = pid as libc::pid_t;
+        // SAFETY: the calls take numbers; the child is this test's own.
+        let trace = |what| unsafe { libc::ptrace(what, number, 0_usize, 0_usize) };
+        if trace(libc::PTRACE_SEIZE) == 0 && trace(libc::PTRACE_INTERRUPT) == 0 {
+            let stop = libc::WSTOPPED | libc::WNOWAIT;
+            // SAFETY: zero is a value of every field of this struct of integers.
+            let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+            // SAFETY: `info` is valid to write and outlives the call.
+            assert_eq!(unsafe { libc::waitid(libc::P_PID, pid, &mut info, stop) }, 0);
+            assert_eq!(reap(fd.as_fd(), pid).unwrap(), Reaped::Not);
+            // SAFETY: the call takes numbers and a null pointer.
+            let stopped = unsafe { libc::waitpid(number, std::ptr::null_mut(), libc::WNOHANG) };
+            assert_eq!(stopped, number);
+        }
         pidfd::signal(fd.as_fd(), pid, libc::SIGKILL).unwrap();
         readable(&[fd.as_fd()], Deadline::NEVER).unwrap();
         assert!(matches!(reap(fd.as_fd(), pid).unwrap(), Reaped::Now(_)));

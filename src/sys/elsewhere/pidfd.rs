@@ -103,7 +103,7 @@ pub(crate) fn is_over(pid: u32) -> bool {
 
 /// Takes the exit status of a child without waiting.
 pub(crate) fn reap(_fd: BorrowedFd<'_>, pid: u32) -> io::Result<Reaped> {
-    reap::by(libc::P_PID, pid as libc::id_t, libc::WNOHANG)
+    reap::of_ended(libc::P_PID, pid as libc::id_t)
 }
 
 /// Sends a signal to the process behind `fd`; `false` if it has ended.

@@ -54,6 +54,8 @@ impl<T> Port<T> {
     pub(super) fn shutdown_tasks(&self) -> Result<()> {
         let records = self.records();
         let leases = records.store.leases()?;
+        // First: of an open queue nothing is dropped. Whoever is killed behind this leaves a closed one.
+        records.close()?;
         records.with_head_lock(|me, count| leases.shut(me, count))??;
         self.shutdown()?;
         note_end(records);
