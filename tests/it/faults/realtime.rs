@@ -15,13 +15,15 @@ use std::time::{Duration, Instant};
 
 use multiproc::{Barrier, Condition, Event, JoinableQueue, Lock, Pipe, Queue, RLock, Semaphore};
 
-use crate::common::{LONG, alone};
+use crate::common::alone;
 use crate::watchdog::watch;
 
 /// How often each wait is tried: polling and giving way are on and off by turns.
 const RUNS: usize = 100;
 /// How long a real-time thread may run without a sleep, in microseconds.
 const MOST: u64 = 100_000;
+/// How long it goes on where nobody is let in: it should be a few milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn checked(result: i32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -111,9 +113,9 @@ fn lets_in<T>(processor: usize, take: impl Fn() -> T + Sync) {
         scope.spawn(|| {
             run_on(processor);
             be_real_time().unwrap();
-            let end = Instant::now() + LONG;
+            let end = Instant::now() + PATIENCE;
             while !is_in.load(Ordering::Acquire) {
-                assert!(Instant::now() < end, "not let in within {LONG:?}");
+                assert!(Instant::now() < end, "not let in within {PATIENCE:?}");
                 let taken = take();
                 is_taken.store(true, Ordering::Release);
                 thread::sleep(Duration::from_millis(1));
