@@ -422,3 +422,41 @@ pub(crate) struct Released {
 fn is_in_use(block: &Block) -> bool {
     block.head.listed.load(Ordering::Relaxed) == NOT_LISTED && !block.is_reused()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::block::HEAD;
+    use crate::world::world;
+
+    /// A sweep looks at every block there is, under the lock of all: growth must not wait for one.
+    #[test]
+    fn memory_grows_without_a_sweep_and_in_few_segments() {
+        const KEY: &str = "MULTIPROC_TEST_GROWTH";
+        const BLOCKS: usize = 2000;
+        const CHUNK: usize = 64 << 10;
+        // In a process of its own: others would sweep.
+        if std::env::var_os(KEY).is_none() {
+            let name = "memory::alloc::tests::memory_grows_without_a_sweep_and_in_few_segments";
+            let mut again = std::process::Command::new("/proc/self/exe");
+            let output = again.args([name, "--exact"]).env(KEY, "1").output().unwrap();
+            return assert!(output.status.success(), "{output:?}");
+        }
+        let world = world().unwrap();
+        let (memory, me) = (&world.memory, world.liveness.me().unwrap());
+        // A sweep would find that objects are free.
+        let free_object = &memory.table.arena.free_object;
+        memory.hold().unwrap().forget_free_objects();
+        let before = memory.segments.count();
+        for n in 0..BLOCKS {
+            memory.alloc_for_message(CHUNK - HEAD as usize, me).unwrap();
+            assert_eq!(free_object.load(Ordering::Relaxed), 0, "a sweep at block {n}");
+        }
+        // Two that are smaller than the largest size, and one that was begun before.
+        let segments = memory.segments.count() - before;
+        assert!(segments <= BLOCKS * CHUNK / (16 << 20) + 5, "{segments} segments");
+        memory.alloc_object(1, 1).unwrap();
+        memory.sweep().unwrap();
+        assert_ne!(free_object.load(Ordering::Relaxed), 0, "and that is what a sweep does");
+    }
+}

@@ -43,11 +43,13 @@ unsafe impl Shared for EventObject {}
 ///     Ok("through".to_owned())
 /// }
 ///
-/// let open = Event::new()?;
-/// let child = Process::spawn(gate, (&open,))?;
-/// open.set();
-/// assert_eq!(child.join()??, "through");
-/// # Ok::<(), multiproc::Error>(())
+/// fn main() -> multiproc::Result<()> {
+///     let open = Event::new()?;
+///     let child = Process::spawn(gate, (&open,))?;
+///     open.set();
+///     assert_eq!(child.join()??, "through");
+///     Ok(())
+/// }
 /// ```
 #[derive(Clone)]
 pub struct Event {

@@ -18,7 +18,7 @@ use crate::sys::page::NumberPage;
 use crate::sys::per_process::PerProcess;
 use crate::sys::program::{self, LIMITS};
 use crate::sys::signals::SIGKILL;
-use crate::sys::{descriptor, pidfd, posix_spawn, reap, socket};
+use crate::sys::{descriptor, pidfd, posix_spawn, reap, socket, thread};
 
 /// So many servers, or spare children, may die over one start.
 const ATTEMPTS: u32 = 4;
@@ -151,7 +151,7 @@ fn end(process: BorrowedFd<'_>, pid: u32, socket: BorrowedFd<'_>) {
     }
     // Without memory for the question it is asked again.
     while descriptor::readable(&[process], Deadline::NEVER).is_err() {
-        std::thread::yield_now();
+        thread::nap();
     }
     let _ = pidfd::reap(process, pid);
 }
