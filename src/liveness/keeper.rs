@@ -72,7 +72,7 @@ const EMBRYO_POLL: Duration = Duration::from_millis(20);
 const POLL: Duration = Duration::from_millis(50);
 /// After how many processes a keeper asks in a turn where the kernel marks nobody, besides those that it watches. All keepers ask, and
 /// to ask takes some system calls: 200 keepers that all asked after all took two processors whole.
-const ASKED: usize = 16;
+const ASKED: usize = 2;
 /// How often to check for changes that came without a wake.
 const CHANGE_POLL: Duration = Duration::from_secs(1);
 /// How long after a death what it left is swept up, in nanoseconds: by the first process that lives; as much later by the second,
