@@ -65,7 +65,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("shared", &["borrow.rs"]),
-    ("channel", &["queue/", "tag.rs"]),
+    ("channel", &["pipe/", "queue/", "tag.rs"]),
     ("manager", &["number.rs", "replies.rs"]),
     ("sys", &["shared.rs"]),
     ("world", &["kind.rs"]),
@@ -77,6 +77,7 @@ fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/weakened.rs");
+    println!("cargo::rerun-if-changed={}", REPLACED.1);
     println!("cargo::rerun-if-changed={}", root.display());
     for (room, entries) in ROOMS {
         let mut modules = String::new();
@@ -102,6 +103,9 @@ fn is_weakened(relative: &Path) -> bool {
     WEAKENED.iter().any(|weakened| Path::new(weakened.file).starts_with(relative))
 }
 
+/// A file of a folder in place of which the models have their own.
+const REPLACED: (&str, &str) = ("channel/pipe/span.rs", "src/channel/span.rs");
+
 /// Copies a file, or the files of a folder, with the weakened variants.
 fn copy(root: &Path, out: &Path, relative: &Path) {
     let from = root.join(relative);
@@ -112,6 +116,10 @@ fn copy(root: &Path, out: &Path, relative: &Path) {
         }
         return;
     }
+    let from = match Path::new(REPLACED.0) == relative {
+        true => Path::new(env!("CARGO_MANIFEST_DIR")).join(REPLACED.1),
+        false => from,
+    };
     let text = std::fs::read_to_string(&from).unwrap_or_else(|error| {
         panic!("{}: {error}: tell models/build.rs where it went", from.display())
     });

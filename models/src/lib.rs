@@ -2,12 +2,12 @@
 //! what weak memory allows in each.
 //!
 //! The code under test is the package's own files, whole: error, forms, handle, message, sync, liveness, raw, memory (but
-//! `segments`), `shared/borrow`, `channel/queue`, the manager's `replies`, and the kinds of objects. `build.rs` says where they are.
+//! `segments`), `shared/borrow`, `channel/queue`, `channel/pipe` (but `span`), the manager's `replies`, and the kinds of objects. `build.rs` says where they are.
 //! For files with weakened variants it makes a
 //! copy with all of them (`weakened.rs`).
 //!
 //! The seams: `sys` is this crate's, with loom's atomics, a table of sleepers for a futex, a clock that stands still, and cells that
-//! loom looks after for the bytes of payloads; so are `memory::segments` (a head and a payload for each block), `world` (processes with
+//! loom looks after for the bytes of payloads; so are `memory::segments` (a head and a payload for each block), the bytes of a pipe (`channel/span.rs`), `world` (processes with
 //! threads) and `testing`. `thread_local!` is hidden by one that knows the threads of a model.
 //!
 //! - A model begins with a *preparation* at full speed ([`sim`]): it makes locks and queues as users do.
@@ -78,7 +78,7 @@ pub(crate) mod memory {
     package!("memory");
     pub(crate) mod segments;
 
-    pub(crate) use block::Block;
+    pub(crate) use block::{Block, HEAD};
     pub(crate) use id::ObjectId;
     pub(crate) use objects::Object;
     pub(crate) use store::{Memory, MemoryTable};

@@ -132,6 +132,7 @@ pub(crate) fn start() {
         unsafe { *place = word(value) as u64 };
     }
     SIM.with_borrow_mut(|sim| sim.existing = existing);
+    crate::sys::bytes::start();
 }
 
 /// A new atomic that lives as long as this execution.

@@ -63,6 +63,37 @@ pub const WEAKENED: &[Weakened] = &[
         "records.notify_takers(u32::MAX)",
         "()",
     ),
+    weak(
+        "channel/pipe/outlet.rs",
+        "departs_before_the_message",
+        "store.carry(&large, parcel, count, || writer.commit(&ring, room, info))?",
+        "{
+            parcel.depart();
+            store.carry(&large, parcel, count, || writer.commit(&ring, room, info))?
+        }",
+    ),
+    weak("channel/pipe/outlet.rs", "what_was_sent_stays", "parcel.depart()", "()"),
+    weak(
+        "channel/pipe/store.rs",
+        "what_is_listed_was_sent",
+        "ring.holds(count).map_err(damaged)?",
+        "{ let _ = count; true }",
+    ),
+    weak(
+        "channel/pipe/store.rs",
+        "what_it_carried_is_forgotten",
+        "role == RECEIVER && self.carried().load(Ordering::Relaxed) != 0",
+        "false",
+    ),
+    weak_within(
+        "channel/pipe/store.rs",
+        "leaving_counts_once",
+        "self.reference.remove_roles(role);
+        // ORDERING(departure): behind the removal: who has seen this count finds the end gone.
+        control.departures.fetch_add(1, Ordering::SeqCst);",
+        "control.departures.fetch_add(1, Ordering::SeqCst)",
+        "0",
+    ),
     weak("channel/queue/store.rs", "looks_at_any_time", "fence(Ordering::Acquire)", "()"),
     weak(
         "channel/queue/store.rs",

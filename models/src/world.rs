@@ -253,6 +253,22 @@ where
     })
 }
 
+/// The end of a pipe, which is another process's from now on.
+pub(crate) fn moved_to<H>(end: H, world: &'static World) -> H
+where
+    H: serde::Serialize + serde::de::DeserializeOwned,
+{
+    let packed = handle::pack(|| Ok(postcard::to_stdvec(&end).expect("an end")));
+    let (mut bytes, parcel) = packed.expect("an end");
+    handle::seal(&mut bytes, &parcel);
+    let there = within(world, || {
+        let (body, claimed) = handle::open(world, &bytes).expect("a sealed end");
+        handle::unpack(claimed, || postcard::from_bytes::<H>(body))
+    });
+    parcel.depart();
+    there.expect("an end")
+}
+
 /// Words of an object.
 const WORDS: usize = size_of::<crate::memory::Object>() / 8;
 

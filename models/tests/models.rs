@@ -80,6 +80,13 @@ models! {
     outcome:
         a_state_comes_with_what_belongs_to_it
         a_child_that_dies_leaves_all_or_nothing;
+    pipe:
+        an_end_moves_to_one_owner
+        an_end_that_moves_is_somewhere
+        a_carrier_that_dies_leaves_the_end_with_one_or_nobody
+        a_taker_that_dies_takes_the_end_along
+        an_end_that_nobody_can_receive_is_closed
+        a_dropped_end_is_seen_by_its_peer;
     queue:
         a_message_reaches_its_getter
         two_getters_get_one_each

@@ -18,6 +18,7 @@ pub mod guarded;
 pub mod joinable;
 pub mod lock;
 pub mod outcome;
+pub mod pipe;
 pub mod queue;
 pub mod recover;
 pub mod registry;

@@ -2,8 +2,8 @@
 
 use super::{
     alarm, arena, barrier, batch, chunks, claims, condition, event, event_count, explore,
-    explore_some, guarded, joinable, lock, outcome, queue, recover, registry, replies, ring, rlock,
-    semaphore, stopped,
+    explore_some, guarded, joinable, lock, outcome, pipe, queue, recover, registry, replies, ring,
+    rlock, semaphore, stopped,
 };
 use crate::sim;
 use crate::weakened::WEAKENED;
@@ -14,13 +14,14 @@ type Deaths = fn(u32) -> bool;
 /// What must fail: a model, or one with a death at one of the first so many steps.
 enum Catcher {
     Model(Model),
-    /// With more preemptions than the others.
+    /// With more preemptions than the others; with fewer, and only the first executions.
     Deep(Model),
+    Shallow(Model),
     Deaths(Deaths, u32),
     /// The same with fewer preemptions, and only the first executions of each step.
     Brief(Deaths, u32),
 }
-use Catcher::{Brief, Deaths as D, Deep, Model as M};
+use Catcher::{Brief, Deaths as D, Deep, Model as M, Shallow};
 
 const CAUGHT: &[(&str, Catcher)] = &[
     ("notifier_wakes_nobody", M(condition::two_wait_for_two)),
@@ -42,6 +43,11 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("the_sender_stays", M(replies::one_gives_up)),
     ("the_sender_is_not_kept", M(replies::one_gives_up)),
     ("a_refusal_is_not_told", M(replies::one_is_refused)),
+    ("departs_before_the_message", Shallow(pipe::looked_at_meanwhile)),
+    ("what_was_sent_stays", Shallow(pipe::looked_at_meanwhile)),
+    ("what_is_listed_was_sent", Brief(pipe::carrier_has_died, 300)),
+    ("what_it_carried_is_forgotten", Shallow(pipe::carrier_is_dropped)),
+    ("leaving_counts_once", Shallow(pipe::is_dropped)),
     ("record_is_relaxed", M(ring::up_to_the_end)),
     ("record_is_read_relaxed", M(ring::up_to_the_end)),
     ("take_is_relaxed", M(ring::over_the_first)),
@@ -189,6 +195,7 @@ fn catch<'a>(variants: impl Iterator<Item = &'a (&'static str, Catcher)>) {
         let found = sim::weakened(name, || match *catcher {
             M(model) => failure(|| explore(3, model)),
             Deep(model) => failure(|| explore(4, model)),
+            Shallow(model) => failure(|| explore_some(2, 4_000, model)),
             D(model, most) => (0..most).find_map(|steps| {
                 failure(|| explore(2, move || _ = model(steps)))
                     .map(|text| format!("at step {steps}: {text}"))

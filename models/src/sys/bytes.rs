@@ -18,11 +18,18 @@ pub(crate) fn begin() {
     PLAIN.with_borrow_mut(HashMap::clear);
 }
 
+/// What the preparation has copied is there for all threads: made before they are.
+pub(crate) fn start() {
+    for (place, bytes) in PLAIN.take() {
+        let copied: &'static Copied = sim::keep(UnsafeCell::new(bytes));
+        PLACES.with_borrow_mut(|places| places.insert(place, copied));
+    }
+}
+
 fn at(place: *const u8) -> &'static Copied {
     let known = PLACES.with_borrow(|places| places.get(&(place as usize)).copied());
     known.unwrap_or_else(|| {
-        let before = PLAIN.with_borrow_mut(|plain| plain.remove(&(place as usize)));
-        let copied = sim::keep(UnsafeCell::new(before.unwrap_or_default()));
+        let copied = sim::keep(UnsafeCell::new(Vec::new()));
         PLACES.with_borrow_mut(|places| places.insert(place as usize, copied));
         copied
     })
