@@ -3,7 +3,8 @@
 //! A sleep avoided is worth some twenty transfers of a cache line. The same polling on a machine with one processor only keeps
 //! the other side from running. So nothing polls there. Nor is there a poll where the one that is waited for was last seen on the
 //! processor of the waiter ([`Spot`](crate::liveness::Spot)). Those who wait for a lock do not ask: its holder is on their processor
-//! only if it lost it under the lock, which is rare.
+//! only if it lost it under the lock, which is rare. Nor do those who wait for a permit that somebody holds: the last to wake others
+//! may have been themselves.
 //!
 //! # Measured
 //!
