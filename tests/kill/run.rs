@@ -15,8 +15,9 @@ use super::walks::{Walk, walks};
 use super::wishes::{WEEK, Wishes};
 use super::{jobs, ptrace, sampler, system, watch};
 
-/// How long a survivor may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a survivor may take. A start may need a new fork server, beside as many harnesses as there are: that has taken more than
+/// two seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One thing to do.
 #[derive(Clone, Copy)]
