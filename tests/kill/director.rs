@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use multiproc::testing::Broken;
-use multiproc::{Consumer, JoinableQueue, Process};
+use multiproc::{Consumer, Process};
 
 use super::actor::act;
 use super::board::{BEFORE, SEATS, Seat, Shared};
@@ -74,8 +74,6 @@ pub(crate) struct Director {
     pub(crate) ledger: Ledger,
     /// The director's own end of a queue that is there for one point.
     pub(crate) single: Option<Consumer<Item>>,
-    /// The same of a queue of tasks.
-    pub(crate) tasks: Option<JoinableQueue<Vec<u8>>>,
 }
 
 impl Director {
@@ -105,7 +103,6 @@ impl Director {
             memory: None,
             ledger: Ledger::default(),
             single: None,
-            tasks: None,
         };
         match director.cast() {
             Ok(()) => Ok(director),
@@ -234,13 +231,8 @@ impl Director {
     /// Kills the actor of `seat`.
     pub(crate) fn kill(&mut self, seat: usize) -> Outcome {
         if self.players[seat].is_some() {
-            let (pid, tid) = (self.pid(seat), self.tid(seat));
-            if tid == pid {
-                ptrace::end(pid)?;
-            } else {
-                ptrace::signal_process(pid, libc::SIGKILL)?;
-                ptrace::reap_thread(pid, tid)?;
-            }
+            ptrace::signal_process(self.pid(seat), libc::SIGKILL)?;
+            ptrace::reap_thread(self.pid(seat), self.tid(seat))?;
             self.leave_to_reap(seat);
         }
         Ok(())

@@ -11,9 +11,8 @@ use super::sampler::Reach;
 use super::scenarios::{ALL, Scenario};
 use super::sums::Sums;
 use super::trouble::Trouble;
-use super::walks::{Walk, walks};
 use super::wishes::{WEEK, Wishes};
-use super::{jobs, ptrace, sampler, system, watch};
+use super::{jobs, ptrace, sampler, server_loop, system, watch};
 
 /// How long a survivor may take. A start may need a new fork server, beside as many harnesses as there are: that has taken more than
 /// two seconds.
@@ -24,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 enum Item {
     Step(&'static Scenario),
     Catch(&'static Variant),
-    Walk(&'static Walk),
+    ServerLoop,
 }
 
 /// What is wanted, and what came of it so far.
@@ -87,7 +86,7 @@ impl Run {
         let broken = BROKEN.iter().filter(|variant| wishes.wants(variant.name));
         let scenarios = wishes.scenarios().map(Item::Step);
         scenarios
-            .chain(walks().filter(|walk| wishes.wants(walk.name)).map(Item::Walk))
+            .chain(wishes.wants(server_loop::NAME).then_some(Item::ServerLoop))
             .chain(broken.map(Item::Catch))
             .collect()
     }
@@ -122,7 +121,7 @@ impl Run {
             match items[number] {
                 Item::Step(scenario) => self.step(scenario),
                 Item::Catch(variant) => self.catch(variant),
-                Item::Walk(walk) => self.walk(walk),
+                Item::ServerLoop => self.step_server(),
             }
         }
     }
@@ -199,31 +198,26 @@ impl Run {
         }
     }
 
-    /// Kills a process at points of its way.
-    fn walk(&mut self, walk: &Walk) {
-        let started = Instant::now();
+    /// Kills the fork server at points of its loop.
+    fn step_server(&mut self) {
         let count = match self.wishes.reach {
             Reach::Day => 12,
             Reach::Operations => 60,
             Reach::Instructions => usize::MAX,
         };
-        let (len, points, findings) =
-            match (walk.run)(walk.name, count.min(walk.most), self.wishes.seed) {
-                Ok(ran) => ran,
-                Err(trouble) => (0, 0, vec![format!("{trouble:?}")]),
-            };
+        let (len, points, findings) = match server_loop::run(count, self.wishes.seed) {
+            Ok(ran) => ran,
+            Err(trouble) => (0, 0, vec![format!("{trouble:?}")]),
+        };
         self.sums.operations += 1;
         self.sums.points += points;
         self.sums.violations += findings.len();
-        let name = walk.name;
+        let name = server_loop::NAME;
         for finding in &findings {
             println!("kill: VIOLATION in {name}, {finding}");
         }
         let verdict = if findings.is_empty() { "ok" } else { "FAILED" };
-        let line = format!(
-            "kill: {name} ... {verdict} ({len} instructions, {points} points, {:.1} s)",
-            started.elapsed().as_secs_f64()
-        );
+        let line = format!("kill: {name} ... {verdict} ({len} instructions, {points} points)");
         self.judge(findings.is_empty(), &line);
     }
 }
