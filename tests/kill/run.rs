@@ -14,9 +14,8 @@ use super::trouble::Trouble;
 use super::wishes::{WEEK, Wishes};
 use super::{jobs, ptrace, sampler, server_loop, system, watch};
 
-/// How long a survivor may take. A start may need a new fork server, beside as many harnesses as there are: that has taken more than
-/// two seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a survivor may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One thing to do.
 #[derive(Clone, Copy)]

@@ -26,10 +26,10 @@ pub(crate) enum Reach {
 /// Points of one scenario, for each fate.
 type Points = &'static [(Fate, usize)];
 
-const DAY: Points = &[(Fate::Kill, 6), (Fate::Late, 1), (Fate::Stop, 2)];
+const DAY: Points = &[(Fate::Kill, 10), (Fate::Late, 2), (Fate::Stop, 3)];
 const SAMPLE: Points = &[(Fate::Kill, 30), (Fate::Late, 4), (Fate::Stop, 6)];
 /// The same of what is hardly different from another scenario.
-const MINOR_DAY: Points = &[(Fate::Kill, 3), (Fate::Late, 1), (Fate::Stop, 1)];
+const MINOR_DAY: Points = &[(Fate::Kill, 6), (Fate::Late, 1), (Fate::Stop, 2)];
 const MINOR_SAMPLE: Points = &[(Fate::Kill, 10), (Fate::Late, 2), (Fate::Stop, 3)];
 /// Where every point is killed.
 const WHOLE: Points = &[(Fate::Kill, usize::MAX), (Fate::Late, 60), (Fate::Stop, 60)];
