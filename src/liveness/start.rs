@@ -34,8 +34,8 @@ pub(crate) fn start(
     // All memory is taken here: the thread allocates nothing, which also spares it an arena of the allocator.
     let seen = Vec::with_capacity(PROCESSES);
     let dying = Vec::with_capacity(PROCESSES);
-    // Here it costs nothing, and with the keeper beside it some milliseconds. A child that joins the world as the process for which
-    // its slot is reserved has just begun.
+    // Here it costs nothing, and with the keeper beside it some milliseconds. A child for which a slot is
+    // reserved has mostly just begun; one that ran without a keeper until now, and has threads of its own, waits those milliseconds.
     let is_alone = reserved.is_some() || program::count_threads() == 1;
     if is_alone {
         barrier::register();
