@@ -35,14 +35,15 @@
 //! - what is said over the `board.rs`: `order.rs`, `forms.rs`; with what it is done: `props.rs`,
 //!   `data.rs`;
 //! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`, `round_verbs.rs`,
-//!   `queue_verbs.rs`, `end_verbs.rs`, `pipe_verbs.rs`, `task_verbs.rs`, `data_verbs.rs`,
+//!   `queue_verbs.rs`, `end_verbs.rs`, `pipe_verbs.rs`, `journey_verbs.rs`, `task_verbs.rs`, `data_verbs.rs`,
 //!   `value_verbs.rs`, `array_verbs.rs`, `list_verbs.rs`, `call_verbs.rs`, `make_verbs.rs`, `start_verbs.rs`;
 //! - the words that scripts are written in: `resources.rs` (shared memory), `director.rs` (actors), `commands.rs` (orders), `fates.rs`
 //!   (the victim), `ledger.rs` (messages), `trouble.rs` (why a point failed);
 //! - the scripts: `*_scripts.rs`; the lists of them: `family.rs`, `data_family.rs`, `scenarios.rs`;
 //! - one point, and which points: `stepper.rs`, `sampler.rs`; one scenario: `case.rs`; what must be
 //!   caught: `broken.rs`;
-//! - the fork server: `server_loop.rs`;
+//! - ways of processes that are no actors, in `walks.rs`: the fork server's in `server_loop.rs` and `spare_child.rs`, a pool's in
+//!   `pool_worker.rs`;
 //! - a run: `wishes.rs`, `system.rs`, `run.rs`, `jobs.rs` (some harnesses for each processor), `sums.rs`, and `watch.rs`, the
 //!   watchdog over the harness itself.
 
@@ -71,6 +72,8 @@ mod harness {
     pub(crate) mod fates;
     pub(crate) mod forms;
     pub(crate) mod jobs;
+    pub(crate) mod journey_scripts;
+    pub(crate) mod journey_verbs;
     pub(crate) mod ledger;
     pub(crate) mod list_verbs;
     pub(crate) mod lock_scripts;
@@ -82,6 +85,7 @@ mod harness {
     pub(crate) mod part_scripts;
     pub(crate) mod pipe_scripts;
     pub(crate) mod pipe_verbs;
+    pub(crate) mod pool_worker;
     pub(crate) mod props;
     pub(crate) mod ptrace;
     pub(crate) mod queue_scripts;
@@ -95,6 +99,7 @@ mod harness {
     pub(crate) mod semaphore_scripts;
     pub(crate) mod semaphore_verbs;
     pub(crate) mod server_loop;
+    pub(crate) mod spare_child;
     pub(crate) mod start_scripts;
     pub(crate) mod start_verbs;
     pub(crate) mod stepper;
@@ -107,6 +112,7 @@ mod harness {
     pub(crate) mod threads;
     pub(crate) mod trouble;
     pub(crate) mod value_verbs;
+    pub(crate) mod walks;
     pub(crate) mod watch;
     pub(crate) mod wishes;
     pub(crate) mod witness_scripts;

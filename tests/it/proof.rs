@@ -98,7 +98,7 @@ fn is_meant(name: &str, scenario: &str) -> bool {
 /// The names of the kill harness's scenarios, as its tables have them.
 static SCENARIOS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let mut found = BTreeSet::new();
-    for file in ["family.rs", "data_family.rs", "scenarios.rs"] {
+    for file in ["family.rs", "data_family.rs", "scenarios.rs", "walks.rs"] {
         let text = read(&format!("tests/kill/{file}")).replace("Row(\n", "Row(");
         for start in ["Row(", "name: "] {
             let begins =

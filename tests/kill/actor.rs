@@ -13,6 +13,7 @@ use super::board::{AFTER, BEFORE, RESULTS, Seat, Shared, WITHIN};
 use super::call_verbs::{self, Calls};
 use super::director::BARGER;
 use super::end_verbs::{self, Ends};
+use super::journey_verbs::{self, Bag};
 use super::make_verbs::{self, Made};
 use super::order::{Code, Order};
 use super::props::Props;
@@ -51,7 +52,8 @@ pub(crate) fn act(board: String, seat: u32, props: Props) {
         made: make_verbs::room(),
         ends: Ends::default(),
         pipe_ends: pipe_verbs::Ends::default(),
-        tasks: task_verbs::InHand::new(),
+        tasks: task_verbs::InHand::default(),
+        bag: Bag::default(),
         calls: None,
         is_victim: index > BARGER,
     };
@@ -146,6 +148,7 @@ struct Kept {
     ends: Ends,
     pipe_ends: pipe_verbs::Ends,
     tasks: task_verbs::InHand,
+    bag: Bag,
     calls: Option<Calls>,
     is_victim: bool,
 }
@@ -179,6 +182,9 @@ fn perform<'a>(
         }
         Order::Task { verb, size, id } => {
             task_verbs::perform(seat, mark, verb, size, id, props, &mut kept.tasks)
+        }
+        Order::Bag { verb, seat: number } => {
+            journey_verbs::perform(seat, mark, verb, number, props, &mut kept.bag)
         }
         Order::Call { verb } => call_verbs::perform(seat, mark, verb, props, &mut kept.calls),
         Order::Start { how } => start_verbs::perform(seat, mark, how),

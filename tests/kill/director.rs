@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use multiproc::testing::Broken;
-use multiproc::{Consumer, Process};
+use multiproc::{Consumer, JoinableQueue, Process};
 
 use super::actor::act;
 use super::board::{BEFORE, SEATS, Seat, Shared};
@@ -74,6 +74,8 @@ pub(crate) struct Director {
     pub(crate) ledger: Ledger,
     /// The director's own end of a queue that is there for one point.
     pub(crate) single: Option<Consumer<Item>>,
+    /// The same of a queue of tasks.
+    pub(crate) tasks: Option<JoinableQueue<Vec<u8>>>,
 }
 
 impl Director {
@@ -103,6 +105,7 @@ impl Director {
             memory: None,
             ledger: Ledger::default(),
             single: None,
+            tasks: None,
         };
         match director.cast() {
             Ok(()) => Ok(director),
@@ -231,8 +234,13 @@ impl Director {
     /// Kills the actor of `seat`.
     pub(crate) fn kill(&mut self, seat: usize) -> Outcome {
         if self.players[seat].is_some() {
-            ptrace::signal_process(self.pid(seat), libc::SIGKILL)?;
-            ptrace::reap_thread(self.pid(seat), self.tid(seat))?;
+            let (pid, tid) = (self.pid(seat), self.tid(seat));
+            if tid == pid {
+                ptrace::end(pid)?;
+            } else {
+                ptrace::signal_process(pid, libc::SIGKILL)?;
+                ptrace::reap_thread(pid, tid)?;
+            }
             self.leave_to_reap(seat);
         }
         Ok(())

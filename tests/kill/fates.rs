@@ -44,6 +44,7 @@ impl Director {
     pub(crate) fn begin_point(&mut self) {
         self.ledger = Ledger::default();
         self.single = None;
+        self.tasks = None;
         self.slept = false;
         self.strict = false;
     }

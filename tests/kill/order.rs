@@ -31,6 +31,8 @@ pub(crate) enum Order {
     Data { op: Op, which: u64, form: u64, number: u64 },
     /// Do something with tasks of so many bytes; `id` is that of one put.
     Task { verb: Verb, size: u64, id: u64 },
+    /// Do something with ends of pipes on a journey; the actor's own seat.
+    Bag { verb: Verb, seat: usize },
     /// Do something with a manager.
     Call { verb: Verb },
     /// Start a process and join it; how is told in `start_verbs`.
@@ -181,6 +183,18 @@ pub(crate) enum Verb {
     SendEnd,
     /// Take one out of it, if there is one. Result: whether there was.
     TakeEnd,
+    /// Of ends on a journey. Take the bag that is handed to this actor.
+    BagFetch,
+    /// Send the end away in a message; take one out of a message. Result: that there was one, or that the pipe is closed.
+    BagSend,
+    BagTake,
+    /// Take a duplex end apart.
+    BagSplit,
+    /// Receive, or send, until the pipe is closed. Result: what was received, and that it was told of the end.
+    BagListen,
+    /// Send one message, or receive one. Result: what was received.
+    BagUse,
+    BagDrop,
     /// Start a process and join it. Result: what it answered.
     Start,
     /// Something with shared data.
@@ -194,6 +208,11 @@ pub(crate) enum Verb {
     TaskDrop,
     /// Wait until all are done.
     TaskJoin,
+    /// Of a queue of tasks that is there for one point. Take the handle that is handed to this actor; give it up.
+    TaskFetch,
+    TaskLeave,
+    /// Shut it down.
+    TaskShutDown,
     /// Do them, until all are done. Result: the ids.
     TaskDrain,
     /// Of a manager that is there for one point. Take the handles that are handed to this actor.

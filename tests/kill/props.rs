@@ -6,6 +6,7 @@ use super::board::SEATS;
 use super::call_verbs::Calls;
 use super::data::Data;
 use super::end_verbs::Ends;
+use super::journey_verbs::Bag;
 use multiproc::raw::Once;
 use multiproc::{
     Barrier, BoundedSemaphore, Condition, Event, JoinableQueue, Lock, Queue, RLock, Receiver,
@@ -52,8 +53,12 @@ pub(crate) struct Props {
     pub(crate) pages: Queue<u64>,
     pub(crate) in_place: Queue<u64>,
     pub(crate) tasks: JoinableQueue<Vec<u8>>,
+    /// Handles to the queue of tasks of a point, for the actor that takes them next.
+    pub(crate) task_queues: Queue<JoinableQueue<Vec<u8>>>,
     /// For each seat, the ends that its actor is handed.
     pub(crate) ends: Vec<Queue<Ends>>,
+    /// For each seat, what its actor has for ends on a journey.
+    pub(crate) bags: Vec<Queue<Bag>>,
     /// Ends of pipes on their way.
     pub(crate) senders: Queue<Sender<Vec<u64>>>,
     pub(crate) receivers: Queue<Receiver<Vec<u64>>>,
@@ -117,6 +122,8 @@ impl Props {
             in_place: Queue::new()?,
             tasks: JoinableQueue::builder().max_items(BUSY).max_deliveries(DELIVERIES).build()?,
             ends: (0..SEATS).map(|_| Queue::new()).collect::<multiproc::Result<_>>()?,
+            task_queues: Queue::new()?,
+            bags: (0..SEATS).map(|_| Queue::new()).collect::<multiproc::Result<_>>()?,
             senders: Queue::new()?,
             receivers: Queue::new()?,
             data: Data::new()?,

@@ -38,6 +38,9 @@ pub(crate) enum Halt {
     Asleep(Running),
     /// The thread is about to die (only when asked for by [`Stopped::watch_exit`]).
     Exiting(Stopped),
+    /// The thread has made a process, which has this number, is traced as well and stands (only when asked for by
+    /// [`Running::seize_with_forks`]).
+    Forked(Stopped, i32),
     /// The thread is no more; the wait status, if there was one.
     Gone(i32),
     /// None of these before the deadline.
@@ -94,10 +97,52 @@ impl Thread {
 }
 
 impl Running {
-    /// Seizes thread `tid` of process `pid`; it runs on.
+    /// Seizes thread `tid` of process `pid`; it runs on. If this process ends, whatever it has seized is killed.
     pub(crate) fn seize(pid: i32, tid: i32) -> io::Result<Self> {
-        request(libc::PTRACE_SEIZE, tid, 0, 0)?;
+        request(libc::PTRACE_SEIZE, tid, 0, libc::PTRACE_O_EXITKILL as usize)?;
         Ok(Self::of(pid, tid))
+    }
+
+    /// The same; a process that it makes is traced from its first instruction on.
+    pub(crate) fn seize_with_forks(pid: i32) -> io::Result<Self> {
+        const FORKS: i32 =
+            libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_TRACEVFORK | libc::PTRACE_O_TRACECLONE;
+        request(libc::PTRACE_SEIZE, pid, 0, (FORKS | libc::PTRACE_O_EXITKILL) as usize)?;
+        Ok(Self::of(pid, pid))
+    }
+
+    /// The process that [`Halt::Forked`] told of, at its first instruction.
+    pub(crate) fn first_stop(pid: i32, deadline: Instant) -> io::Result<Stopped> {
+        Self::of(pid, pid).event_stop(deadline)
+    }
+
+    /// Makes it stand, wherever it is; a system call in which it sleeps begins anew. Unlike a process that was stopped by SIGSTOP
+    /// it can begin threads afterwards.
+    pub(crate) fn interrupt(self, deadline: Instant) -> io::Result<Stopped> {
+        request(libc::PTRACE_INTERRUPT, self.thread.tid, 0, 0)?;
+        self.event_stop(deadline)
+    }
+
+    /// Waits for a stop that is due to the tracer.
+    fn event_stop(self, deadline: Instant) -> io::Result<Stopped> {
+        loop {
+            let mut status = 0;
+            let options = libc::__WALL | libc::WNOHANG;
+            // SAFETY: waitpid(2)
+            // - `status` is a live i32 of this frame.
+            let answer = unsafe { libc::waitpid(self.thread.tid, &raw mut status, options) };
+            match answer {
+                0 if Instant::now() < deadline => {
+                    await_child_signal(PATIENCE);
+                }
+                0 => return Err(io::Error::other("a traced thread does not stop")),
+                -1 => return Err(io::Error::last_os_error()),
+                _ if libc::WIFSTOPPED(status) && status >> 16 == libc::PTRACE_EVENT_STOP => {
+                    return Ok(Stopped(self.thread));
+                }
+                _ => return Err(io::Error::other(format!("a traced thread: {status:#x}"))),
+            }
+        }
     }
 
     fn of(pid: i32, tid: i32) -> Self {
@@ -157,6 +202,10 @@ impl Running {
                 (0, libc::SIGTRAP) => Ok(Some(Halt::Trap(stands()))),
                 (0, signal) => self.repeat(signal).map(|()| None),
                 (libc::PTRACE_EVENT_EXIT, _) => Ok(Some(Halt::Exiting(stands()))),
+                (
+                    libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE,
+                    _,
+                ) => stands().message().map(|child| Some(Halt::Forked(stands(), child))),
                 (libc::PTRACE_EVENT_STOP, libc::SIGSTOP) => Ok(Some(Halt::Stopped(stands()))),
                 _ => self.repeat(0).map(|()| None),
             },
@@ -191,13 +240,47 @@ impl Stopped {
     /// From now on a dying thread stops once more, just before it lets go of its memory and of
     /// what the kernel keeps for it.
     pub(crate) fn watch_exit(&self) -> io::Result<()> {
-        let exit = libc::PTRACE_O_TRACEEXIT as usize;
+        let exit = (libc::PTRACE_O_TRACEEXIT | libc::PTRACE_O_EXITKILL) as usize;
         request(libc::PTRACE_SETOPTIONS, self.0.tid, 0, exit).map(drop)
+    }
+
+    /// The number that goes with an event.
+    fn message(&self) -> io::Result<i32> {
+        let mut message: libc::c_ulong = 0;
+        request(libc::PTRACE_GETEVENTMSG, self.0.tid, 0, (&raw mut message) as usize)?;
+        Ok(message as i32)
     }
 
     /// Executes one instruction.
     pub(crate) fn step(self) -> io::Result<Running> {
         self.go(libc::PTRACE_SINGLESTEP)
+    }
+
+    /// Executes one instruction, and waits for what comes of it. A repeated one traps each time around: it is one step. So is a
+    /// look at the clock.
+    pub(crate) fn step_whole(self, deadline: Instant) -> io::Result<Halt> {
+        let address = self.next();
+        let mut at = self;
+        loop {
+            at = match at.step()?.wait(deadline)? {
+                Halt::Trap(at) => at,
+                halt => return Ok(halt),
+            };
+            let next = at.next();
+            let is_repeated = next == address;
+            let behind =
+                if is_repeated { at.behind_repetition(address) } else { at.behind_clock(next) };
+            if let Some(behind) = behind {
+                let halt = at.run_to(behind)?.wait(deadline)?;
+                if let Halt::Trap(at) = &halt {
+                    at.clear_run_to()?;
+                }
+                return Ok(halt);
+            }
+            if !is_repeated {
+                return Ok(Halt::Trap(at));
+            }
+        }
     }
 
     /// Lets it run.
@@ -284,10 +367,15 @@ impl Stopped {
         Ok(self)
     }
 
+    /// Lets it go on, untraced.
+    pub(crate) fn detach(self) -> io::Result<()> {
+        request(libc::PTRACE_DETACH, self.0.tid, 0, 0).map(drop)
+    }
+
     /// Lets a stopped process go on, untraced.
     pub(crate) fn release(self) -> io::Result<()> {
         self.0.send(libc::SIGCONT)?;
-        request(libc::PTRACE_DETACH, self.0.tid, 0, 0).map(drop)
+        self.detach()
     }
 }
 
@@ -326,7 +414,7 @@ impl Tracee {
                 Halt::Exiting(exiting) => break exiting,
                 Halt::Gone(_) => return Ok(()),
                 Halt::Late(_) => return Err(io::Error::other("a killed thread does not exit")),
-                Halt::Trap(Stopped(_)) | Halt::Stopped(Stopped(_)) => Running::of(pid, tid),
+                Halt::Trap(_) | Halt::Stopped(_) | Halt::Forked(..) => Running::of(pid, tid),
                 Halt::Asleep(sleeper) => sleeper,
             }
         };
@@ -344,6 +432,43 @@ impl Tracee {
             Self::Stopped(stopped) => stopped.stop_process().map(Self::Stopped),
         }
     }
+}
+
+/// A hold on a traced process whose walk may fail: it is killed by SIGKILL when this is dropped, unless it was let go. A process that
+/// stayed stopped would keep whoever waits for it, or for the end of its output, for ever.
+#[derive(Debug)]
+pub(crate) struct Leash(Option<i32>);
+
+impl Leash {
+    /// On process `pid`, a child of this one, whose first thread is traced.
+    pub(crate) fn new(pid: i32) -> Self {
+        Self(Some(pid))
+    }
+
+    /// It has been killed, or goes on by itself.
+    pub(crate) fn let_go(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            let _ = end(pid);
+        }
+    }
+}
+
+/// Kills process `pid`, whose first thread is traced, and waits until that is dead; whoever made it takes its status.
+pub(crate) fn end(pid: i32) -> io::Result<()> {
+    signal_process(pid, libc::SIGKILL)?;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    // One that is to stop once more at its exit waits there to be let on.
+    while !matches!(state(pid, pid), b'Z' | b'X') && Instant::now() < deadline {
+        let _ = request(libc::PTRACE_CONT, pid, 0, 0);
+        std::thread::yield_now();
+    }
+    Ok(())
 }
 
 /// Whether an instruction is locked, as far as that can be told by its first bytes.
@@ -370,7 +495,7 @@ pub(crate) fn reap_thread(pid: i32, tid: i32) -> io::Result<()> {
             Halt::Gone(_) => return Ok(()),
             Halt::Exiting(exiting) => exiting.run()?,
             Halt::Late(_) => return Err(io::Error::other("a killed thread does not end")),
-            Halt::Trap(_) | Halt::Stopped(_) => Running::of(pid, tid),
+            Halt::Trap(_) | Halt::Stopped(_) | Halt::Forked(..) => Running::of(pid, tid),
             Halt::Asleep(sleeper) => sleeper,
         }
     }
@@ -417,8 +542,8 @@ fn request(what: libc::c_uint, tid: i32, address: usize, data: usize) -> io::Res
     // - no other reference to it exists.
     unsafe { errno.write(0) };
     // SAFETY: ptrace(2)
-    // - none of the requests made here takes a pointer into this process: `address` and `data` are
-    //   numbers, or addresses in the tracee, which is a victim made for this.
+    // - `address` and `data` are numbers, or addresses in the tracee, which is a victim made for this; but for PTRACE_GETEVENTMSG,
+    //   for which `data` is a live word of the caller's.
     let answer = unsafe { libc::ptrace(what, tid, address, data) };
     let error = io::Error::last_os_error();
     if answer == -1 && error.raw_os_error() != Some(0) { Err(error) } else { Ok(answer) }

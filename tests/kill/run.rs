@@ -11,8 +11,9 @@ use super::sampler::Reach;
 use super::scenarios::{ALL, Scenario};
 use super::sums::Sums;
 use super::trouble::Trouble;
+use super::walks::{Walk, walks};
 use super::wishes::{WEEK, Wishes};
-use super::{jobs, ptrace, sampler, server_loop, system, watch};
+use super::{jobs, ptrace, sampler, system, watch};
 
 /// How long a survivor may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 enum Item {
     Step(&'static Scenario),
     Catch(&'static Variant),
-    ServerLoop,
+    Walk(&'static Walk),
 }
 
 /// What is wanted, and what came of it so far.
@@ -85,7 +86,7 @@ impl Run {
         let broken = BROKEN.iter().filter(|variant| wishes.wants(variant.name));
         let scenarios = wishes.scenarios().map(Item::Step);
         scenarios
-            .chain(wishes.wants(server_loop::NAME).then_some(Item::ServerLoop))
+            .chain(walks().filter(|walk| wishes.wants(walk.name)).map(Item::Walk))
             .chain(broken.map(Item::Catch))
             .collect()
     }
@@ -120,7 +121,7 @@ impl Run {
             match items[number] {
                 Item::Step(scenario) => self.step(scenario),
                 Item::Catch(variant) => self.catch(variant),
-                Item::ServerLoop => self.step_server(),
+                Item::Walk(walk) => self.walk(walk),
             }
         }
     }
@@ -197,26 +198,31 @@ impl Run {
         }
     }
 
-    /// Kills the fork server at points of its loop.
-    fn step_server(&mut self) {
+    /// Kills a process at points of its way.
+    fn walk(&mut self, walk: &Walk) {
+        let started = Instant::now();
         let count = match self.wishes.reach {
             Reach::Day => 12,
             Reach::Operations => 60,
             Reach::Instructions => usize::MAX,
         };
-        let (len, points, findings) = match server_loop::run(count, self.wishes.seed) {
-            Ok(ran) => ran,
-            Err(trouble) => (0, 0, vec![format!("{trouble:?}")]),
-        };
+        let (len, points, findings) =
+            match (walk.run)(walk.name, count.min(walk.most), self.wishes.seed) {
+                Ok(ran) => ran,
+                Err(trouble) => (0, 0, vec![format!("{trouble:?}")]),
+            };
         self.sums.operations += 1;
         self.sums.points += points;
         self.sums.violations += findings.len();
-        let name = server_loop::NAME;
+        let name = walk.name;
         for finding in &findings {
             println!("kill: VIOLATION in {name}, {finding}");
         }
         let verdict = if findings.is_empty() { "ok" } else { "FAILED" };
-        let line = format!("kill: {name} ... {verdict} ({len} instructions, {points} points)");
+        let line = format!(
+            "kill: {name} ... {verdict} ({len} instructions, {points} points, {:.1} s)",
+            started.elapsed().as_secs_f64()
+        );
         self.judge(findings.is_empty(), &line);
     }
 }

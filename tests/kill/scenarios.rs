@@ -1,6 +1,6 @@
 //! The scenarios: what is set up, what the victim does, what the survivors must then be able to do.
 //! The scripts they are made of are in `lock_scripts`, `semaphore_scripts`, `make_scripts`,
-//! `witness_scripts`, `round_scripts`, `once_scripts`, `queue_scripts`, `pipe_scripts`, `call_scripts`, `start_scripts` and `data_scripts`; those of the lock family are listed in
+//! `witness_scripts`, `round_scripts`, `once_scripts`, `queue_scripts`, `pipe_scripts`, `journey_scripts`, `task_scripts`, `call_scripts`, `start_scripts` and `data_scripts`; those of the lock family are listed in
 //! `family`, object by form, and those of shared data in `data_family`.
 //!
 //! Every script is written for a victim that came any part of the way, nothing and everything
@@ -25,8 +25,8 @@ use super::sync_verbs::REENTRANT;
 use super::trouble::{Outcome, Trouble};
 use super::witness_scripts::Death;
 use super::{
-    call_scripts, data_family, data_scripts, end_scripts, family, lock_scripts, once_scripts,
-    pipe_scripts, queue_scripts, round_scripts, start_scripts, task_scripts,
+    call_scripts, data_family, data_scripts, end_scripts, family, journey_scripts, lock_scripts,
+    once_scripts, pipe_scripts, queue_scripts, round_scripts, start_scripts, task_scripts,
 };
 
 /// One script.
@@ -103,8 +103,12 @@ impl Scenario {
     }
 
     fn is_of_tasks(&self) -> bool {
-        use Verb::{TaskDone, TaskDrop, TaskJoin, TaskPut, TaskTake};
-        matches!(self.verb, TaskPut | TaskTake | TaskDone | TaskDrop | TaskJoin)
+        use Verb::{TaskDone, TaskDrop, TaskJoin, TaskPut, TaskShutDown, TaskTake};
+        matches!(self.verb, TaskPut | TaskTake | TaskDone | TaskDrop | TaskJoin | TaskShutDown)
+    }
+
+    fn is_of_journeys(&self) -> bool {
+        matches!(self.verb, Verb::BagSend | Verb::BagTake | Verb::BagSplit | Verb::BagDrop)
     }
 
     fn is_of_manager(&self) -> bool {
@@ -126,6 +130,7 @@ impl Scenario {
             || self.is_of_tasks()
             || self.is_of_ends()
             || self.is_of_manager()
+            || self.is_of_journeys()
             || (self.is_of_pipe() && !small)
             || matches!(
                 self.verb,
@@ -154,6 +159,8 @@ impl Scenario {
         } else if self.is_of_tasks() {
             let own = d.ledger.own.first().copied().unwrap_or(0);
             Order::task(self.verb, self.which, own)
+        } else if self.is_of_journeys() {
+            Order::Bag { verb: self.verb, seat: d.victim_seat() }
         } else if self.is_of_manager() {
             Order::Call { verb: self.verb }
         } else if self.is_of_pipe() {
@@ -306,6 +313,7 @@ pub(crate) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     all.extend(QUEUE);
     all.extend(ENDS);
     all.extend(PIPE);
+    all.extend(JOURNEYS);
     all.extend(data_family::all());
     all.extend(TASKS);
     all.extend(CALLS);
@@ -399,6 +407,13 @@ const TASK: Scenario =
 const TASK_WAKES: Scenario =
     Scenario { arrange: task_scripts::wakes_arrange, after: task_scripts::wakes_after, ..TASK };
 
+const TASK_SHUTDOWN: Scenario = Scenario {
+    verb: Verb::TaskShutDown,
+    arrange: task_scripts::shutdown_arrange,
+    after: task_scripts::shutdown_after,
+    ..TASK
+};
+
 /// Those of tasks: in a slot, in a block of the slot's own, in that of the record.
 const TASKS: &[Scenario] = &[
     Scenario { name: "task_put", verb: Verb::TaskPut, ..TASK },
@@ -419,6 +434,8 @@ const TASKS: &[Scenario] = &[
     },
     Scenario { name: "task_drop", verb: Verb::TaskDrop, ..TASK },
     Scenario { name: "task_drop_wakes", verb: Verb::TaskDrop, ..TASK_WAKES },
+    Scenario { name: "task_shutdown", ..TASK_SHUTDOWN },
+    Scenario { name: "task_shutdown_large", which: 6000, ..TASK_SHUTDOWN },
 ];
 
 const CALL: Scenario = Scenario {
@@ -489,4 +506,36 @@ const PIPE: &[Scenario] = &[
         arrange: pipe_scripts::taking_arrange,
         ..RECV
     },
+];
+
+const SEND_END: Scenario = Scenario {
+    verb: Verb::BagSend,
+    arrange: journey_scripts::send_arrange,
+    after: journey_scripts::send_after,
+    ..LOCK
+};
+const TAKE_END: Scenario = Scenario {
+    verb: Verb::BagTake,
+    arrange: journey_scripts::take_arrange,
+    after: journey_scripts::hold_after,
+    ..LOCK
+};
+const BOTH_ENDS: Scenario = Scenario {
+    which: journey_scripts::BOTH,
+    arrange: journey_scripts::hold_arrange,
+    after: journey_scripts::hold_after,
+    ..LOCK
+};
+
+/// Those of ends inside messages of a pipe, and of duplex ends.
+const JOURNEYS: &[Scenario] = &[
+    Scenario { name: "pipe_carries_sender", ..SEND_END },
+    Scenario { name: "pipe_carries_receiver", which: journey_scripts::RECEIVER, ..SEND_END },
+    Scenario { name: "pipe_carries_both", which: journey_scripts::BOTH, ..SEND_END },
+    Scenario { name: "take_carried_sender", ..TAKE_END },
+    Scenario { name: "take_carried_receiver", which: journey_scripts::RECEIVER, ..TAKE_END },
+    Scenario { name: "take_carried_both", which: journey_scripts::BOTH, ..TAKE_END },
+    Scenario { name: "drop_carrier", verb: Verb::BagDrop, ..TAKE_END },
+    Scenario { name: "split", verb: Verb::BagSplit, ..BOTH_ENDS },
+    Scenario { name: "drop_both", verb: Verb::BagDrop, ..BOTH_ENDS },
 ];

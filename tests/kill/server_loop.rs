@@ -2,57 +2,48 @@
 //!
 //! The harness is the parent here, and starts a process by its own server, which is stepped meanwhile. However far the server came,
 //! this start and the next one succeed, by another server if need be, and their functions run once. Nothing else stays.
-//! Its spare child is not stepped here: on its way to its end it begins and waits for more than one thread can be stepped through.
+//!
+//! What the walks over its spare child (`spare_child.rs`) need as well is here.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use multiproc::{Atomic, Process, StartMethod, active_children};
 
-use super::ptrace::{Halt, Running, Stopped, Tracee};
+use super::ptrace::{Halt, Leash, Running, Stopped, Tracee};
 use super::threads;
 use super::trouble::{Outcome, Trouble};
-use super::watch;
+use super::walks::{Walked, points};
 
-/// Its name among the operations.
-pub(crate) const NAME: &str = "server_loop";
-/// How long a start may take, or a sleep of the server.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a start may take, or a sleep of whoever is stepped.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many instructions the loop has, and what was found wrong at `count` points of it, or at all.
-pub(crate) fn run(count: usize, seed: u64) -> Outcome<(usize, usize, Vec<String>)> {
-    let mut findings = Vec::new();
+/// Kills the server at `count` points of its loop, or at all.
+pub(crate) fn run(name: &str, count: usize, seed: u64) -> Walked {
     let runs = Atomic::new(0)?;
-    let len = point(&runs, usize::MAX)?;
-    let count = count.min(len + 1);
-    for index in 0..count {
-        let gap = (len / count).max(1);
-        let step = (index * len / count + seed as usize % gap).min(len);
-        watch::doing(&format!("{NAME}: after instruction {step}"));
-        if let Err(trouble) = point(&runs, step) {
-            findings.push(format!("after instruction {step}: {trouble:?}"));
-        }
-    }
-    Ok((len, count, findings))
+    points(name, count, seed, |step| point(&runs, step))
 }
 
 /// Starts a process while the server is stepped, and kills that after `step` instructions; how many it made.
 fn point(runs: &Atomic<u64>, step: usize) -> Outcome<usize> {
     start(runs.clone())?;
     let before = runs.load();
-    let pid = find()?;
-    let deadline = Instant::now() + PATIENCE;
-    while !threads::sleeps(pid, pid) && Instant::now() < deadline {
-        thread::yield_now();
-    }
-    let stopped = Running::seize(pid, pid)?.stop_process()?;
-    let sleeper = asleep(stopped)?;
+    let pid = find()?.server;
+    let leash = Leash::new(pid);
+    let sleeper = asleep(pid)?;
     let runs_there = runs.clone();
     let starter = thread::spawn(move || start(runs_there));
     let made = walk(sleeper, step)?;
+    leash.let_go();
     let ended = starter.join().map_err(|_| Trouble::Violation("the starter panicked".into()))?;
     ended.map_err(|error| Trouble::Violation(format!("the start failed: {error}")))?;
     let times = runs.load() - before;
+    next_one(runs, times)?;
+    Ok(made)
+}
+
+/// A function that was to run once did so, the next start succeeds, and nothing stays but a server with a spare child.
+pub(super) fn next_one(runs: &Atomic<u64>, times: u64) -> Outcome {
     let before = runs.load();
     start(runs.clone()).map_err(|error| Trouble::Violation(format!("the next one: {error}")))?;
     let deadline = Instant::now() + PATIENCE;
@@ -60,69 +51,83 @@ fn point(runs: &Atomic<u64>, step: usize) -> Outcome<usize> {
         thread::yield_now();
     }
     match (times, runs.load() - before, hidden().len()) {
-        (1, 1, 0..=2) => Ok(made),
+        (1, 1, 0..=2) => Ok(()),
         (times, next, left) => Err(Trouble::Violation(format!(
             "the functions ran {times} and {next} times, and {left} processes stay"
         ))),
     }
 }
 
-/// The server, which has a spare child.
-fn find() -> Outcome<i32> {
+/// The server and its spare child.
+pub(super) struct Pair {
+    pub(super) server: i32,
+    pub(super) spare: i32,
+}
+
+/// Finds them, both asleep.
+pub(super) fn find() -> Outcome<Pair> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         let name = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/comm"));
         let is_spare = |pid: &i32| name(*pid).is_ok_and(|name| name == "multiproc-spare\n");
         let (spares, servers): (Vec<i32>, Vec<i32>) = hidden().into_iter().partition(is_spare);
-        if let ([server], [_]) = (&servers[..], &spares[..]) {
-            return Ok(*server);
+        if let (&[server], &[spare]) = (&servers[..], &spares[..])
+            && threads::sleeps(server, server)
+            && threads::sleeps(spare, spare)
+        {
+            return Ok(Pair { server, spare });
         }
         thread::yield_now();
     }
-    Err(Trouble::Fault(format!("no server with a spare child: {:?}", hidden())))
+    Err(Trouble::Fault(format!("no server with a spare child, both asleep: {:?}", hidden())))
 }
 
-fn start(runs: Atomic<u64>) -> multiproc::Result<()> {
+/// Starts a process by the server, and joins it.
+pub(super) fn start(runs: Atomic<u64>) -> multiproc::Result<()> {
     let count = |runs: Atomic<u64>| {
         runs.fetch_add(1);
     };
     Process::builder().start_method(StartMethod::ForkServer).spawn(count, (runs,))?.join()
 }
 
-/// The server, which stands, asleep again in its wait.
-fn asleep(mut stopped: Stopped) -> Outcome<Running> {
+/// Process `pid`, traced and again asleep in its wait.
+pub(super) fn asleep(pid: i32) -> Outcome<Running> {
     let deadline = Instant::now() + PATIENCE;
+    let mut stopped = Running::seize(pid, pid)?.interrupt(deadline)?;
     loop {
         stopped = match stopped.step()?.wait(deadline)? {
             Halt::Asleep(sleeper) => return Ok(sleeper),
-            Halt::Trap(stopped) | Halt::Stopped(stopped) => stopped,
+            Halt::Trap(stopped) => stopped,
             halt => return Err(Trouble::Fault(format!("it does not sleep: {halt:?}"))),
         };
     }
 }
 
 /// Steps the server from its sleep to the next one, or kills it at its point.
-fn walk(mut sleeper: Running, step: usize) -> Outcome<usize> {
-    let (mut made, mut sleeps) = (0, true);
+fn walk(sleeper: Running, step: usize) -> Outcome<usize> {
+    let at = match sleeper.wait_awake(Instant::now() + PATIENCE)? {
+        Halt::Trap(at) => at,
+        halt => return Err(Trouble::Fault(format!("it is not woken: {halt:?}"))),
+    };
+    let (made, tracee) = walk_to_sleep(at, step)?;
+    // Killed asleep, or at the end of the loop; the next start has another one.
+    tracee.kill()?;
+    Ok(made)
+}
+
+/// Steps a process to its next sleep, or to its point; how many instructions that were.
+pub(super) fn walk_to_sleep(mut at: Stopped, step: usize) -> Outcome<(usize, Tracee)> {
+    let mut made = 0;
     loop {
-        let deadline = Instant::now() + PATIENCE;
-        let halt = if sleeps { sleeper.wait_awake(deadline)? } else { sleeper.wait(deadline)? };
-        sleeps = false;
-        let at = match halt {
+        if made == step {
+            return Ok((made, Tracee::Stopped(at)));
+        }
+        at = match at.step_whole(Instant::now() + PATIENCE)? {
             Halt::Trap(at) => at,
-            Halt::Asleep(sleeper) => {
-                // Killed asleep, or at the end of the loop; the next start has another one.
-                Tracee::Running(sleeper).kill()?;
-                return Ok(made);
-            }
+            Halt::Asleep(sleeper) => return Ok((made, Tracee::Running(sleeper))),
             halt => return Err(Trouble::Fault(format!("it does not step: {halt:?}"))),
         };
-        if made == step {
-            Tracee::Stopped(at).kill()?;
-            return Ok(made);
-        }
         made += 1;
-        sleeper = at.step()?;
     }
 }
 

@@ -1,8 +1,11 @@
 //! The scripts about tasks, of which no death may lose one; see `scenarios`.
 
+use multiproc::JoinableQueue;
+
 use super::board::{AFTER, BEFORE};
 use super::director::{BARGER, Director, FIRST, SECOND};
 use super::order::{Order, Verb};
+use super::queue_verbs::bytes;
 use super::scenarios::Scenario;
 use super::trouble::{Outcome, Trouble};
 
@@ -126,4 +129,50 @@ pub(super) fn join_after(d: &mut Director, s: &Scenario, victim: usize) -> Outco
         return Err(Trouble::Violation(format!("{left:?} were left")));
     }
     d.must(BARGER, order(s, Verb::TaskJoin)).map(drop)
+}
+
+/// In a queue that is there for this point alone one has a task, one task was given back, and others wait. Another one joins.
+pub(super) fn shutdown_arrange(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    let queue = JoinableQueue::new()?;
+    for _ in 0..=WAITING {
+        let id = d.id();
+        d.ledger.tasks.push(id);
+        queue.put(bytes(id, s.which as usize))?;
+    }
+    for seat in [FIRST, SECOND, BARGER, victim] {
+        d.props.task_queues.put(&queue)?;
+        d.must(seat, order(s, Verb::TaskFetch))?;
+    }
+    d.must(FIRST, order(s, Verb::TaskTake))?;
+    drop(queue.get()?);
+    d.tasks = Some(queue);
+    d.lull(SECOND, order(s, Verb::TaskJoin)).map(drop)
+}
+
+/// As long as the queue is open no task is lost; once it is closed none comes twice, and none at all when it is shut down. Whoever
+/// joins is told by itself.
+pub(super) fn shutdown_after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
+    d.conclude(victim, |_| Ok(()))?;
+    let is_closed = d.tasks.take().is_some_and(|queue| queue.is_closed());
+    d.must(FIRST, order(s, Verb::TaskDrop))?;
+    let mut got = d.must(BARGER, order(s, Verb::TaskDrain))?;
+    d.finish_well(SECOND)?;
+    got.sort_unstable();
+    let due = &d.ledger.tasks;
+    let reached = if d.fate.is_mild() { AFTER } else { d.reached(victim) };
+    let is_right = match reached {
+        BEFORE => !is_closed && got == *due,
+        AFTER => is_closed && got.is_empty(),
+        _ if !is_closed => got == *due,
+        _ => got.iter().all(|id| due.contains(id)) && got.windows(2).all(|two| two[0] != two[1]),
+    };
+    if !is_right {
+        let text = format!("closed: {is_closed}; {due:?} were put, {got:?} came");
+        return Err(Trouble::Violation(text));
+    }
+    let live = d.fate.is_mild().then_some(victim);
+    for seat in [FIRST, SECOND, BARGER].into_iter().chain(live) {
+        d.must(seat, order(s, Verb::TaskLeave))?;
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use multiproc::Task;
+use multiproc::{JoinableQueue, Task};
 
 use super::actor::{Mark, answer};
 use super::board::Seat;
@@ -13,8 +13,12 @@ use super::queue_verbs::{bytes, whole};
 /// How long whoever drains waits before it asks whether all is done.
 const LULL: Duration = Duration::from_millis(2);
 
-/// The tasks that an actor has.
-pub(super) type InHand = Vec<Task<Vec<u8>>>;
+/// The tasks that an actor has, and the queue of a point, if it has one.
+#[derive(Debug, Default)]
+pub(super) struct InHand {
+    tasks: Vec<Task<Vec<u8>>>,
+    queue: Option<JoinableQueue<Vec<u8>>>,
+}
 
 /// Performs what concerns tasks; those that are put have `size` bytes.
 pub(super) fn perform(
@@ -26,7 +30,19 @@ pub(super) fn perform(
     props: &Props,
     in_hand: &mut InHand,
 ) -> multiproc::Result<()> {
-    let tasks = &props.tasks;
+    match verb {
+        Verb::TaskFetch => {
+            in_hand.queue = Some(props.task_queues.get()?);
+            return Ok(());
+        }
+        Verb::TaskLeave => {
+            *in_hand = InHand::default();
+            return Ok(());
+        }
+        _ => {}
+    }
+    let InHand { tasks: in_hand, queue } = in_hand;
+    let tasks = queue.as_ref().unwrap_or(&props.tasks);
     match verb {
         Verb::TaskPut => {
             let item = bytes(id, size as usize);
@@ -44,12 +60,14 @@ pub(super) fn perform(
         }
         Verb::TaskDrop => mark.around(|| drop(in_hand.pop())),
         Verb::TaskJoin => return mark.around(|| tasks.join()),
+        Verb::TaskShutDown => return mark.around(|| tasks.shutdown()),
         Verb::TaskDrain => loop {
             match tasks.get_timeout(LULL) {
                 Ok(task) => {
                     answer(seat, whole(&task, task.len()));
                     task.done()?;
                 }
+                Err(error) if error.is_closed() => break,
                 Err(error) if !error.is_timeout() => return Err(error),
                 Err(_) if tasks.try_join().is_ok() => break,
                 Err(_) => {}

@@ -3,7 +3,7 @@
 use super::broken::BROKEN;
 use super::sampler::{self, Reach};
 use super::scenarios::{ALL, Scenario};
-use super::server_loop;
+use super::walks::walks;
 
 /// The name of the test of the sampler itself.
 pub(crate) const WEEK: &str = "a_week_covers_every_operation";
@@ -77,7 +77,8 @@ impl Wishes {
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         let scenarios = ALL.iter().map(|scenario| scenario.name);
         let broken = BROKEN.iter().map(|broken| broken.name);
-        scenarios.chain(broken).chain([server_loop::NAME, WEEK]).filter(|name| self.wants(name))
+        let walks = walks().map(|walk| walk.name);
+        scenarios.chain(broken).chain(walks).chain([WEEK]).filter(|name| self.wants(name))
     }
 
     /// Whether something has the right name.
