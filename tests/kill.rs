@@ -17,6 +17,7 @@
 //! KILL_ONLY=put …                             what has that in its name; an argument does the same
 //! KILL_SEED=20784 …                           the day, from which chance starts; printed by each run
 //! KILL_VERBOSE=1 …                            a line for each operation
+//! KILL_ON_HANG=./look …                       a command that is run at each hang, before anybody is ended
 //! … -- --test-threads=1                       in one process, one after the other
 //! ```
 //!
@@ -31,7 +32,7 @@
 //!
 //! The files, lowest first:
 //!
-//! - one thread under steps: `ptrace.rs`, `threads.rs`; names for addresses: `symbols.rs`;
+//! - one thread under steps: `ptrace.rs`, `threads.rs`; names for addresses: `symbols.rs`; what a hang is: `patience.rs`;
 //! - what is said over the `board.rs`: `order.rs`, `forms.rs`; with what it is done: `props.rs`,
 //!   `data.rs`;
 //! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`, `round_verbs.rs`,
@@ -83,6 +84,7 @@ mod harness {
     pub(crate) mod once_scripts;
     pub(crate) mod order;
     pub(crate) mod part_scripts;
+    pub(crate) mod patience;
     pub(crate) mod pipe_scripts;
     pub(crate) mod pipe_verbs;
     pub(crate) mod pool_worker;

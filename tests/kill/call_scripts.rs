@@ -1,7 +1,7 @@
 //! The scripts about calls to a manager's server: whatever becomes of a caller, the server does its call or does not, others go on,
 //! and what the caller had is given back; see `scenarios`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use multiproc::Manager;
 
@@ -9,6 +9,7 @@ use super::board::{AFTER, BEFORE};
 use super::call_verbs::Calls;
 use super::director::{BARGER, Director};
 use super::order::{Order, Verb};
+use super::patience::Patience;
 use super::scenarios::Scenario;
 use super::trouble::{Outcome, Trouble};
 
@@ -57,9 +58,9 @@ pub(super) fn after(d: &mut Director, s: &Scenario, victim: usize) -> Outcome {
         let text = format!("the number is {found}, and {added} was added at stage {reached}");
         return Err(Trouble::Violation(text));
     }
-    let deadline = Instant::now() + d.patience();
+    let mut patience = Patience::new(d.patience());
     while d.must(BARGER, Order::Call { verb: Verb::CallObjects })? != [1] {
-        if Instant::now() >= deadline {
+        if patience.is_over() {
             return Err(Trouble::Violation("an object of the victim stays".into()));
         }
         std::thread::sleep(Duration::from_micros(100));

@@ -83,6 +83,9 @@ impl<'a> Case<'a> {
             .and_then(|director| play(director, self.scenario, point, trace, record, &mut reached));
         self.points += 1;
         if let Err(trouble) = played {
+            if let Trouble::Hang(what) = &trouble {
+                show(self.scenario, what);
+            }
             let address = reached.map(|reached: Reached| reached.address);
             self.findings.push(Finding::new(self.scenario, fate, point, address, trouble));
             self.set(self.stage.settings);
@@ -126,6 +129,18 @@ impl<'a> Case<'a> {
             let over = reached.is_none_or(|reached| reached.over);
             let beyond = matches!(point, Point::After(step) if step > len);
             overs = if beyond && over { overs + 1 } else { 0 };
+        }
+    }
+}
+
+/// Has a command of the user's look at a hang while all stand as they stood: it is told the number of this process, the name of the
+/// scenario, and who does not do what.
+fn show(scenario: &Scenario, what: &str) {
+    if let Some(command) = std::env::var_os("KILL_ON_HANG") {
+        let own = std::process::id().to_string();
+        let shown = std::process::Command::new(command).args([&own, scenario.name, what]).status();
+        if let Err(error) = shown {
+            println!("kill: KILL_ON_HANG: {error}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::board::{BEFORE, RESULTS, Seat};
 use super::director::{Director, name};
 use super::order::{Code, Order};
+use super::patience::Patience;
 use super::threads;
 use super::trouble::{Outcome, Trouble};
 
@@ -97,9 +98,9 @@ impl Director {
     pub(crate) fn asleep(&mut self, seat: usize) -> Outcome<bool> {
         let place = self.seat(seat);
         let (pid, tid) = (self.pid(seat), self.tid(seat));
-        let deadline = Instant::now() + self.settings.patience;
+        let mut patience = Patience::new(self.settings.patience);
         let mut seen = 0;
-        while Instant::now() < deadline {
+        while !patience.is_over() {
             if place.is_finished() {
                 return Ok(false);
             }
@@ -138,30 +139,22 @@ impl Director {
         what: impl Fn() -> String,
     ) -> Outcome {
         let started = Instant::now();
-        let mut deadline = started + self.settings.patience;
+        let mut patience = Patience::new(self.settings.patience);
         loop {
             if done(self) {
                 return Ok(());
             }
-            let now = Instant::now();
-            if self.stopped.is_some() && self.is_excused() && now >= started + GRACE {
+            if self.stopped.is_some() && self.is_excused() && started.elapsed() >= GRACE {
                 self.excused += 1;
                 self.let_go()?;
-                deadline = Instant::now() + self.settings.patience;
+                patience = Patience::new(self.settings.patience);
             }
-            if now >= deadline {
+            let Some(left) = patience.left() else {
                 let what = what();
                 let victim = if self.stopped.is_some() { " (the victim stands still)" } else { "" };
                 return Err(Trouble::Hang(format!("{what} within {:?}{victim}", self.patience())));
-            }
-            nap(
-                self,
-                (deadline - now).min(if self.stopped.is_some() {
-                    GRACE / 4
-                } else {
-                    self.settings.patience
-                }),
-            );
+            };
+            nap(self, if self.stopped.is_some() { left.min(GRACE / 4) } else { left });
         }
     }
 }

@@ -15,6 +15,7 @@ use super::commands::doing;
 use super::director::Director;
 use super::ledger::Ledger;
 use super::order::Order;
+use super::patience::Patience;
 use super::ptrace::{Halt, Running, Tracee};
 use super::sync_verbs::LOCKS;
 use super::trouble::{Outcome, Trouble};
@@ -124,9 +125,9 @@ impl Director {
             return Ok(Vec::new());
         }
         self.let_go()?;
-        let deadline = Instant::now() + self.settings.patience;
+        let mut patience = Patience::new(self.settings.patience);
         while !self.seat(seat).await_finished(Instant::now() + Duration::from_millis(20)) {
-            if Instant::now() >= deadline {
+            if patience.is_over() {
                 let what = doing(self.seat(seat));
                 return Err(Trouble::Hang(format!("the victim, let go, does not finish {what}")));
             }

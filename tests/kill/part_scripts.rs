@@ -1,11 +1,10 @@
 //! The scripts about parts of an array; see `data_scripts`.
 
-use std::time::Instant;
-
 use super::board::{AFTER, BEFORE, HOLDING};
 use super::data::{CLAIMED, DIED, Op};
 use super::data_scripts::{after, arrange, is_new, let_go, op, usual, violation};
 use super::director::{BARGER, Director, FIRST, SECOND};
+use super::patience::Patience;
 use super::scenarios::Scenario;
 use super::trouble::Outcome;
 
@@ -71,12 +70,12 @@ pub(super) fn part_after(d: &mut Director, s: &Scenario, victim: usize) -> Outco
 
 /// The first sleeper claims its part, and writes.
 fn claim(d: &mut Director, s: &Scenario, number: u64) -> Outcome<bool> {
-    let deadline = Instant::now() + d.patience();
+    let mut patience = Patience::new(d.patience());
     loop {
         match d.must(FIRST, usual(s, Op::Claim, number))?[..] {
             [is_taken_over @ (0 | 1)] => return Ok(is_taken_over == 1),
             // Its process has not ended altogether.
-            [CLAIMED] if Instant::now() < deadline => {}
+            [CLAIMED] if !patience.is_over() => {}
             ref told => {
                 return violation(format!("a part that nobody has was refused: {told:?}"));
             }

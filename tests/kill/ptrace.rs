@@ -284,7 +284,7 @@ impl Stopped {
     }
 
     /// Lets it run.
-    fn run(self) -> io::Result<Running> {
+    pub(crate) fn run(self) -> io::Result<Running> {
         self.go(libc::PTRACE_CONT)
     }
 

@@ -143,8 +143,10 @@ fn get(mark: Mark, props: &Props, kind: Kind, block: bool) -> multiproc::Result<
 
 /// The bytes of message `id`: the number and its complement in turn.
 pub(super) fn bytes(id: u64, len: usize) -> Vec<u8> {
-    let word = |index: usize| if index & 1 == 0 { id } else { !id };
-    (0..len / 8).flat_map(|index| word(index).to_le_bytes()).collect()
+    let pair = [id.to_le_bytes(), (!id).to_le_bytes()].concat();
+    let mut bytes = pair.repeat(len.div_ceil(pair.len()));
+    bytes.truncate(len / 8 * 8);
+    bytes
 }
 
 /// The number of the message that these bytes are, if they are just that.

@@ -134,11 +134,7 @@ pub(super) fn walk_to_sleep(mut at: Stopped, step: usize) -> Outcome<(usize, Tra
 /// The children of this process that it did not start itself: the server and its spare child.
 fn hidden() -> Vec<i32> {
     let own: Vec<i32> = active_children().iter().map(|it| it.id().cast_signed()).collect();
-    let lists = threads::threads(std::process::id().cast_signed())
-        .into_iter()
-        .filter_map(|tid| std::fs::read_to_string(format!("/proc/self/task/{tid}/children")).ok());
-    let children = lists.flat_map(|list| {
-        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()
-    });
-    children.filter(|pid| !own.contains(pid)).collect()
+    let mut children = threads::children(std::process::id().cast_signed());
+    children.retain(|pid| !own.contains(pid));
+    children
 }

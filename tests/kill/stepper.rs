@@ -3,16 +3,16 @@
 //!
 //! The first victim of a scenario is stepped to the end of its operation, and the way it takes is
 //! noted ([`Trace`]): every address, where it slept, which instructions are worth a kill on both
-//! sides (locked ones, system calls). A later victim is run by a debug register to the last address
-//! before its point that it had not been at before, and stepped from there; so a point costs the
-//! same wherever it lies. That needs the same addresses in every victim, hence no address space
-//! randomisation (`main` sees to it); where that, or the register, is not to be had, every step is
-//! made.
+//! sides (locked ones, system calls). A later victim is run by a debug register to an address shortly
+//! before its point, as many times as the noted way comes there, and stepped from there; so a point
+//! costs about the same wherever it lies, behind many turns of a loop too. That needs the same
+//! addresses in every victim, hence no address space randomisation (`main` sees to it); where that,
+//! or the register, is not to be had, every step is made.
 //!
 //! A victim may leave the noted way: what it finds in shared memory differs. Then the point is tried
 //! once more by plain steps.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::board::AFTER;
@@ -51,8 +51,8 @@ impl std::fmt::Display for Point {
 pub(crate) struct Trace {
     /// The address of the next instruction, after so many.
     addresses: Vec<usize>,
-    /// Whether that address is new since the last sleep.
-    fresh: Vec<bool>,
+    /// After how many instructions each address is the next one.
+    visits: HashMap<usize, Vec<usize>>,
     /// The steps that slept, by the number of instructions before.
     sleeps: Vec<usize>,
     /// How many instructions before those that are worth a kill on both sides.
@@ -103,21 +103,36 @@ impl Trace {
         after.into_iter().map(Point::After).chain(self.naps()).collect()
     }
 
-    fn note(&mut self, tracee: &Stopped, seen: &mut HashSet<usize>) {
+    fn note(&mut self, tracee: &Stopped) {
         let address = tracee.next();
         let code = tracee.code(address).unwrap_or_default();
         if ptrace::is_locked(&code) || code.starts_with(&[0x0f, 0x05]) {
             self.keen.push(self.addresses.len());
         }
-        self.fresh.push(seen.insert(address));
+        self.visits.entry(address).or_default().push(self.addresses.len());
         self.addresses.push(address);
     }
 
-    /// How far a victim that is at `from` can be run, at most to `to`.
-    fn run_to(&self, from: usize, to: usize) -> Option<usize> {
+    /// How far a victim that is at `from` is best run on its way to `to`, and how many times it comes to the address there: so that
+    /// these and the steps that are left are few.
+    fn run_to(&self, from: usize, to: usize) -> Option<(usize, usize)> {
         let barrier = self.sleeps.iter().copied().find(|&step| step >= from).unwrap_or(usize::MAX);
         let to = to.min(barrier).min(self.len());
-        (from + 4..=to).rev().find(|&step| self.fresh[step])
+        let mut best = (None, to.saturating_sub(from));
+        for step in (from + 4..=to).rev() {
+            if to - step >= best.1 {
+                break;
+            }
+            let address = self.addresses[step];
+            let visits = &self.visits[&address];
+            let hits =
+                visits.partition_point(|&it| it <= step) - visits.partition_point(|&it| it <= from);
+            // Where it stands, the register would stop it at once.
+            if address != self.addresses[from] && hits + (to - step) < best.1 {
+                best = (Some((step, hits)), hits + (to - step));
+            }
+        }
+        best.0
     }
 }
 
@@ -228,8 +243,6 @@ impl Walk<'_> {
 
     /// Brings the victim, which stands at its beginning, to its point.
     fn to(&mut self, mut at: Stopped, point: Point) -> Outcome<Arrived> {
-        let mut seen = HashSet::new();
-        // After a sleep the addresses of before are new again.
         let mut segment = true;
         loop {
             self.address = at.next();
@@ -237,7 +250,7 @@ impl Walk<'_> {
                 return Ok(Arrived::Over { strayed: false, at });
             }
             if let Some(record) = self.record.as_deref_mut() {
-                record.note(&at, &mut seen);
+                record.note(&at);
             }
             let left = match point {
                 Point::After(step) if step == self.step => return Ok(Arrived::Here(at)),
@@ -247,9 +260,9 @@ impl Walk<'_> {
             let trace = self.trace.filter(|_| segment);
             segment = false;
             let target = trace.and_then(|trace| trace.run_to(self.step, left));
-            if let (Some(target), Some(trace)) = (target, trace) {
+            if let (Some((target, hits)), Some(trace)) = (target, trace) {
                 let address = trace.addresses[target];
-                at = run_to(at, address)?;
+                at = run_to(at, address, hits)?;
                 if at.next() != address {
                     return Ok(Arrived::Over { strayed: true, at });
                 }
@@ -265,7 +278,6 @@ impl Walk<'_> {
                 return Err(Trouble::Fault(format!("{ENDLESS} instructions and no end")));
             }
             if self.naps != naps {
-                seen.clear();
                 segment = true;
                 if let Some(record) = self.record.as_deref_mut() {
                     record.sleeps.push(self.step);
@@ -324,15 +336,23 @@ impl Walk<'_> {
     }
 }
 
-/// Runs a victim to the instruction at `address`, or to where it sleeps: not where the first one slept.
-/// When woken it would run on, and nobody would stop it.
-fn run_to(at: Stopped, address: usize) -> Outcome<Stopped> {
-    let at = match at.run_to(address)?.wait(Instant::now() + Duration::from_secs(5))? {
-        Halt::Asleep(sleeper) => sleeper.stop_process()?,
-        halt => trapped(halt)?,
-    };
-    at.clear_run_to()?;
-    Ok(at)
+/// Runs a victim to the instruction at `address`, to which it comes for the so-manieth time then, or to where it sleeps: not where
+/// the first one slept. When woken it would run on, and nobody would stop it.
+fn run_to(at: Stopped, address: usize, hits: usize) -> Outcome<Stopped> {
+    let mut running = at.run_to(address)?;
+    let mut hit = 1;
+    loop {
+        let at = match running.wait(Instant::now() + Duration::from_secs(5))? {
+            Halt::Asleep(sleeper) => sleeper.stop_process()?,
+            halt => trapped(halt)?,
+        };
+        if hit == hits || at.next() != address {
+            at.clear_run_to()?;
+            return Ok(at);
+        }
+        hit += 1;
+        running = at.run()?;
+    }
 }
 
 /// The victim at its trap, where everything else is wrong.

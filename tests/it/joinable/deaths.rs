@@ -103,7 +103,7 @@ fn the_end_of_a_process_gives_its_tasks_back() {
 fn work(tasks: JoinableConsumer<(u32, Vec<u8>)>, done: Queue<u32>) -> Result<()> {
     for task in &tasks {
         let task = task?;
-        assert!(task.1.iter().all(|&byte| byte == task.0 as u8));
+        assert!(task.1 == vec![task.0 as u8; task.1.len()]);
         done.put(task.0)?;
         task.done()?;
     }

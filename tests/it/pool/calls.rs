@@ -229,8 +229,7 @@ fn large_arguments_and_results() {
     }
     let made = pool.imap(|x: u8| vec![x; 3 << 20], 0..30);
     for (x, made) in (0..30).zip(made) {
-        let made = made.unwrap();
-        assert!(made.len() == 3 << 20 && made.iter().all(|byte| *byte == x));
+        assert!(made.unwrap() == vec![x; 3 << 20]);
     }
     let items: Vec<_> = (0..40).map(|x: u8| vec![x; 1 << 20]).collect();
     let back = pool.map(|bytes: Vec<u8>| bytes, &items).unwrap();

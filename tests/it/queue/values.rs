@@ -139,7 +139,12 @@ fn messages_of_any_size_go_through() {
         .collect();
     sizes.extend((0..200).map(|_| chance.below(20_000) as usize));
     sizes.push(10 << 20);
-    let body = |len: usize| (0..len).map(|at| (at * 7 + len) as u8).collect::<Vec<u8>>();
+    let body = |len: usize| {
+        let turn: Vec<u8> = (0..256).map(|at| (at * 7 + len) as u8).collect();
+        let mut body = turn.repeat(len.div_ceil(256));
+        body.truncate(len);
+        body
+    };
     std::thread::scope(|scope| {
         scope.spawn(|| sizes.iter().for_each(|&len| input.put(body(len)).unwrap()));
         for &len in &sizes {
