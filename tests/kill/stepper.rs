@@ -51,12 +51,21 @@ impl std::fmt::Display for Point {
 pub(crate) struct Trace {
     /// The address of the next instruction, after so many.
     addresses: Vec<usize>,
-    /// After how many instructions each address is the next one.
-    visits: HashMap<usize, Vec<usize>>,
+    /// What is at each address, and when the victim was there.
+    places: HashMap<usize, Place>,
     /// The steps that slept, by the number of instructions before.
     sleeps: Vec<usize>,
     /// How many instructions before those that are worth a kill on both sides.
     keen: Vec<usize>,
+}
+
+/// An address on the way of a victim.
+#[derive(Debug)]
+struct Place {
+    /// After how many instructions it is the next one.
+    visits: Vec<usize>,
+    /// Whether a kill is worth it on both sides of the instruction.
+    is_keen: bool,
 }
 
 impl Trace {
@@ -105,11 +114,15 @@ impl Trace {
 
     fn note(&mut self, tracee: &Stopped) {
         let address = tracee.next();
-        let code = tracee.code(address).unwrap_or_default();
-        if ptrace::is_locked(&code) || code.starts_with(&[0x0f, 0x05]) {
+        let place = self.places.entry(address).or_insert_with(|| {
+            let code = tracee.code(address).unwrap_or_default();
+            let is_keen = ptrace::is_locked(&code) || code.starts_with(&[0x0f, 0x05]);
+            Place { visits: Vec::new(), is_keen }
+        });
+        if place.is_keen {
             self.keen.push(self.addresses.len());
         }
-        self.visits.entry(address).or_default().push(self.addresses.len());
+        place.visits.push(self.addresses.len());
         self.addresses.push(address);
     }
 
@@ -124,7 +137,7 @@ impl Trace {
                 break;
             }
             let address = self.addresses[step];
-            let visits = &self.visits[&address];
+            let visits = &self.places[&address].visits;
             let hits =
                 visits.partition_point(|&it| it <= step) - visits.partition_point(|&it| it <= from);
             // Where it stands, the register would stop it at once.

@@ -11,19 +11,28 @@ pub(crate) type Walked = Outcome<(usize, usize, Vec<String>)>;
 pub(crate) struct Walk {
     pub(crate) name: &'static str,
     pub(crate) run: fn(&str, usize, u64) -> Walked,
-    /// Points at most: each costs all the steps before it, for which some ways are too long to be tried at every instruction.
+    /// Points in a sample, and at most: each costs all the steps before it, for which some ways are too long to be tried often, or at
+    /// every instruction.
+    pub(crate) sample: usize,
     pub(crate) most: usize,
     /// Without optimisation it has more instructions than are stepped.
     is_long: bool,
 }
 
-const WALK: Walk = Walk { name: "", run: server_loop::run, most: usize::MAX, is_long: true };
+const WALK: Walk =
+    Walk { name: "", run: server_loop::run, sample: 60, most: usize::MAX, is_long: true };
 
 /// All of them.
 const WALKS: &[Walk] = &[
     Walk { name: "server_loop", is_long: false, ..WALK },
     Walk { name: "spare_child_forked", run: spare_child::run_forked, ..WALK },
-    Walk { name: "spare_child_started", run: spare_child::run_started, most: 2000, ..WALK },
+    Walk {
+        name: "spare_child_started",
+        run: spare_child::run_started,
+        sample: 12,
+        most: 2000,
+        ..WALK
+    },
     Walk { name: "pool_worker", run: pool_worker::run, ..WALK },
 ];
 
