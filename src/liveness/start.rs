@@ -19,6 +19,8 @@ pub(crate) struct Reserved {
     pub(crate) child: ProcessId,
     /// What to call when the parent is dead, if this process ends with it: it ends the process.
     pub(crate) end_with_parent: Option<fn()>,
+    /// Whether it ran without a keeper until now, and may have started threads.
+    pub(crate) has_begun: bool,
 }
 
 /// Starts the keeper, which takes `reserved` or a new slot; returns when the process is registered.
@@ -34,9 +36,9 @@ pub(crate) fn start(
     // All memory is taken here: the thread allocates nothing, which also spares it an arena of the allocator.
     let seen = Vec::with_capacity(PROCESSES);
     let dying = Vec::with_capacity(PROCESSES);
-    // Here it costs nothing, and with the keeper beside it some milliseconds. A child for which a slot is
-    // reserved has mostly just begun; one that ran without a keeper until now, and has threads of its own, waits those milliseconds.
-    let is_alone = reserved.is_some() || program::count_threads() == 1;
+    // Here it costs nothing, and beside another thread some milliseconds. A child at its beginning has none.
+    let is_at_start = reserved.is_some_and(|reserved| !reserved.has_begun);
+    let is_alone = is_at_start || program::count_threads() == 1;
     if is_alone {
         barrier::register();
     } else {

@@ -111,7 +111,8 @@ impl<R> Process<R> {
 fn run(prepared: &Prepared, work: impl FnOnce(&'static World, &[u8]) -> Result<Reply>) -> i32 {
     let joined = || {
         let file = prepared.descriptor()?.as_fd().try_clone_to_owned()?;
-        let reserved = Reserved { child: prepared.child(), end_with_parent: None };
+        let reserved =
+            Reserved { child: prepared.child(), end_with_parent: None, has_begun: false };
         let world = world::adopt(Given::File(file), reserved)?;
         let (call, request, args) = Call::open(world, prepared.call(), prepared.child())?;
         call.take()?;

@@ -242,7 +242,7 @@ fn join(world: Given, ticket: &Ticket) -> Result<Child> {
         Error::of(ErrorKind::Corrupted, format!("{:#x} is no process", ticket.process))
     })?;
     let end_with_parent = ticket.ends_with_parent.then_some(program::kill as fn());
-    let reserved = Reserved { child: process, end_with_parent };
+    let reserved = Reserved { child: process, end_with_parent, has_begun: false };
     let is_alone = ticket.alone && end_with_parent.is_none();
     let adopt = if is_alone { world::adopt_alone } else { world::adopt };
     let world = adopt(world, reserved)?;

@@ -177,7 +177,7 @@ fn make(given: Option<(Given, Reserved)>) -> Result<&'static World> {
     let alone = ALONE.get();
     if let Some((world, child)) = alone.filter(|(world, _)| world.is_current()) {
         world.liveness.end_alone(child.child);
-        return join(world, Some(*child));
+        return join(world, Some(Reserved { has_begun: true, ..*child }));
     }
     // Inherited over a fork, perhaps from a process that was alone.
     let file = match inherited().or(alone.map(|(world, _)| *world)) {

@@ -1,4 +1,4 @@
-//! The developers' pages: every file that they name exists, and every file is named.
+//! The developers' pages: every file that they name exists, and every file is named. And the list of mutants: each text is there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,4 +57,22 @@ fn every_source_file_is_listed_by_its_folder_or_the_page() {
         let is_listed = lists.iter().flatten().any(|list| list.contains(&format!("`{stem}`")));
         assert!(is_listed, "{name} has no line in the head of its folder's module");
     }
+}
+
+#[test]
+fn every_mutant_changes_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The published package has none.
+    let Ok(list) = fs::read_to_string(root.join(".ci/mutants.list")) else { return };
+    let mut count = 0;
+    for block in list.split("\n\n") {
+        let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+        let Some(name) = field("name: ") else { continue };
+        let (file, text) = (field("file: ").unwrap(), field("text: ").unwrap());
+        let source = fs::read_to_string(root.join(file)).unwrap();
+        let places = source.matches(&text.replace("\\n", "\n")).count();
+        assert_eq!(places, 1, "{name}: so many places in {file} are {text}");
+        count += 1;
+    }
+    assert!(count > 5, "{count} mutants: is this the list?");
 }
