@@ -69,8 +69,10 @@ unsafe fn copy(from: *const u8, to: *mut u8, words: usize) {
     }
     // A call of `memcpy` by its name would be an access of the language.
     let memcpy = black_box(libc::memcpy as Copy);
-    // SAFETY: the caller vouches for both ranges; if others write meanwhile, other bytes are copied, and nothing else changes.
-    unsafe { memcpy(to.add(done).cast(), from.add(done).cast(), len - done) };
+    let (from, to) = (from.wrapping_add(done), to.wrapping_add(done));
+    // SAFETY: these are the ends of ranges for which the caller vouches; if others write meanwhile, other bytes are copied, and nothing
+    // else changes.
+    unsafe { memcpy(to.cast(), from.cast(), len - done) };
 }
 
 /// So many bytes are copied at a time by vectors.
