@@ -11,14 +11,14 @@
 //! 64 KiB, since it goes upwards whatever the addresses; blocks alone have 0.65 with 80 MB, and three times as much code, which goes past
 //! the cache, no more than 0.88. A loop over atomics is three times slower, since no compiler joins them.
 
-#![allow(unsafe_code, reason = "a function that copies by address")]
+#![allow(unsafe_code, reason = "instructions that copy by address")]
 
 use core::ffi::c_void;
 use core::hint::black_box;
 
 use crate::sys::atomic::{AtomicU64, Ordering};
 
-/// From so many words on, `memcpy` copies them.
+/// From so many words on, they are no atomics.
 const MANY: usize = 32;
 
 /// Copies words out, as far as there is room for them.
@@ -159,6 +159,7 @@ mod tests {
             assert_eq!((&back[1..9], &back[9 + new.len()..]), (&old[..8], &old[8 + new.len()..]));
         }
     }
+
     #[test]
     fn words_are_copied_between_any_two_places_of_a_page() {
         let words: Vec<AtomicU64> = (0..600).map(AtomicU64::new).collect();
