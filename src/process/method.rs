@@ -19,8 +19,8 @@ pub enum StartMethod {
     /// differs from `Spawn`:
     ///
     /// - the addresses of code and stack are the same in all children of one server;
-    /// - control group, namespaces, and the processors on which a child may run are those that this process had when the server
-    ///   started;
+    /// - control group, namespaces, the mask of file modes (`umask`), and the processors on which a child may run are those that this
+    ///   process had when the server started;
     /// - what constructors of *shared libraries* do, they do once, in the server.
     ///
     /// [`spawn`](crate::Process::spawn) is [`Unsupported`](crate::ErrorKind::Unsupported) by this method where a library starts

@@ -77,8 +77,8 @@
 //! for the spare child, but that it has mapped the world.
 //!
 //! What a child cannot be given by a request (user and group ids, session, process group) is compared at each start; if the
-//! parent has changed it, the server and its spare child are replaced. Namespaces, the control group and the processors on which a
-//! child may run are those that the parent had when the server started.
+//! parent has changed it, the server and its spare child are replaced. Namespaces, the control group, the mask of file modes and the
+//! processors on which a child may run are those that the parent had when the server started.
 //!
 //! # Measured
 //!
