@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use multiproc::{Event, Process, Queue, Result};
+use multiproc::{Event, Pipe, Process, Queue, Result};
 
 use crate::common::{LONG, alone, killed, park, world_size};
 use crate::watchdog::watch;
@@ -48,6 +48,21 @@ fn a_dropped_queue_gives_its_memory_back_at_once() {
             drop(queue);
             only_the_pool_is_left();
         }
+    });
+}
+
+#[test]
+fn a_queue_that_has_travelled_gives_its_memory_back_at_once() {
+    let _watch = watch();
+    alone(|| {
+        let (mut sender, mut receiver) = Pipe::simplex::<Queue<Vec<u8>>>().unwrap();
+        let queue = Queue::new().unwrap();
+        let count = put_much(&queue);
+        sender.send(&queue).unwrap();
+        drop(receiver.recv().unwrap());
+        assert!(used() >= count * LARGE as u64);
+        drop(queue);
+        only_the_pool_is_left();
     });
 }
 

@@ -141,6 +141,41 @@ fn a_closure_that_panics_sends_nothing_and_takes_what_it_saw() {
 }
 
 #[test]
+fn a_closure_that_panics_leaves_no_memory() {
+    let _watch = watch();
+    alone(|| {
+        let (mut sender, _receiver) = Pipe::simplex::<()>().unwrap();
+        let mut panics = || {
+            let fill = |place: &mut [u8]| {
+                place.fill(1);
+                panic!("on purpose");
+            };
+            let send = std::panic::AssertUnwindSafe(|| sender.send_with(1 << 20, fill));
+            std::panic::catch_unwind(send).map(drop).unwrap_err();
+        };
+        panics();
+        let before = world_size().1;
+        (0..20).for_each(|_| panics());
+        assert!(world_size().1 <= before + (1 << 20), "{} bytes more", world_size().1 - before);
+    });
+}
+
+#[test]
+fn large_messages_that_were_received_leave_room() {
+    let _watch = watch();
+    let (mut sender, mut receiver) = Pipe::simplex::<()>().unwrap();
+    let message = vec![1; 100_000];
+    for _ in 0..40 {
+        sender.send_bytes(&message).unwrap();
+        assert!(receiver.recv_bytes().unwrap() == message);
+    }
+    // As in a new pipe several go before anybody receives.
+    for _ in 0..5 {
+        sender.try_send_bytes(&message).unwrap();
+    }
+}
+
+#[test]
 fn a_record_in_the_other_form_stays() {
     let (mut sender, mut receiver) = Pipe::simplex::<u32>().unwrap();
     sender.send_bytes(b"raw").unwrap();
