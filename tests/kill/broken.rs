@@ -107,14 +107,15 @@ pub(crate) const BROKEN: [Variant; 13] = [
     Variant::misleads(
         Broken::DeadClaimsForgotten,
         "dead-claims-forgotten",
-        &["part_claim", "part_drop_claim"],
+        &["part_drop_claim", "part_claim"],
     ),
     Variant::misleads(Broken::DeadHoldersOnlyRead, "dead-holders-only-read", &["value_with_lock"]),
 ];
 
 impl Variant {
-    /// Plays the scenarios with this variant until it is seen: the finding, or what else was seen.
-    pub(crate) fn catch(&self, seed: u64) -> Result<Finding, Vec<Finding>> {
+    /// Plays the scenarios with this variant until it is seen: the finding, or what else was seen. `fixed`: every victim has
+    /// everything at the same address.
+    pub(crate) fn catch(&self, seed: u64, fixed: bool) -> Result<Finding, Vec<Finding>> {
         let mut others = Vec::new();
         for scenario in ALL.iter().filter(|one| self.shows.contains(&one.name)) {
             let settings =
@@ -125,7 +126,7 @@ impl Variant {
                 for point in
                     trace.sample(30, seed).into_iter().chain(trace.finer_and_finer().take(100))
                 {
-                    case.play(self.fate, point, None, None);
+                    case.play_along(self.fate, point, fixed.then_some(&trace));
                     if !case.findings.is_empty() {
                         break;
                     }

@@ -95,6 +95,20 @@ impl<'a> Case<'a> {
         reached
     }
 
+    /// Plays one point, by the noted way if there is one; if the victim leaves that, once more by plain steps.
+    pub(crate) fn play_along(
+        &mut self,
+        fate: Fate,
+        point: Point,
+        way: Option<&Trace>,
+    ) -> Option<Reached> {
+        let reached = self.play(fate, point, way, None);
+        if reached.is_some_and(|reached| reached.strayed) {
+            return self.play(fate, point, None, None);
+        }
+        reached
+    }
+
     /// Ends all actors; the next are made with these settings.
     pub(crate) fn set(&mut self, settings: Settings) {
         self.excused += self.stage.director.as_ref().map_or(0, |director| director.excused);
@@ -122,10 +136,7 @@ impl<'a> Case<'a> {
             if self.findings.len() >= ENOUGH || overs == 3 {
                 break;
             }
-            let mut reached = self.play(fate, point, fixed.then_some(way), None);
-            if reached.is_some_and(|reached| reached.strayed) {
-                reached = self.play(fate, point, None, None);
-            }
+            let reached = self.play_along(fate, point, fixed.then_some(way));
             let over = reached.is_none_or(|reached| reached.over);
             let beyond = matches!(point, Point::After(step) if step > len);
             overs = if beyond && over { overs + 1 } else { 0 };

@@ -2,14 +2,14 @@
 //!
 //! On a machine that is busy with other things a process may stand in the queue of a processor for seconds, above all one of a crowd
 //! that is stepped. Who waits for a processor does not hang: a hang is that all sleep, or that some go round in a circle. So time
-//! that is over is not the end as long as somebody of the family runs or waits for a processor; ten times as much is.
+//! that is over is not the end as long as somebody of the family runs or waits for a processor; four times as much is.
 
 use std::time::{Duration, Instant};
 
 use super::threads;
 
 /// How much longer it may take while somebody is about to do something.
-const AT_MOST: u32 = 10;
+const AT_MOST: u32 = 4;
 
 /// A wait that began when this was made.
 #[derive(Debug)]

@@ -8,7 +8,9 @@
 //! All requests must come from the thread that seized. That thread keeps SIGCHLD blocked
 //! ([`hold_child_signals`]), so that it can wait for a stop with a time limit.
 
+use std::cell::OnceCell;
 use std::io;
+use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -66,7 +68,11 @@ pub(crate) struct Running {
 /// A traced thread that stands still: it can be looked at and set going. Dropping it does nothing: end
 /// it by [`Tracee::kill`] or [`Stopped::release`].
 #[derive(Debug)]
-pub(crate) struct Stopped(Thread);
+pub(crate) struct Stopped {
+    thread: Thread,
+    /// The address of the next instruction, once it was asked for.
+    next: OnceCell<usize>,
+}
 
 /// A traced thread in either state.
 #[derive(Debug)]
@@ -76,6 +82,11 @@ pub(crate) enum Tracee {
 }
 
 impl Thread {
+    /// It stands.
+    fn stopped(self) -> Stopped {
+        Stopped { thread: self, next: OnceCell::new() }
+    }
+
     fn send(self, signal: i32) -> io::Result<()> {
         signal_process(self.pid, signal)
     }
@@ -138,7 +149,7 @@ impl Running {
                 0 => return Err(io::Error::other("a traced thread does not stop")),
                 -1 => return Err(io::Error::last_os_error()),
                 _ if libc::WIFSTOPPED(status) && status >> 16 == libc::PTRACE_EVENT_STOP => {
-                    return Ok(Stopped(self.thread));
+                    return Ok(self.thread.stopped());
                 }
                 _ => return Err(io::Error::other(format!("a traced thread: {status:#x}"))),
             }
@@ -152,10 +163,12 @@ impl Running {
     /// Waits until something happens to it. Signals other than traps are handed on to it.
     pub(crate) fn wait(self, deadline: Instant) -> io::Result<Halt> {
         loop {
+            // The signal first: what was set going a moment ago has not come back yet.
+            let is_told = await_child_signal(PATIENCE);
             if let Some(halt) = self.check()? {
                 return Ok(halt);
             }
-            if await_child_signal(PATIENCE) {
+            if is_told {
                 continue;
             }
             if sleeps(self.thread.pid, self.thread.tid) {
@@ -183,7 +196,7 @@ impl Running {
 
     /// What has happened to it, if anything.
     fn check(&self) -> io::Result<Option<Halt>> {
-        let stands = || Stopped(self.thread);
+        let stands = || self.thread.stopped();
         let mut status = 0;
         // SAFETY: waitpid(2)
         // - `status` is a live i32 of this frame.
@@ -224,7 +237,7 @@ impl Running {
         loop {
             match self.wait(deadline)? {
                 Halt::Stopped(stopped) => {
-                    stopped.0.await_standing(deadline)?;
+                    stopped.thread.await_standing(deadline)?;
                     return Ok(stopped);
                 }
                 Halt::Asleep(sleeper) => self = sleeper,
@@ -241,13 +254,13 @@ impl Stopped {
     /// what the kernel keeps for it.
     pub(crate) fn watch_exit(&self) -> io::Result<()> {
         let exit = (libc::PTRACE_O_TRACEEXIT | libc::PTRACE_O_EXITKILL) as usize;
-        request(libc::PTRACE_SETOPTIONS, self.0.tid, 0, exit).map(drop)
+        request(libc::PTRACE_SETOPTIONS, self.thread.tid, 0, exit).map(drop)
     }
 
     /// The number that goes with an event.
     fn message(&self) -> io::Result<i32> {
         let mut message: libc::c_ulong = 0;
-        request(libc::PTRACE_GETEVENTMSG, self.0.tid, 0, (&raw mut message) as usize)?;
+        request(libc::PTRACE_GETEVENTMSG, self.thread.tid, 0, (&raw mut message) as usize)?;
         Ok(message as i32)
     }
 
@@ -289,7 +302,7 @@ impl Stopped {
     }
 
     fn go(self, going: libc::c_uint) -> io::Result<Running> {
-        let running = Running { thread: self.0, going };
+        let running = Running { thread: self.thread, going };
         running.repeat(0).map(|()| running)
     }
 
@@ -297,12 +310,13 @@ impl Stopped {
     pub(crate) fn next(&self) -> usize {
         const RIP: usize = std::mem::offset_of!(libc::user, regs)
             + std::mem::offset_of!(libc::user_regs_struct, rip);
-        request(libc::PTRACE_PEEKUSER, self.0.tid, RIP, 0).map_or(0, |word| word as usize)
+        let ask = || request(libc::PTRACE_PEEKUSER, self.thread.tid, RIP, 0);
+        *self.next.get_or_init(|| ask().map_or(0, |word| word as usize))
     }
 
     /// The eight bytes at `address`; nothing if they cannot be read.
     pub(crate) fn code(&self, address: usize) -> Option<[u8; 8]> {
-        request(libc::PTRACE_PEEKTEXT, self.0.tid, address, 0).ok().map(i64::to_le_bytes)
+        request(libc::PTRACE_PEEKTEXT, self.thread.tid, address, 0).ok().map(i64::to_le_bytes)
     }
 
     /// Whether the next instruction is locked, by a prefix or as an exchange with memory: no other
@@ -346,7 +360,7 @@ impl Stopped {
             return None;
         }
         let offset = std::mem::offset_of!(libc::user, regs.rsp);
-        let stack = request(libc::PTRACE_PEEKUSER, self.0.tid, offset, 0).ok()?;
+        let stack = request(libc::PTRACE_PEEKUSER, self.thread.tid, offset, 0).ok()?;
         self.code(stack as usize).map(usize::from_le_bytes)
     }
 
@@ -357,24 +371,24 @@ impl Stopped {
 
     fn debug_register(&self, index: usize, value: usize) -> io::Result<()> {
         let offset = std::mem::offset_of!(libc::user, u_debugreg) + index * 8;
-        request(libc::PTRACE_POKEUSER, self.0.tid, offset, value).map(drop)
+        request(libc::PTRACE_POKEUSER, self.thread.tid, offset, value).map(drop)
     }
 
     /// Stops its process by SIGSTOP, and waits until every thread of it stands.
     fn stop_process(self) -> io::Result<Self> {
-        self.0.send(libc::SIGSTOP)?;
-        self.0.await_standing(Instant::now() + Duration::from_secs(5))?;
+        self.thread.send(libc::SIGSTOP)?;
+        self.thread.await_standing(Instant::now() + Duration::from_secs(5))?;
         Ok(self)
     }
 
     /// Lets it go on, untraced.
     pub(crate) fn detach(self) -> io::Result<()> {
-        request(libc::PTRACE_DETACH, self.0.tid, 0, 0).map(drop)
+        request(libc::PTRACE_DETACH, self.thread.tid, 0, 0).map(drop)
     }
 
     /// Lets a stopped process go on, untraced.
     pub(crate) fn release(self) -> io::Result<()> {
-        self.0.send(libc::SIGCONT)?;
+        self.thread.send(libc::SIGCONT)?;
         self.detach()
     }
 }
@@ -383,7 +397,7 @@ impl Tracee {
     fn thread(&self) -> Thread {
         match self {
             Self::Running(running) => running.thread,
-            Self::Stopped(stopped) => stopped.0,
+            Self::Stopped(stopped) => stopped.thread,
         }
     }
 
@@ -509,7 +523,7 @@ pub(crate) fn probe(pid: i32) -> io::Result<()> {
         // SAFETY: waitpid(2)
         // - `status` is a live i32 of this frame.
         unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) };
-        REGISTERS.store(Stopped(Thread { pid, tid: pid }).try_registers(), Relaxed);
+        REGISTERS.store(Thread { pid, tid: pid }.stopped().try_registers(), Relaxed);
     }
     signal_process(pid, libc::SIGKILL)?;
     reap(pid)?;
@@ -545,17 +559,24 @@ fn request(what: libc::c_uint, tid: i32, address: usize, data: usize) -> io::Res
     // - `address` and `data` are numbers, or addresses in the tracee, which is a victim made for this; but for PTRACE_GETEVENTMSG,
     //   for which `data` is a live word of the caller's.
     let answer = unsafe { libc::ptrace(what, tid, address, data) };
+    if answer != -1 {
+        return Ok(answer);
+    }
+    // A word that was asked for may be -1, too.
     let error = io::Error::last_os_error();
-    if answer == -1 && error.raw_os_error() != Some(0) { Err(error) } else { Ok(answer) }
+    if error.raw_os_error() == Some(0) { Ok(answer) } else { Err(error) }
 }
 
 /// Blocks SIGCHLD in the calling thread and in those it starts, for [`Running::wait`].
 pub(crate) fn hold_child_signals() {
-    let set = child_signal();
+    let set: &libc::sigset_t = &CHILD_SIGNAL;
     // SAFETY: sigprocmask(2)
-    // - `set` is an initialised set of this frame; the old one is not asked for.
-    unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+    // - `set` is an initialised set; the old one is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_BLOCK, set, std::ptr::null_mut()) };
 }
+
+/// SIGCHLD alone.
+static CHILD_SIGNAL: LazyLock<libc::sigset_t> = LazyLock::new(child_signal);
 
 fn child_signal() -> libc::sigset_t {
     let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -572,12 +593,12 @@ fn child_signal() -> libc::sigset_t {
 
 /// Whether a child changed its state within `patience`.
 fn await_child_signal(patience: Duration) -> bool {
-    let set = child_signal();
+    let set: &libc::sigset_t = &CHILD_SIGNAL;
     let limit = libc::timespec {
         tv_sec: patience.as_secs().cast_signed(),
         tv_nsec: i64::from(patience.subsec_nanos()),
     };
     // SAFETY: sigtimedwait(2)
-    // - the set and the time limit live in this frame; the details are not asked for.
-    unsafe { libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const limit) > 0 }
+    // - the set is a static, the time limit lives in this frame; the details are not asked for.
+    unsafe { libc::sigtimedwait(set, std::ptr::null_mut(), &raw const limit) > 0 }
 }

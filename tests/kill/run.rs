@@ -186,7 +186,7 @@ impl Run {
     /// A broken variant must be caught.
     fn catch(&mut self, variant: &Variant) {
         let name = variant.name;
-        match variant.catch(self.wishes.seed) {
+        match variant.catch(self.wishes.seed, self.fixed) {
             Ok(finding) => {
                 self.sums.broken += 1;
                 let line = format!("kill: broken variant {name} caught ({})", finding.text());
