@@ -27,6 +27,7 @@ use std::fmt::Write;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,21 +50,37 @@ fn every_example_says_what_is_expected() {
         };
         writeln!(faults, "{name}: {missing} is missing").unwrap();
     }
+    let mut all = Vec::new();
     for name in sources.intersection(&expectations) {
         let text = fs::read_to_string(examples.join("expected").join(format!("{name}.txt")));
         let runs = parse(name, &text.expect("an expectation is text"));
-        let Some(program) = programs.get(name) else {
-            writeln!(faults, "{name}: cargo built no such example").unwrap();
-            continue;
-        };
-        for (number, run) in runs.iter().enumerate() {
-            let found = execute(program, &format!("{name}-{number}"), &run.arguments);
-            let outcome = run.check(&found).and_then(|()| check_groups(name, &found.output));
-            if let Err(fault) = outcome {
-                writeln!(faults, "$ {name} {}\n{fault}", run.arguments.join(" ")).unwrap();
-            }
+        match programs.get(name) {
+            Some(program) => all.extend(runs.into_iter().map(|run| (name, program, run))),
+            None => writeln!(faults, "{name}: cargo built no such example").unwrap(),
         }
     }
+    let faults = Mutex::new(faults);
+    let next = Mutex::new(all.iter().enumerate());
+    // Most of them wait most of their time.
+    let several = thread::available_parallelism().map_or(1, usize::from) + 1;
+    thread::scope(|scope| {
+        for _ in 0..several {
+            scope.spawn(|| {
+                loop {
+                    let taken = next.lock().unwrap().next();
+                    let Some((number, (name, program, run))) = taken else { return };
+                    let found = execute(program, &format!("{name}-{number}"), &run.arguments);
+                    let outcome =
+                        run.check(&found).and_then(|()| check_groups(name, &found.output));
+                    if let Err(fault) = outcome {
+                        let command = run.arguments.join(" ");
+                        writeln!(faults.lock().unwrap(), "$ {name} {command}\n{fault}").unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let faults = faults.into_inner().unwrap();
     assert!(faults.is_empty(), "examples do not behave as expected:\n\n{faults}");
 }
 
