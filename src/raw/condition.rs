@@ -431,7 +431,8 @@ impl WaitList {
         Ok(goes_on)
     }
 
-    /// How many live threads wait at this moment and were not notified.
+    /// How many live threads wait at this moment and were not notified. While one of those leaves it may be one too many or too few:
+    /// this takes no lock.
     pub(crate) fn waiters(&self) -> usize {
         let registry = &self.liveness.registry;
         let threads =

@@ -52,7 +52,7 @@ impl Variant {
 }
 
 /// All of them.
-pub(crate) const BROKEN: [Variant; 13] = [
+pub(crate) static BROKEN: [Variant; 13] = [
     Variant::new(
         Some(Broken::UnlockStoresZero),
         "unlock-stores-zero",

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::broken::{BROKEN, Variant};
+use super::broken::Variant;
 use super::case::{Case, Stage};
 use super::director::Settings;
 use super::fates::Fate;
@@ -83,14 +83,13 @@ impl Run {
     /// All that is wanted: the scenarios, then what must be caught.
     fn items(&self) -> Vec<Item> {
         let wishes = &self.wishes;
-        let broken = BROKEN.iter().filter(|variant| wishes.wants(variant.name));
         // Those that take longest first: nobody waits for one of them in the end.
         let walks = walks().filter(|walk| wishes.wants(walk.name)).map(Item::Walk);
         let (starts, rest): (Vec<_>, Vec<_>) =
             wishes.scenarios().partition(|scenario| scenario.name.starts_with("start_"));
         walks
             .chain(starts.into_iter().chain(rest).map(Item::Step))
-            .chain(broken.map(Item::Catch))
+            .chain(wishes.variants().map(Item::Catch))
             .collect()
     }
 

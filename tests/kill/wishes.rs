@@ -1,6 +1,6 @@
 //! What is wanted of a run: by the arguments, which are those of any test, and by the environment.
 
-use super::broken::BROKEN;
+use super::broken::{BROKEN, Variant};
 use super::sampler::{self, Reach};
 use super::scenarios::{ALL, Scenario};
 use super::walks::walks;
@@ -93,8 +93,16 @@ impl Wishes {
 
     /// The scenarios to be played.
     pub(crate) fn scenarios(&self) -> impl Iterator<Item = &'static Scenario> {
-        let of_day = |index: &usize| self.reach != Reach::Day || sampler::is_of(self.seed, *index);
-        let wanted = ALL.iter().enumerate().filter(move |(index, _)| of_day(index));
-        wanted.map(|(_, scenario)| scenario).filter(|scenario| self.wants(scenario.name))
+        self.of_today(&ALL).filter(|scenario| self.wants(scenario.name))
+    }
+
+    /// What must be caught.
+    pub(crate) fn variants(&self) -> impl Iterator<Item = &'static Variant> {
+        self.of_today(&BROKEN).filter(|variant| self.wants(variant.name))
+    }
+
+    fn of_today<T>(&self, all: &'static [T]) -> impl Iterator<Item = &'static T> {
+        let is_wanted = |index: usize| self.reach != Reach::Day || sampler::is_of(self.seed, index);
+        all.iter().enumerate().filter(move |(index, _)| is_wanted(*index)).map(|(_, one)| one)
     }
 }
