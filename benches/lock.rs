@@ -21,7 +21,7 @@ const RUN: u64 = 1000;
 fn main() -> Result<()> {
     let mut bench = Bench::start("lock");
     alone(&mut bench)?;
-    for contenders in [2, 4] {
+    for contenders in [2, 4, 8] {
         contended(&mut bench, contenders);
     }
     bench.finish();
@@ -43,7 +43,7 @@ fn alone(bench: &mut Bench) -> Result<()> {
             pairs(n, || drop(black_box(&std).lock().expect("not poisoned")))
         })
         .side("parking_lot::Mutex", |n| pairs(n, || drop(black_box(&parking_lot).lock())))
-        .subject("Lock", Goal::AtMost(1.5), |n| {
+        .subject("Lock", Goal::AtMost(1.15), |n| {
             pairs(n, || drop(black_box(&lock).lock().expect("nobody else has it")))
         })
         .run();
@@ -67,18 +67,18 @@ fn contended(bench: &mut Bench, contenders: usize) {
     bench
         .cell(&format!("lock contended by {contenders}"), Unit::Millions)
         .fixed(RUN, 5)
-        .side("std::sync::Mutex, threads", |ms| {
-            let (mutex, line) = (std::sync::Mutex::new(()), Line::default());
-            by_threads(contenders, ms, &line, || {
-                let guard = mutex.lock().expect("not poisoned");
-                line.count();
-                drop(guard);
-            })
-        })
         .side("parking_lot::Mutex, threads", |ms| {
             let (mutex, line) = (parking_lot::Mutex::new(()), Line::default());
             by_threads(contenders, ms, &line, || {
                 let guard = mutex.lock();
+                line.count();
+                drop(guard);
+            })
+        })
+        .side("std::sync::Mutex, threads", |ms| {
+            let (mutex, line) = (std::sync::Mutex::new(()), Line::default());
+            by_threads(contenders, ms, &line, || {
+                let guard = mutex.lock().expect("not poisoned");
                 line.count();
                 drop(guard);
             })

@@ -10,6 +10,7 @@
 
 use std::cell::OnceCell;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -269,29 +270,44 @@ impl Stopped {
         self.go(libc::PTRACE_SINGLESTEP)
     }
 
-    /// Executes one instruction, and waits for what comes of it. A repeated one traps each time around: it is one step. So is a
-    /// look at the clock.
+    /// Executes one instruction, and waits for what comes of it.
     pub(crate) fn step_whole(self, deadline: Instant) -> io::Result<Halt> {
+        let wait = |running: Running| match running.wait(deadline)? {
+            Halt::Trap(at) => Ok::<_, io::Error>(ControlFlow::Continue(at)),
+            halt => Ok(ControlFlow::Break(halt)),
+        };
+        Ok(match self.step_by(wait)? {
+            ControlFlow::Continue(at) => Halt::Trap(at),
+            ControlFlow::Break(halt) => halt,
+        })
+    }
+
+    /// Executes one instruction; `wait` waits for what comes of it. A repeated one traps each time around: it is one step. So is a
+    /// look at the clock.
+    pub(crate) fn step_by<T, E: From<io::Error>>(
+        self,
+        mut wait: impl FnMut(Running) -> Result<ControlFlow<T, Stopped>, E>,
+    ) -> Result<ControlFlow<T, Stopped>, E> {
         let address = self.next();
         let mut at = self;
         loop {
-            at = match at.step()?.wait(deadline)? {
-                Halt::Trap(at) => at,
-                halt => return Ok(halt),
+            at = match wait(at.step()?)? {
+                ControlFlow::Continue(at) => at,
+                other => return Ok(other),
             };
             let next = at.next();
             let is_repeated = next == address;
             let behind =
                 if is_repeated { at.behind_repetition(address) } else { at.behind_clock(next) };
             if let Some(behind) = behind {
-                let halt = at.run_to(behind)?.wait(deadline)?;
-                if let Halt::Trap(at) = &halt {
+                let stepped = wait(at.run_to(behind)?)?;
+                if let ControlFlow::Continue(at) = &stepped {
                     at.clear_run_to()?;
                 }
-                return Ok(halt);
+                return Ok(stepped);
             }
             if !is_repeated {
-                return Ok(Halt::Trap(at));
+                return Ok(ControlFlow::Continue(at));
             }
         }
     }
@@ -339,7 +355,7 @@ impl Stopped {
     }
 
     /// The address behind a string instruction with a repetition prefix (`rep stosb`, `rep movsq`).
-    pub(crate) fn behind_repetition(&self, address: usize) -> Option<usize> {
+    fn behind_repetition(&self, address: usize) -> Option<usize> {
         if !has_registers() {
             return None;
         }
@@ -355,7 +371,7 @@ impl Stopped {
     ///
     /// Its clocks look again when the kernel wrote meanwhile, which it does some hundred times a second: on a busy machine single
     /// steps never come to the end of it.
-    pub(crate) fn behind_clock(&self, next: usize) -> Option<usize> {
+    fn behind_clock(&self, next: usize) -> Option<usize> {
         if !symbols::vdso().contains(&next) || !has_registers() {
             return None;
         }

@@ -13,6 +13,7 @@
 //! once more by plain steps.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::board::AFTER;
@@ -230,12 +231,8 @@ enum Arrived {
     Over { strayed: bool, at: Stopped },
 }
 
-/// Where a step ended.
-enum Stepped {
-    On(Stopped),
-    /// At its point.
-    Asleep(Running),
-}
+/// Where a step ended: the victim stands behind it, or sleeps in it, which is its point.
+type Stepped = ControlFlow<Running, Stopped>;
 
 struct Walk<'a> {
     director: &'a mut Director,
@@ -283,9 +280,9 @@ impl Walk<'_> {
                 continue;
             }
             let naps = self.naps;
-            at = match self.step(at, point)? {
-                Stepped::On(at) => at,
-                Stepped::Asleep(sleeper) => return Ok(Arrived::Asleep(sleeper)),
+            at = match at.step_by(|victim| self.advance(victim, point))? {
+                Stepped::Continue(at) => at,
+                Stepped::Break(sleeper) => return Ok(Arrived::Asleep(sleeper)),
             };
             if self.step == ENDLESS {
                 return Err(Trouble::Fault(format!("{ENDLESS} instructions and no end")));
@@ -300,41 +297,16 @@ impl Walk<'_> {
         }
     }
 
-    /// Executes one instruction. A repeated one traps each time around: it is one step. So is a look at the clock.
-    fn step(&mut self, mut at: Stopped, point: Point) -> Outcome<Stepped> {
-        let address = at.next();
-        loop {
-            at = match self.advance(at.step()?, point)? {
-                Stepped::On(at) => at,
-                asleep => return Ok(asleep),
-            };
-            let next = at.next();
-            let is_repeated = next == address;
-            let behind =
-                if is_repeated { at.behind_repetition(address) } else { at.behind_clock(next) };
-            if let Some(behind) = behind {
-                let stepped = self.advance(at.run_to(behind)?, point)?;
-                if let Stepped::On(at) = &stepped {
-                    at.clear_run_to()?;
-                }
-                return Ok(stepped);
-            }
-            if !is_repeated {
-                return Ok(Stepped::On(at));
-            }
-        }
-    }
-
     /// Waits for the trap; meanwhile somebody wakes a victim that sleeps, unless that is its point.
     fn advance(&mut self, victim: Running, point: Point) -> Outcome<Stepped> {
         let deadline = Instant::now() + self.director.patience().max(Duration::from_secs(1));
         let mut sleeper = match victim.wait(deadline)? {
             Halt::Asleep(sleeper) => sleeper,
-            halt => return trapped(halt).map(Stepped::On),
+            halt => return trapped(halt).map(Stepped::Continue),
         };
         self.naps += 1;
         if point == Point::Asleep(self.naps) {
-            return Ok(Stepped::Asleep(sleeper));
+            return Ok(Stepped::Break(sleeper));
         }
         let mut turn = self.naps;
         loop {
@@ -343,7 +315,7 @@ impl Walk<'_> {
             sleeper = match sleeper.wait_awake(Instant::now() + Duration::from_millis(10))? {
                 Halt::Late(sleeper) if Instant::now() < deadline => sleeper,
                 Halt::Late(_) => return Err(Trouble::Hang("the victim is not woken".into())),
-                halt => return trapped(halt).map(Stepped::On),
+                halt => return trapped(halt).map(Stepped::Continue),
             };
         }
     }
