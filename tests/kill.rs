@@ -11,8 +11,8 @@
 //! and must be caught. Kills at random moments among actors that run free are the soak's (`tests/soak/`).
 //!
 //! ```text
-//! cargo test --test kill                      the operations of this day, a sample of points
-//! KILL=operations …                           every operation, more points
+//! cargo test --test kill                      the operations and broken variants of this day, a sample of points
+//! KILL=operations …                           every operation and variant, more points
 //! KILL=all …                                  every instruction of every operation
 //! KILL_ONLY=put …                             what has that in its name; an argument does the same
 //! KILL_SEED=20784 …                           the day, from which chance starts; printed by each run
@@ -24,7 +24,7 @@
 //! The last line, after what failed, is
 //!
 //! ```text
-//! kill: operations=N points=N broken=13 hangs=0 violations=0 failed=0 KILL_SEED=N
+//! kill: operations=N points=N broken=N hangs=0 violations=0 failed=0 KILL_SEED=N
 //! ```
 //!
 //! and the exit status is 1 if anything failed. Where `ptrace` is refused, and on other machines than
