@@ -5,6 +5,7 @@ mod calls;
 mod deaths;
 mod moves;
 mod python;
+mod wakes;
 
 use std::fmt::Debug;
 

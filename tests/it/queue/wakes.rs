@@ -2,7 +2,7 @@
 //! second, is off.
 
 use multiproc::testing::{self, Broken};
-use multiproc::{Event, Process, Queue};
+use multiproc::{Consumer, Event, Process, Producer, Queue};
 
 use crate::common::{LONG, alone, until_asleep};
 
@@ -68,5 +68,44 @@ fn closing_wakes_those_who_wait_for_room_or_for_messages() {
                 assert!(!ended.get_timeout(LONG).expect("a sleeper was not woken"));
             }
         }
+    });
+}
+
+/// The last end of a side is dropped, and nobody dies.
+#[test]
+fn dropping_the_last_end_wakes_those_who_wait_for_that_side() {
+    fn get(consumer: Consumer<u32>, ready: Event, ended: Queue<bool>) {
+        without_poll();
+        ready.set();
+        ended.put(consumer.get().is_ok()).unwrap();
+    }
+    fn put(producer: Producer<u32>, ready: Event, ended: Queue<bool>) {
+        without_poll();
+        ready.set();
+        ended.put(producer.put(2).is_ok()).unwrap();
+    }
+    alone(|| {
+        without_poll();
+        let asleep = |ready: Event, process: Process<()>| {
+            ready.wait().unwrap();
+            until_asleep(&process.handle());
+            process
+        };
+        let (ready, ended) = (Event::new().unwrap(), Queue::new().unwrap());
+        let (producer, consumer) = Queue::new().unwrap().split();
+        let getter = Process::spawn(get, (consumer, &ready, &ended)).unwrap();
+        let getter = asleep(ready, getter);
+        drop(producer);
+        assert!(!ended.get_timeout(LONG).expect("the getter was not woken"));
+        getter.join().unwrap();
+
+        let ready = Event::new().unwrap();
+        let (producer, consumer) = Queue::bounded(1).unwrap().split();
+        producer.put(1).unwrap();
+        let putter = Process::spawn(put, (producer, &ready, &ended)).unwrap();
+        let putter = asleep(ready, putter);
+        drop(consumer);
+        assert!(!ended.get_timeout(LONG).expect("the putter was not woken"));
+        putter.join().unwrap();
     });
 }
