@@ -7,7 +7,10 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use multiproc::{Error, ErrorKind, Process, ProcessBuilder, ProcessHandle};
+use multiproc::testing::{self, Broken};
+use multiproc::{Error, ErrorKind, Event, Process, ProcessBuilder, ProcessHandle};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::watchdog::watch;
 
@@ -30,7 +33,7 @@ pub(crate) fn quiet() -> ProcessBuilder {
 }
 
 /// Kills a child and sees that it was this that ended it.
-pub(crate) fn killed<R: serde::Serialize + serde::de::DeserializeOwned>(process: Process<R>) {
+pub(crate) fn killed<R: Serialize + DeserializeOwned>(process: Process<R>) {
     process.handle().kill().unwrap();
     let Err(error) = process.join() else { panic!("it ended before it was killed") };
     assert_eq!(error.child().unwrap().signal(), Some(9), "{error:?}");
@@ -65,6 +68,20 @@ pub(crate) fn until_asleep(process: &ProcessHandle) {
             .flatten()
             .all(|task| state(&task.path().join("stat")).is_none_or(|state| state == 'S'))
     });
+}
+
+/// A process that has told that it is about to wait, once it is asleep.
+#[track_caller]
+pub(crate) fn asleep<R: DeserializeOwned>(ready: &Event, process: Process<R>) -> Process<R> {
+    ready.wait().unwrap();
+    until_asleep(&process.handle());
+    process
+}
+
+/// From now on the keeper of this process does not poll for changes that came without a wake: within a second it would hide that
+/// a wake is missing.
+pub(crate) fn without_poll() {
+    testing::set_broken(Some(Broken::NoChangePoll));
 }
 
 fn state(stat: &std::path::Path) -> Option<char> {

@@ -1,14 +1,11 @@
 //! Who sleeps at an end of a pipe is woken by whatever the other end does. The keepers' poll, which would wake it within a second, and
 //! a death, which wakes everybody, play no part.
 
-use multiproc::testing::{self, Broken};
 use multiproc::{Event, Pipe, Process, Queue, Receiver, Result, Sender};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::common::{LONG, alone, until_asleep};
-
-fn without_poll() {
-    testing::set_broken(Some(Broken::NoChangePoll));
-}
+use crate::common::{LONG, alone, asleep, until_asleep, without_poll};
 
 /// Waits for a message, and for the end.
 fn receive(mut receiver: Receiver<u32>, ready: Event, ended: Queue<bool>) -> Result<()> {
@@ -32,45 +29,49 @@ fn send(mut sender: Sender<u32>, ready: Event, ended: Queue<bool>) -> Result<()>
     ended.put(first)
 }
 
+/// How an end goes while its process lives on.
+#[derive(Clone, Copy)]
+enum Way {
+    Dropped,
+    /// With a message that nobody gets.
+    Sent,
+}
+
+impl Way {
+    fn go<T: Serialize + DeserializeOwned>(self, end: T) {
+        match self {
+            Way::Dropped => drop(end),
+            Way::Sent => {
+                let mail = Queue::new().unwrap();
+                mail.put(end).unwrap();
+                mail.shutdown().unwrap();
+            }
+        }
+    }
+}
+
 #[test]
-fn dropping_or_sending_away_an_end_wakes_who_sleeps_at_the_other() {
+fn an_end_that_goes_wakes_who_sleeps_at_the_other() {
+    let is_over = |ended: &Queue<bool>| ended.get_timeout(LONG).expect("it was not woken");
     alone(|| {
         without_poll();
-        for is_sent_away in [false, true] {
-            let end = |is_over: &Queue<bool>| is_over.get_timeout(LONG).expect("it was not woken");
-
+        for way in [Way::Dropped, Way::Sent] {
             let (mut sender, receiver) = Pipe::simplex().unwrap();
             let (ready, ended) = (Event::new().unwrap(), Queue::new().unwrap());
             let process = Process::spawn(receive, (receiver, &ready, &ended)).unwrap();
-            ready.wait().unwrap();
-            until_asleep(&process.handle());
+            let process = asleep(&ready, process);
             sender.send(1).unwrap();
-            assert!(!end(&ended));
+            assert!(!is_over(&ended));
             until_asleep(&process.handle());
-            let mail = Queue::new().unwrap();
-            if is_sent_away {
-                mail.put(sender).unwrap();
-                // Nobody gets it out: the end goes with its message.
-                mail.shutdown().unwrap();
-            } else {
-                drop(sender);
-            }
-            assert!(end(&ended));
+            way.go(sender);
+            assert!(is_over(&ended));
             process.join().unwrap().unwrap();
 
             let (sender, receiver) = Pipe::simplex().unwrap();
-            let (ready, ended) = (Event::new().unwrap(), Queue::new().unwrap());
-            let process = Process::spawn(send, (sender, &ready, &ended)).unwrap();
-            ready.wait().unwrap();
-            until_asleep(&process.handle());
-            let mail = Queue::new().unwrap();
-            if is_sent_away {
-                mail.put(receiver).unwrap();
-                mail.shutdown().unwrap();
-            } else {
-                drop(receiver);
-            }
-            assert!(end(&ended));
+            let ready = Event::new().unwrap();
+            let process = asleep(&ready, Process::spawn(send, (sender, &ready, &ended)).unwrap());
+            way.go(receiver);
+            assert!(is_over(&ended));
             process.join().unwrap().unwrap();
         }
     });

@@ -1,10 +1,9 @@
 //! Who sleeps at a queue is woken by whoever has changed something for it. The keepers' poll, which would wake them all within a
 //! second, is off.
 
-use multiproc::testing::{self, Broken};
 use multiproc::{Consumer, Event, Process, Producer, Queue};
 
-use crate::common::{LONG, alone, until_asleep};
+use crate::common::{LONG, alone, asleep, without_poll};
 
 /// What somebody does who sleeps at the queue.
 #[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
@@ -25,17 +24,10 @@ fn call(call: Call, queue: Queue<u32>, ready: Event, ended: Queue<bool>) {
     ended.put(result.is_ok()).unwrap();
 }
 
-fn without_poll() {
-    testing::set_broken(Some(Broken::NoChangePoll));
-}
-
 /// A process that is asleep in the call.
 fn sleeper(which: Call, queue: &Queue<u32>, ended: &Queue<bool>) -> Process<()> {
     let ready = Event::new().unwrap();
-    let process = Process::spawn(call, (which, queue, &ready, ended)).unwrap();
-    ready.wait().unwrap();
-    until_asleep(&process.handle());
-    process
+    asleep(&ready, Process::spawn(call, (which, queue, &ready, ended)).unwrap())
 }
 
 /// The message wakes the one who has slept longest, and it is not for that one.
@@ -86,15 +78,9 @@ fn dropping_the_last_end_wakes_those_who_wait_for_that_side() {
     }
     alone(|| {
         without_poll();
-        let asleep = |ready: Event, process: Process<()>| {
-            ready.wait().unwrap();
-            until_asleep(&process.handle());
-            process
-        };
         let (ready, ended) = (Event::new().unwrap(), Queue::new().unwrap());
         let (producer, consumer) = Queue::new().unwrap().split();
-        let getter = Process::spawn(get, (consumer, &ready, &ended)).unwrap();
-        let getter = asleep(ready, getter);
+        let getter = asleep(&ready, Process::spawn(get, (consumer, &ready, &ended)).unwrap());
         drop(producer);
         assert!(!ended.get_timeout(LONG).expect("the getter was not woken"));
         getter.join().unwrap();
@@ -102,8 +88,7 @@ fn dropping_the_last_end_wakes_those_who_wait_for_that_side() {
         let ready = Event::new().unwrap();
         let (producer, consumer) = Queue::bounded(1).unwrap().split();
         producer.put(1).unwrap();
-        let putter = Process::spawn(put, (producer, &ready, &ended)).unwrap();
-        let putter = asleep(ready, putter);
+        let putter = asleep(&ready, Process::spawn(put, (producer, &ready, &ended)).unwrap());
         drop(consumer);
         assert!(!ended.get_timeout(LONG).expect("the putter was not woken"));
         putter.join().unwrap();

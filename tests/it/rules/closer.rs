@@ -3,8 +3,8 @@
 use multiproc::{Event, Process, Queue};
 
 use super::woken::Traced;
-use super::{Cure, Play, asleep, end, show};
-use crate::common::{alone, park};
+use super::{Cure, Play, end, show};
+use crate::common::{alone, asleep, park};
 use crate::watchdog::watch;
 
 fn close_one(play: Play, queue: Queue<u32>, ready: Event, go: Event) {

@@ -24,7 +24,7 @@ use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{LONG, park, until_asleep};
+use crate::common::{LONG, asleep, park};
 
 /// What a scene is about.
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -110,12 +110,6 @@ pub(super) fn show(cure: Cure, scene: fn(Play) -> bool) {
         assert!(play(true), "the scene does not end well with the cure");
     }
     assert!((0..8).any(|_| !play(false)), "the scene does not notice that the cure is off");
-}
-
-pub(super) fn asleep<R: DeserializeOwned>(ready: &Event, process: Process<R>) -> Process<R> {
-    ready.wait().unwrap();
-    until_asleep(&process.handle());
-    process
 }
 
 pub(super) fn end<R: Serialize + DeserializeOwned>(process: Process<R>) {

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use multiproc::{Event, Lock, Process, Queue};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 
-use super::{Cure, Play, asleep, end, pass, pid_of, show, states};
-use crate::common::{LONG, alone, park, until};
+use super::{Cure, Play, end, pass, pid_of, show, states};
+use crate::common::{LONG, alone, asleep, park, until};
 use crate::watchdog::watch;
 
 /// A process dies and another takes its slot while the waiter's keeper stands still.

@@ -3,8 +3,8 @@
 use multiproc::{Event, Lock, Process, Queue};
 use nix::unistd::Pid;
 
-use super::{Cure, Play, asleep, end, pid_of, show, states};
-use crate::common::{alone, park, until};
+use super::{Cure, Play, end, pid_of, show, states};
+use crate::common::{alone, asleep, park, until};
 use crate::watchdog::watch;
 
 /// What libc takes for the number of a request.
