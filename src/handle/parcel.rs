@@ -1,4 +1,4 @@
-//! How handles travel.
+//! Handles that leave: how a value's are collected, and go with its bytes.
 //!
 //! Handles serialise only inside [`pack`], which collects them beside the bytes; the bytes hold the position in the list.
 //!
@@ -10,27 +10,20 @@
 //! A handle of which there is one at a time is *owned*: it moves ([`Passenger`]). The call that sends it tells it when the message is
 //! there ([`Parcel::depart`]); until then it is still this process's.
 //!
-//! The receiver sets its own presence bits ([`open`]) before the message or result is gone.
-//!
 //! # If a process dies
 //!
 //! - The putter, before its message is put: the handles were its own, and go with it.
-//! - The getter, after [`open`] and before the message is gone: the message still counts, and the next getter opens it again.
 //! - A parent, after it gave handles to a child that has not started: they go with the child's slot.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::handle::reference::{CONSUMER, ObjectRef, PRESENT, PRODUCER};
+use crate::handle::claimed::{Claimed, ENTRY, InFlight};
+use crate::handle::reference::{ObjectRef, PRESENT};
 use crate::liveness::ProcessId;
-use crate::memory::ObjectId;
 use crate::message;
-use crate::sys::atomic::Ordering;
-use crate::world::{Kind, World};
+use crate::world::World;
 use core::cell::{Cell, RefCell};
 use core::mem::ManuallyDrop;
 use std::sync::Arc;
-
-/// A handle in flight: the reference and what it may do.
-type InFlight = (Arc<ObjectRef>, u32);
 
 /// An owned handle: one that moves when it travels, and of which there is one at a time.
 pub(crate) trait Passenger: Send + Sync {
@@ -69,20 +62,15 @@ struct Contents {
 /// A handle that was packed, and what travels with it.
 type Packed = (InFlight, Option<Boarded>);
 
-/// Bytes of one entry of the list.
-const ENTRY: usize = 16;
-
 thread_local! {
     /// Where in `PACKED` the handles of the value being packed begin; `None` outside.
     static PACKING: Cell<Option<usize>> = const { Cell::new(None) };
     /// How many handles `PACKED` holds; asked for every value, while the list is touched only for handles.
     static COUNT: Cell<usize> = const { Cell::new(0) };
-    // Without a destructor both: they can be used until the thread ends, in its last destructors and in what the program has called
-    // at its end. Nothing is left in them outside `pack` and `unpack`.
+    // Without a destructor: it can be used until the thread ends, in its last destructors and in what the program has called at its
+    // end. Nothing is left in it outside `pack`.
     static PACKED: ManuallyDrop<RefCell<Vec<Packed>>> =
         const { ManuallyDrop::new(RefCell::new(Vec::new())) };
-    static UNPACKING: ManuallyDrop<RefCell<Option<Claimed>>> =
-        const { ManuallyDrop::new(RefCell::new(None)) };
 }
 
 /// Runs an encoder that may meet handles; gives its result and the handles. It may be called by an encoder, too.
@@ -148,50 +136,6 @@ fn pack_one(reference: &Arc<ObjectRef>, roles: u32, boarded: Option<Boarded>) ->
     u32::try_from(COUNT.get() - start - 1).ok()
 }
 
-/// While it lives, a decoder on this thread takes its handles from what is lent here.
-struct Unpacking<'a> {
-    outer: Option<Claimed>,
-    claimed: &'a mut Claimed,
-}
-
-impl Unpacking<'_> {
-    fn begin(claimed: &mut Claimed) -> Unpacking<'_> {
-        let mut lent = Some(std::mem::take(claimed));
-        let outer = UNPACKING.try_with(|cell| cell.replace(lent.take()));
-        Unpacking { outer: outer.ok().flatten(), claimed }
-    }
-}
-
-/// Puts both lists back, also when a user's `Deserialize` panics.
-impl Drop for Unpacking<'_> {
-    fn drop(&mut self) {
-        let rest = UNPACKING.try_with(|cell| cell.replace(self.outer.take()));
-        *self.claimed = rest.ok().flatten().unwrap_or_default();
-    }
-}
-
-/// Runs a decoder that may meet handles from `claimed`; what it does not take is given up.
-#[inline]
-pub(crate) fn unpack<R>(mut claimed: Claimed, f: impl FnOnce() -> R) -> R {
-    if claimed.is_empty() && !is_unpacking() {
-        // Nearly every value: it finds no handles either way.
-        return f();
-    }
-    unpack_some(&mut claimed, f)
-}
-
-/// Whether this thread is inside [`unpack`], with handles that are another value's.
-#[inline]
-fn is_unpacking() -> bool {
-    UNPACKING.try_with(|cell| cell.borrow().is_some()).unwrap_or(false)
-}
-
-/// The same; what it does not take stays in `claimed`, for another one.
-pub(crate) fn unpack_some<R>(claimed: &mut Claimed, f: impl FnOnce() -> R) -> R {
-    let _unpacking = Unpacking::begin(claimed);
-    f()
-}
-
 impl Parcel {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
@@ -225,7 +169,7 @@ impl Parcel {
         let contents = self.0.get_or_insert_default();
         contents.handles.append(&mut other.handles);
         contents.passengers.append(&mut other.passengers);
-        contents.kept.handles.append(&mut other.kept.handles);
+        contents.kept.append(&mut other.kept);
     }
 
     /// The list as bytes, for behind the packed value.
@@ -263,119 +207,11 @@ impl Parcel {
     }
 }
 
-/// Appends a parcel's list to the bytes it was packed with; [`open`] takes them apart.
+/// Appends a parcel's list to the bytes it was packed with; [`open`](crate::handle::claimed::open) takes them apart.
 pub(crate) fn seal(bytes: &mut Vec<u8>, parcel: &Parcel) {
     let list = parcel.list();
     bytes.extend_from_slice(&list);
     bytes.extend_from_slice(&(list.len() as u32).to_le_bytes());
-}
-
-/// Takes sealed bytes apart: the length of the packed value, and the handles.
-pub(crate) fn list_of(
-    sealed: &[u8],
-) -> Result<(usize, impl Iterator<Item = (ObjectId, u32)> + '_)> {
-    let cut = || Error::of(ErrorKind::Corrupted, "a message with shared objects is cut off");
-    let (rest, len) = sealed.split_last_chunk().ok_or_else(cut)?;
-    let len = u32::from_le_bytes(*len) as usize;
-    let body = rest.len().checked_sub(len).filter(|_| len.is_multiple_of(ENTRY)).ok_or_else(cut)?;
-    let entries = rest[body..].as_chunks::<ENTRY>().0.iter().map(|entry| {
-        let word = |at: usize| entry[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
-        (ObjectId { index: word(0), generation: word(4) }, word(8) & (PRODUCER | CONSUMER))
-    });
-    Ok((body, entries))
-}
-
-/// Tells the list of `len` sealed bytes, of which `read` gives a part from a place on, without reading the packed value: it may be
-/// large, and whoever asks holds a lock.
-pub(crate) fn read_list(
-    len: usize,
-    read: impl Fn(usize, usize) -> Result<Vec<u8>>,
-    mut tell: impl FnMut(ObjectId, u32),
-) -> Result<()> {
-    let last = read(len.saturating_sub(4), len.min(4))?;
-    let list = last.first_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize);
-    // A list that is longer than all there is, is found out by `list_of`.
-    let list = list.saturating_add(4).min(len);
-    let bytes = read(len - list, list)?;
-    list_of(&bytes)?.1.for_each(|(id, roles)| tell(id, roles));
-    Ok(())
-}
-
-/// Takes sealed bytes apart, and takes their handles over: this process has them now, whether or not they are decoded.
-pub(crate) fn open<'a>(world: &'static World, sealed: &'a [u8]) -> Result<(&'a [u8], Claimed)> {
-    let (body, entries) = list_of(sealed)?;
-    let mut claimed = Claimed::default();
-    for (id, roles) in entries {
-        let reference = ObjectRef::find(world, id)?;
-        reference.add_roles(roles)?;
-        claimed.handles.push(Some((reference, roles)));
-    }
-    Ok((&sealed[..body], claimed))
-}
-
-/// Handles taken over from a list, for [`unpack`]; those not decoded are given back.
-#[derive(Default)]
-pub(crate) struct Claimed {
-    handles: Vec<Option<InFlight>>,
-}
-
-impl Claimed {
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.handles.is_empty()
-    }
-
-    /// Has this process keep the roles of a handle too.
-    fn keep(&mut self, reference: &Arc<ObjectRef>, roles: u32) -> Result<()> {
-        if roles != 0 {
-            reference.add_roles(roles)?;
-            self.handles.push(Some((Arc::clone(reference), roles)));
-        }
-        Ok(())
-    }
-
-    /// Takes the first `count` handles off: those of the first of several packed values.
-    #[inline]
-    pub(crate) fn take(&mut self, count: usize) -> Claimed {
-        if count == 0 {
-            return Claimed::default();
-        }
-        let count = count.min(self.handles.len());
-        Claimed { handles: self.handles.drain(..count).collect() }
-    }
-
-    /// Gives up the roles of all that were not taken.
-    #[cold]
-    fn give_back(&mut self) {
-        for (reference, roles) in self.handles.drain(..).flatten() {
-            give_back(&reference, roles);
-        }
-    }
-
-    /// Counts the handles as no longer in flight: the message or result with them is gone. Under the arena lock.
-    pub(crate) fn uncount_in_flight(&self) {
-        for (reference, _) in self.handles.iter().flatten() {
-            reference.object.count_in_flight(false);
-        }
-    }
-}
-
-impl Drop for Claimed {
-    #[inline]
-    fn drop(&mut self) {
-        // Of most messages there are none, and this is part of their way.
-        if !self.is_empty() {
-            self.give_back();
-        }
-    }
-}
-
-/// Gives up the roles of a handle that arrived and was not taken.
-fn give_back(reference: &ObjectRef, roles: u32) {
-    if reference.remove_roles(roles) != 0 {
-        // Whoever waits for the role to end checks again; which words they sleep on is not known here.
-        reference.world.liveness.raise_alarm();
-    }
 }
 
 /// Serialises a handle: its position in the list, with the world's id to tell strangers apart.
@@ -420,36 +256,4 @@ fn serialize_with<S: serde::Serializer>(
     };
     let world = reference.world.id();
     (world, position).serialize(serializer)
-}
-
-/// Brings a handle of `kind` back; the roles it came with are the caller's to count off.
-pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-    kind: Kind,
-) -> Result<(Arc<ObjectRef>, u32), D::Error> {
-    use serde::Deserialize as _;
-    let (world, position) = <(u64, u32)>::deserialize(deserializer)?;
-    let found = UNPACKING.try_with(|cell| {
-        let mut claimed = cell.borrow_mut();
-        Some(claimed.as_mut()?.handles.get_mut(position as usize).and_then(Option::take))
-    });
-    let Some(found) = found.ok().flatten() else {
-        return Err(message::refuse_to_deserialize(Error::of(
-            ErrorKind::Foreign,
-            "a shared object can be read only from a message of its own process tree",
-        )));
-    };
-    let Some((reference, roles)) = found else {
-        return Err(message::refuse_to_deserialize(Error::of(
-            ErrorKind::Corrupted,
-            "a shared object was taken twice from one message",
-        )));
-    };
-    let kind_found = reference.object.kind.load(Ordering::Relaxed);
-    if kind_found != kind as u32 || world != reference.world.id() {
-        let text = format!("opened as {kind:?}, holds {}", Kind::name_of(kind_found));
-        give_back(&reference, roles);
-        return Err(message::refuse_to_deserialize(Error::of(ErrorKind::Mismatch, text)));
-    }
-    Ok((reference, roles))
 }
