@@ -1,9 +1,13 @@
 //! The models. Each says in its name what holds; `weakened` shows that each can fail.
+//!
+//! Of the steps before which someone dies, and of the weakened variants, a run tries a third: another one each day.
+//! `MODELS=all` tries all of them, and `MODELS=` with a number the third of that day.
 
 use crate::liveness::keeper::Keeper;
 use crate::sim;
 use crate::world::World;
-use std::time::Instant;
+use std::sync::LazyLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub mod alarm;
 pub mod arena;
@@ -33,6 +37,29 @@ pub mod weakened;
 /// fewer; the bound keeps the large ones within seconds.
 const MOST: usize = 40_000;
 const MOST_FOR_EACH_STEP: usize = 1_000;
+
+/// Days after which every step and every variant had its turn.
+const DAYS: usize = 3;
+
+/// Which third is tried; `None`: all.
+static DAY: LazyLock<Option<usize>> = LazyLock::new(|| match std::env::var("MODELS").as_deref() {
+    Ok("all") => None,
+    Ok(day) => Some(day.parse().expect("MODELS is `all` or the number of a day")),
+    Err(_) => {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Some(now.map_or(0, |time| time.as_secs() as usize / (24 * 60 * 60)))
+    }
+});
+
+/// Whether what stands at `index` has its turn today.
+fn is_of_today(index: usize) -> bool {
+    DAY.is_none_or(|day| index % DAYS == day % DAYS)
+}
+
+/// How a run that failed is repeated.
+fn day() -> String {
+    DAY.map_or("MODELS=all".into(), |day| format!("MODELS={day}"))
+}
 
 /// Checks `model` in the executions with at most so many preemptions, up to [`MOST`], and says how many there were.
 fn check(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
@@ -94,8 +121,9 @@ fn check_some_deaths(
 ) {
     let before = sim::executions();
     let start = Instant::now();
-    let mut steps = 0;
-    loop {
+    let mut tried = 0;
+    for steps in (0..).filter(|&steps| is_of_today(steps as usize)) {
+        println!("{name}: an end before step {steps}, {}", day());
         let died = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let some = died.clone();
         explore_some(preemptions, most, move || {
@@ -106,10 +134,10 @@ fn check_some_deaths(
         if !died.load(std::sync::atomic::Ordering::Relaxed) {
             break;
         }
-        steps += 1;
+        tried += 1;
     }
     println!(
-        "{name}: an end at each of {steps} steps, {} executions, {:.1?}",
+        "{name}: an end at {tried} steps, {} executions, {:.1?}",
         sim::executions() - before,
         start.elapsed()
     );
