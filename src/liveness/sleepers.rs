@@ -101,6 +101,12 @@ impl Sleepers {
         Ok(sleepers)
     }
 
+    /// Makes the table, which fork has wiped, this process's: it was forked by the one that made the table, which had not used it.
+    pub(crate) fn inherit(&self) {
+        // ORDERING(table alive): Release, as in `new`.
+        self.alive.store(1, Ordering::Release);
+    }
+
     /// False in a child that was forked since.
     pub(crate) fn is_alive(&self) -> bool {
         // ORDERING(table alive): Acquire, pairs with the Release in `new`.

@@ -60,7 +60,8 @@ impl Deadline {
 
     /// How long it is until then, for the kernel; zero if it has passed, `None` for ever.
     pub(crate) fn left(self) -> Option<libc::timespec> {
-        self.0.map(|ns| timespec(ns.saturating_sub(now())))
+        // Of what is over by itself nobody need ask the clock, whose first reading in a process costs two page faults.
+        self.0.map(|ns| timespec(if ns == 0 { 0 } else { ns.saturating_sub(now()) }))
     }
 }
 

@@ -40,7 +40,7 @@ use crate::sys::shared_file::SharedFile;
 use crate::sys::{descriptor, futex, machine, program, thread};
 use crate::world::header::{Header, LEN};
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
@@ -53,7 +53,7 @@ pub(crate) struct World {
     header: &'static Header,
     /// This process's references to objects, by index. What they are is the business of `handle`.
     /// A lock of the standard library: a fork copies nothing half-changed of it.
-    references: Mutex<HashMap<u32, Weak<dyn Any + Send + Sync>>>,
+    references: Mutex<BTreeMap<u32, Weak<dyn Any + Send + Sync>>>,
     /// The end of this process is not one in order: it gave up its last handle to something that it still holds, or it started
     /// children that are to end with it.
     pub(crate) untidy: AtomicBool,
@@ -108,6 +108,14 @@ impl Given {
         }
     }
 
+    /// The same in a process that was forked by the one that prepared it, and that did nothing else with it.
+    pub(crate) fn inherit(self) -> Given {
+        if let Given::View(world) = &self {
+            world.liveness.sleepers.inherit();
+        }
+        self
+    }
+
     fn view(self, child: ProcessId) -> Result<&'static World> {
         match self {
             Given::File(file) => view(take_over(file)?, |header| namespace(header, Some(child))),
@@ -121,8 +129,8 @@ fn take_over(file: OwnedFd) -> Result<SharedFile> {
         .map_err(|error| Error::os("cannot take over the descriptor of shared memory", error))
 }
 
-/// Maps the file of a world before anybody knows as which process: this one is a child of a process that is in the world, in the
-/// same pid namespace.
+/// Maps the file of a world before anybody knows as which process: this one, or one that it forks, will be a child of a process that
+/// is in the world, in the same pid namespace.
 pub(crate) fn prepare(file: OwnedFd) -> Result<Given> {
     let world = view(take_over(file)?, Header::pid_namespace)?;
     // Most calls stand in the first segment of the arena.
@@ -320,7 +328,7 @@ impl World {
     }
 
     /// The table of this process's references, locked.
-    pub(crate) fn references(&self) -> MutexGuard<'_, HashMap<u32, Weak<dyn Any + Send + Sync>>> {
+    pub(crate) fn references(&self) -> MutexGuard<'_, BTreeMap<u32, Weak<dyn Any + Send + Sync>>> {
         self.references.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

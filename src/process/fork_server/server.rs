@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "descriptors by number, a fork")]
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
 
 use super::spare::{Forked, Spare};
 use crate::process::ticket::ServerTicket;
@@ -15,6 +15,7 @@ use crate::sys::signals::{self, Dispositions};
 use crate::sys::warm::Pages;
 use crate::sys::{descriptor, per_process, pidfd, program, socket};
 use crate::testing::{self, FatalStep};
+use crate::world::{self, Given};
 
 /// What the parent sends to have a child made.
 pub(super) const ASK: u8 = b'?';
@@ -35,6 +36,8 @@ struct Server {
     /// Readable when a signal has come to the process that polls it.
     signals: Arrivals,
     page: NumberPage,
+    /// The world, as each child has it by its fork; `None` if it could not be mapped.
+    view: Option<Given>,
     /// What a child brings in while it has nothing to do.
     pages: Pages,
     forker: Result<Forker, u32>,
@@ -75,10 +78,10 @@ pub(crate) fn serve(ticket: &ServerTicket) -> Forked {
         let child = match server.fork() {
             Ok(Made::Here(end)) => {
                 // Closed here, before anything else; the page was not forked.
-                let Server { socket, parent, signals, page, pages, .. } = server;
+                let Server { socket, parent, signals, page, view, pages, .. } = server;
                 drop(socket);
                 std::mem::forget(page);
-                return Spare::new(end, parent, signals).wait(&pages, ticket, &found);
+                return Spare::new(end, parent, signals, view).wait(&pages, ticket, &found);
             }
             Ok(Made::There(child)) => Ok(child),
             Err(reason) => Err(reason),
@@ -110,9 +113,9 @@ impl Server {
         descriptor::change_directory(descriptor::folder(c"/")?.as_fd())?;
         // The page from which each child has its number in `per_process` is there already.
         per_process::process();
-        let signals = Arrivals::new()?;
+        let (signals, view) = (Arrivals::new()?, prepare(world));
         let (pages, forker) = (Pages::of_this_process(), Forker::of_this_process());
-        let server = Server { socket: socket?, parent, signals, page, pages, forker, fatal };
+        let server = Server { socket: socket?, parent, signals, page, view, pages, forker, fatal };
         server.step(0);
         Ok(server)
     }
@@ -163,4 +166,16 @@ impl Server {
             program::kill();
         }
     }
+}
+
+/// Maps the world whose descriptor has this number. Whatever is wrong with it is found again, and told, when the child joins.
+fn prepare(world: RawFd) -> Option<world::Given> {
+    // SAFETY: the parent put it there for this server and its children, and nobody else in this process owns it.
+    let file = unsafe { descriptor::inherited(world) }.ok()?;
+    let view = file.try_clone().ok().and_then(|file| world::prepare(file).ok());
+    if view.is_none() {
+        // Still there for the child to be.
+        let _ = file.into_raw_fd();
+    }
+    view
 }

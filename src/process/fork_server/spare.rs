@@ -1,9 +1,7 @@
 //! The spare child's side: everything that can be done before it is known what the child is to be; see the module.
 
-#![allow(unsafe_code, reason = "a descriptor by number")]
-
 use std::io;
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::settings::{DESCRIPTORS, HEAD, Request, body_len};
 use crate::process::ending::CANNOT_TELL;
@@ -37,23 +35,35 @@ pub(super) struct Spare {
     socket: OwnedFd,
     parent: OwnedFd,
     signals: Arrivals,
+    view: Option<world::Given>,
 }
 
 impl Spare {
-    pub(super) fn new(socket: OwnedFd, parent: OwnedFd, signals: Arrivals) -> Spare {
-        Spare { socket, parent, signals }
+    /// `view` was made by the server, for this child to go on with.
+    pub(super) fn new(
+        socket: OwnedFd,
+        parent: OwnedFd,
+        signals: Arrivals,
+        view: Option<world::Given>,
+    ) -> Spare {
+        Spare { socket, parent, signals, view: view.map(world::Given::inherit) }
     }
 
     /// Makes ready, waits for the request, and becomes what it says. `pages` are what every child needs; `found` is how the server
     /// found its signals.
-    pub(super) fn wait(self, pages: &Pages, server: &ServerTicket, found: &Dispositions) -> Forked {
+    pub(super) fn wait(
+        mut self,
+        pages: &Pages,
+        server: &ServerTicket,
+        found: &Dispositions,
+    ) -> Forked {
         program::take_name(NAME);
         per_process::process();
-        let view = prepare(server.world as RawFd);
         pages.bring(|| {
             descriptor::readable(&[self.socket.as_fd()], Deadline::NOW).is_ok_and(|ready| ready[0])
         });
         let Some(work) = self.next_request() else { program::leave(0) };
+        let view = self.view.take();
         drop(self);
         match Request::unpack(&work.body) {
             Some((ticket, request)) if ticket.world == server.world => {
@@ -97,16 +107,4 @@ impl Spare {
             }
         }
     }
-}
-
-/// Maps the world whose descriptor has this number. Whatever is wrong with it is found again, and told, when the child joins.
-fn prepare(world: RawFd) -> Option<world::Given> {
-    // SAFETY: the parent put it there for the children of this server, and nobody else in this process owns it.
-    let file = unsafe { descriptor::inherited(world) }.ok()?;
-    let view = file.try_clone().ok().and_then(|file| world::prepare(file).ok());
-    if view.is_none() {
-        // Still there for the child to be.
-        let _ = file.into_raw_fd();
-    }
-    view
 }
