@@ -83,11 +83,11 @@
 //! # Measured
 //!
 //! Two processors with nothing else to do, a start with its join by the clock, one after the other: `/bin/true` by `posix_spawn`
-//! 520 us, a child of the server 417 us (0.73 to 0.87 in several runs), a bare fork of the benchmark's process 184 us.
-//! Where the time of one that
-//! follows another at once goes, by ftrace: the parent until it has sent 90 us, until the child runs 15 us, the child 60 to 130 us
-//! (a page fault costs two; the longer it has waited, the fewer are left), its end in the kernel 85 us, until the parent runs
-//! 15 us. Meanwhile the server forks (90 us) and the next child makes ready (130 us, and 70 us for pages that are brought in).
+//! 516 us, a child of the server 257 to 311 us (0.46 to 0.60, in parents of all sizes), a bare fork of the benchmark's process 154 us.
+//! A start takes 180 us if the spare child is ready, and 400 us if it follows another one at once. Where the processors' time goes,
+//! by sampling: the parent 50 to 80 us, the server 98 us (of it the fork 56), the child 130 us until it sleeps (of it 57 for pages
+//! that are brought in) and 118 us from its request on (of it 73 for its end in the kernel). Before the server mapped the world for
+//! its children, a child took 196 us until it slept; when every page of code was asked for, 20 us more.
 
 mod client;
 mod server;
