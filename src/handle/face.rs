@@ -8,7 +8,7 @@ macro_rules! travels {
                 &self,
                 serializer: S,
             ) -> $crate::error::Result<S::Ok, S::Error> {
-                $crate::handle::serialize(&self.reference, 0, serializer)
+                $crate::handle::parcel::serialize(&self.reference, 0, serializer)
             }
         }
 
@@ -17,7 +17,7 @@ macro_rules! travels {
                 deserializer: D,
             ) -> $crate::error::Result<$handle, D::Error> {
                 let kind = $crate::world::Kind::$handle;
-                let (reference, _) = $crate::handle::deserialize(deserializer, kind)?;
+                let (reference, _) = $crate::handle::claimed::deserialize(deserializer, kind)?;
                 $handle::from_reference(reference).map_err($crate::message::refuse_to_deserialize)
             }
         }

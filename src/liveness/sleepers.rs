@@ -93,7 +93,7 @@ impl Sleepers {
             Error::os("cannot prepare memory that fork wipes (Linux 4.14 or later)", e)
         })?;
         // SAFETY:
-        // - the mapping is page aligned, as large as the table, private and never unmapped;
+        // - the memory begins at a cache line, as the table does, is as large, private and never unmapped;
         // - zero, which it holds now and again after a fork, is a value of every field; all fields are atomics.
         let sleepers: &'static Sleepers = unsafe { &*memory.cast::<Sleepers>() };
         // ORDERING(table alive): Release, pairs with the Acquire in `is_alive`; nothing is written before it but zeroes.

@@ -26,37 +26,34 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use crate::sys::system::wipe_on_fork;
 
-/// Zeroed private memory that reads as zero again in a forked child, and is never freed.
+/// The word that fork wipes, which holds the number that [`process`] gives: the first of the first mapping. Null before that.
+static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
+/// What the word takes of its mapping.
+const LINE: usize = 64;
+
+/// Zeroed private memory that reads as zero again in a forked child, and is never freed. It begins at a cache line.
 ///
 /// Where the kernel refuses `MADV_WIPEONFORK` (before 4.14) it answers an error.
 pub(crate) fn wiped_on_fork(len: usize) -> io::Result<*mut u8> {
-    let mut map = memmap2::MmapOptions::new().len(len).map_anon()?;
+    let mut map = memmap2::MmapOptions::new().len(LINE + len).map_anon()?;
     let start = map.as_mut_ptr();
     wipe_on_fork(&mut map)?;
     core::mem::forget(map);
-    Ok(start)
+    // In the page of something else that every process has: a page of its own would be one fault more in each of them.
+    let _ =
+        WORD.compare_exchange(ptr::null_mut(), start.cast(), Ordering::AcqRel, Ordering::Acquire);
+    Ok(start.wrapping_add(LINE))
 }
 
 /// A number that this process has, and none of its ancestors.
 pub(crate) fn process() -> u64 {
-    /// The word that fork wipes, which holds the number; null before the first call.
-    static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
     static COUNT: AtomicU64 = AtomicU64::new(1);
 
-    let mut word = WORD.load(Ordering::Acquire);
-    if word.is_null() {
-        let Ok(new) = wiped_on_fork(size_of::<AtomicU64>()) else {
-            return u64::from(std::process::id());
-        };
-        word = new.cast();
-        // A mapping made in vain by the slower of two threads stays: one page.
-        if let Err(first) =
-            WORD.compare_exchange(ptr::null_mut(), word, Ordering::AcqRel, Ordering::Acquire)
-        {
-            word = first;
-        }
+    if WORD.load(Ordering::Acquire).is_null() && wiped_on_fork(0).is_err() {
+        return u64::from(std::process::id());
     }
-    // SAFETY: a page-aligned mapping that is never unmapped; zero, which it holds now and after a fork, is a value.
+    let word = WORD.load(Ordering::Acquire);
+    // SAFETY: the beginning of a mapping that is never unmapped; zero, which it holds now and after a fork, is a value.
     let word = unsafe { &*word };
     let number = word.load(Ordering::Relaxed);
     if number != 0 {

@@ -111,9 +111,9 @@ impl Server {
             return Err(io::ErrorKind::NotFound.into());
         }
         descriptor::change_directory(descriptor::folder(c"/")?.as_fd())?;
-        // The page from which each child has its number in `per_process` is there already.
-        per_process::process();
         let (signals, view) = (Arrivals::new()?, prepare(world));
+        // The memory from which each child has its number in `per_process` is there already.
+        per_process::process();
         let (pages, forker) = (Pages::of_this_process(), Forker::of_this_process());
         let server = Server { socket: socket?, parent, signals, page, view, pages, forker, fatal };
         server.step(0);
