@@ -15,6 +15,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// How many segments a file can have.
 pub(crate) const SEGMENTS: usize = 4096;
+/// How much is mapped with the first segment, if the file is that long: the first segment of the arena.
+const AHEAD: u64 = 1 << 20;
 
 /// Where a segment lies in the file. Written once, by a holder of the arena lock.
 #[repr(C)]
@@ -67,6 +69,8 @@ pub(crate) struct Segments {
     /// In the first segment; null before [`Segments::set_table`].
     table: AtomicPtr<SegmentTable>,
     mapped: MappedTable,
+    /// How much of the file the mapping of the first segment covers.
+    ahead: AtomicU64,
     /// Of the standard library: a fork copies nothing half-changed of it.
     mapping: Mutex<()>,
 }
@@ -75,8 +79,13 @@ impl Segments {
     /// Maps the first segment, `len` bytes, of a checked or new file.
     pub(crate) fn open(file: SharedFile, len: usize) -> Result<Segments> {
         let mapped = MappedTable::new()?;
-        let segments =
-            Segments { file, table: AtomicPtr::default(), mapped, mapping: Mutex::new(()) };
+        let segments = Segments {
+            file,
+            table: AtomicPtr::default(),
+            mapped,
+            ahead: AtomicU64::new(0),
+            mapping: Mutex::new(()),
+        };
         segments.map(0, 0, len as u64)?;
         Ok(segments)
     }
@@ -154,6 +163,35 @@ impl Segments {
         }
     }
 
+    /// Maps a range of the file, up to `end`, if there is such a range. With the first segment as much of what follows as every
+    /// process needs soon: a mapping less.
+    fn map_file(&self, index: usize, offset: u64, len: u64, end: Option<u64>) -> Result<*mut u8> {
+        let (file, size) = self.file.measured()?;
+        let Some(end) = end.filter(|&end| end <= size) else {
+            return Err(Error::of(
+                ErrorKind::Corrupted,
+                format!(
+                    "shared memory is corrupted: a segment of {len} bytes at {offset} in a file of {size}"
+                ),
+            ));
+        };
+        let ahead = if index == 0 { (end + AHEAD).min(size) } else { end };
+        let map = memmap2::MmapOptions::new()
+            .offset(offset)
+            .len((ahead - offset) as usize)
+            .map_raw(file)
+            .map_err(|e| Error::os(format!("cannot map {len} bytes of shared memory"), e))?;
+        // Not in core dumps: the memory of a whole process tree would be in every one of them. Best effort.
+        keep_out_of_dumps(&map);
+        let base = map.as_mut_ptr();
+        // Never unmapped: references into it live as long as the process.
+        core::mem::forget(map);
+        if index == 0 {
+            self.ahead.store(ahead, Ordering::Relaxed);
+        }
+        Ok(base)
+    }
+
     /// Maps segment `index`, which the file must hold whole.
     #[cold]
     fn map(&self, index: usize, offset: u64, len: u64) -> Result<*mut u8> {
@@ -164,28 +202,14 @@ impl Segments {
         if !base.is_null() {
             return Ok(base);
         }
-        let (file, size) = self.file.measured()?;
-        if len == 0
-            || !offset.is_multiple_of(4096)
-            || offset.checked_add(len).is_none_or(|end| end > size)
-        {
-            return Err(Error::of(
-                ErrorKind::Corrupted,
-                format!(
-                    "shared memory is corrupted: a segment of {len} bytes at {offset} in a file of {size}"
-                ),
-            ));
-        }
-        let map = memmap2::MmapOptions::new()
-            .offset(offset)
-            .len(len as usize)
-            .map_raw(file)
-            .map_err(|e| Error::os(format!("cannot map {len} bytes of shared memory"), e))?;
-        // Not in core dumps: the memory of a whole process tree would be in every one of them. Best effort.
-        keep_out_of_dumps(&map);
-        let base = map.as_mut_ptr();
-        // Never unmapped: references into it live as long as the process.
-        core::mem::forget(map);
+        // Both under the lock above.
+        let (first, ahead) =
+            (self.mapped[0].base.load(Ordering::Relaxed), self.ahead.load(Ordering::Relaxed));
+        let end = offset.checked_add(len).filter(|_| len != 0 && offset.is_multiple_of(4096));
+        let base = match end {
+            Some(end) if end <= ahead => first.wrapping_add(offset as usize),
+            _ => self.map_file(index, offset, len, end)?,
+        };
         mapped.len.store(len as usize, Ordering::Relaxed);
         // ORDERING(map): Release, pairs with the Acquire in `at`; the length before the address.
         mapped.base.store(base, Ordering::Release);

@@ -31,14 +31,21 @@ pub(crate) fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> io::Result<Ow
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// What [`lowest`] is under any limit that is not very low.
+const HIGH: u64 = 40;
+
 /// The lowest number of the crate's own descriptors: above those that programs choose by hand, and below what `select` can
 /// take by far. Half of a very low limit.
 pub(crate) fn lowest() -> RawFd {
-    (descriptor_limit() / 2).clamp(3, 40) as RawFd
+    (descriptor_limit() / 2).clamp(3, HIGH) as RawFd
 }
 
 /// The same file under a high number. A table that is full there keeps it where it is, but never at 0, 1 or 2.
 pub(crate) fn keep_high(fd: OwnedFd) -> io::Result<OwnedFd> {
+    // Without asking for the limit, where it is high enough for any limit.
+    if fd.as_raw_fd() as u64 >= HIGH {
+        return Ok(fd);
+    }
     let lowest = lowest();
     if fd.as_raw_fd() >= lowest {
         return Ok(fd);

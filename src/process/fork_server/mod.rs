@@ -83,7 +83,7 @@
 //! # Measured
 //!
 //! Two processors with nothing else to do, a start with its join by the clock, one after the other: `/bin/true` by `posix_spawn`
-//! 516 us, a child of the server 257 to 311 us (0.46 to 0.60, in parents of all sizes), a bare fork of the benchmark's process 154 us.
+//! 516 us, a child of the server 270 to 305 us (0.53 to 0.59, in parents of all sizes), a bare fork of the benchmark's process 154 us.
 //! A start takes 180 us if the spare child is ready, and 400 us if it follows another one at once. Where the processors' time goes,
 //! by sampling: the parent 50 to 80 us, the server 98 us (of it the fork 56), the child 130 us until it sleeps (of it 57 for pages
 //! that are brought in) and 118 us from its request on (of it 73 for its end in the kernel). Before the server mapped the world for
