@@ -78,7 +78,7 @@ pub(crate) struct Sleeper {
 /// The private table of one process's threads, wiped by fork.
 #[repr(C, align(64))]
 pub(crate) struct Sleepers {
-    /// 1 in the process that made the table, 0 in a forked child.
+    /// 1 in the process whose table it is; 0 after a fork, until `inherit`.
     alive: AtomicU32,
     /// The alarm epoch.
     epoch: AtomicU32,
@@ -107,9 +107,9 @@ impl Sleepers {
         self.alive.store(1, Ordering::Release);
     }
 
-    /// False in a child that was forked since.
+    /// False in a child that was forked since, and did not inherit it.
     pub(crate) fn is_alive(&self) -> bool {
-        // ORDERING(table alive): Acquire, pairs with the Release in `new`.
+        // ORDERING(table alive): Acquire, pairs with the Release in `new` and `inherit`.
         self.alive.load(Ordering::Acquire) == 1
     }
 

@@ -1,7 +1,7 @@
 //! The file of a world, mapped piece by piece.
 //!
-//! A segment is a range of the file that never moves, shrinks or goes. Each process maps it when it first needs it and never
-//! unmaps it, so a reference into a segment lives as long as the process. Where a segment lies is read from shared memory and
+//! A segment is a range of the file that never moves, shrinks or goes. Each process maps it when it first needs it, or with the first
+//! segment if it is near, and never unmaps it, so a reference into a segment lives as long as the process. Where a segment lies is read from shared memory and
 //! checked against the size of the file, which is sealed against shrinking: no SIGBUS.
 
 #![allow(unsafe_code, reason = "turns addresses in the file into references")]
@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// How many segments a file can have.
 pub(crate) const SEGMENTS: usize = 4096;
-/// How much is mapped with the first segment, if the file is that long: the first segment of the arena.
+/// How much is mapped with the first segment, if the file is that long: the first segment of the arena, which every process needs.
 const AHEAD: u64 = 1 << 20;
 
 /// Where a segment lies in the file. Written once, by a holder of the arena lock.
@@ -69,23 +69,17 @@ pub(crate) struct Segments {
     /// In the first segment; null before [`Segments::set_table`].
     table: AtomicPtr<SegmentTable>,
     mapped: MappedTable,
-    /// How much of the file the mapping of the first segment covers.
-    ahead: AtomicU64,
+    /// Held to map something: how much of the file, from its beginning, the mapping of the first segment covers.
     /// Of the standard library: a fork copies nothing half-changed of it.
-    mapping: Mutex<()>,
+    mapping: Mutex<u64>,
 }
 
 impl Segments {
     /// Maps the first segment, `len` bytes, of a checked or new file.
     pub(crate) fn open(file: SharedFile, len: usize) -> Result<Segments> {
         let mapped = MappedTable::new()?;
-        let segments = Segments {
-            file,
-            table: AtomicPtr::default(),
-            mapped,
-            ahead: AtomicU64::new(0),
-            mapping: Mutex::new(()),
-        };
+        let segments =
+            Segments { file, table: AtomicPtr::default(), mapped, mapping: Mutex::new(0) };
         segments.map(0, 0, len as u64)?;
         Ok(segments)
     }
@@ -163,9 +157,15 @@ impl Segments {
         }
     }
 
-    /// Maps a range of the file, up to `end`, if there is such a range. With the first segment as much of what follows as every
-    /// process needs soon: a mapping less.
-    fn map_file(&self, index: usize, offset: u64, len: u64, end: Option<u64>) -> Result<*mut u8> {
+    /// Maps a range of the file, if there is one up to `end`, and as much more of the file as it has up to `more` behind that. Says
+    /// where, and where in the file the mapping ends.
+    fn map_file(
+        &self,
+        offset: u64,
+        len: u64,
+        end: Option<u64>,
+        more: u64,
+    ) -> Result<(*mut u8, u64)> {
         let (file, size) = self.file.measured()?;
         let Some(end) = end.filter(|&end| end <= size) else {
             return Err(Error::of(
@@ -175,10 +175,10 @@ impl Segments {
                 ),
             ));
         };
-        let ahead = if index == 0 { (end + AHEAD).min(size) } else { end };
+        let end = end.saturating_add(more).min(size);
         let map = memmap2::MmapOptions::new()
             .offset(offset)
-            .len((ahead - offset) as usize)
+            .len((end - offset) as usize)
             .map_raw(file)
             .map_err(|e| Error::os(format!("cannot map {len} bytes of shared memory"), e))?;
         // Not in core dumps: the memory of a whole process tree would be in every one of them. Best effort.
@@ -186,29 +186,31 @@ impl Segments {
         let base = map.as_mut_ptr();
         // Never unmapped: references into it live as long as the process.
         core::mem::forget(map);
-        if index == 0 {
-            self.ahead.store(ahead, Ordering::Relaxed);
-        }
-        Ok(base)
+        Ok((base, end))
     }
 
     /// Maps segment `index`, which the file must hold whole.
     #[cold]
     fn map(&self, index: usize, offset: u64, len: u64) -> Result<*mut u8> {
-        let _one_at_a_time = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ahead = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
         let mapped = &self.mapped[index];
         // ORDERING(map): Acquire, as in `at`; another thread may have mapped it meanwhile.
         let base = mapped.base.load(Ordering::Acquire);
         if !base.is_null() {
             return Ok(base);
         }
-        // Both under the lock above.
-        let (first, ahead) =
-            (self.mapped[0].base.load(Ordering::Relaxed), self.ahead.load(Ordering::Relaxed));
         let end = offset.checked_add(len).filter(|_| len != 0 && offset.is_multiple_of(4096));
-        let base = match end {
-            Some(end) if end <= ahead => first.wrapping_add(offset as usize),
-            _ => self.map_file(index, offset, len, end)?,
+        let base = if index == 0 {
+            // It stands at the beginning of the file.
+            let (base, end) = self.map_file(offset, len, end, AHEAD)?;
+            *ahead = end;
+            base
+        } else if end.is_some_and(|end| end <= *ahead) {
+            // Stored under the lock.
+            let first = self.mapped[0].base.load(Ordering::Relaxed);
+            first.wrapping_add(offset as usize)
+        } else {
+            self.map_file(offset, len, end, 0)?.0
         };
         mapped.len.store(len as usize, Ordering::Relaxed);
         // ORDERING(map): Release, pairs with the Acquire in `at`; the length before the address.

@@ -22,7 +22,7 @@
 //! 7. It ends by `std::process::exit`: 0, or 101 after a panic, or 1 if it could not run the function.
 //!
 //! A process with the ticket of a fork server does steps 1 and 2 and serves; each child that it forks goes on with step 3, for which
-//! it has mapped the shared memory already.
+//! the server has mapped the shared memory already.
 //!
 //! A program whose linker or loader leaves the hook out calls [`init`] instead, in the first line of `main`. All is as above, but
 //! that libc has called the constructors already (step 5). A program that does neither starts nothing: [`was_reached`].

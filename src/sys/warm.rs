@@ -16,8 +16,8 @@ use std::ops::Range;
 /// What is brought in of each part of a program or library, at most: a large program does not use all of it at once.
 const MOST_CODE: usize = 512 << 10;
 const MOST_DATA: usize = 16 << 10;
-/// Of a file, a page brings those around it that are in the page cache (`fault_around_bytes` of the kernel, unless it was changed).
-/// To ask for each of them takes as long again.
+/// Of a file, a page brings those around it that are in the page cache: a window of so many bytes (`fault_around_bytes` of the kernel,
+/// unless it was changed). To ask for each of them takes as long again.
 const AROUND: usize = 64 << 10;
 /// What is brought in of the stack, below and above the caller.
 const STACK: usize = 8 << 10;
@@ -54,10 +54,14 @@ impl Pages {
             }
             let start = range.start & !(self.size - 1);
             let is_code = advice == libc::MADV_POPULATE_READ;
-            for at in (start..range.end).step_by(if is_code { AROUND } else { usize::MAX }) {
-                let len = if is_code { self.size } else { range.end - at };
+            let mut at = start;
+            while at < range.end {
+                // To the next window, whose beginning is a multiple of its size.
+                let next = if is_code { (at | (AROUND - 1)) + 1 } else { range.end };
+                let len = if is_code { self.size } else { next - at };
                 // SAFETY: the advice changes no byte, wherever the range lies; what is not mapped, or may not be written, is an error.
                 unsafe { libc::madvise(at as *mut _, len, advice) };
+                at = next;
             }
         }
     }

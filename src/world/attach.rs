@@ -51,7 +51,8 @@ pub(crate) struct World {
     pub(crate) liveness: &'static Liveness,
     pub(crate) memory: Memory,
     header: &'static Header,
-    /// This process's references to objects, by index. What they are is the business of `handle`.
+    /// This process's references to objects, by index. What they are is the business of `handle`. Without a hash: its random numbers
+    /// would be drawn in a fork server, and be the same in all its children.
     /// A lock of the standard library: a fork copies nothing half-changed of it.
     references: Mutex<BTreeMap<u32, Weak<dyn Any + Send + Sync>>>,
     /// The end of this process is not one in order: it gave up its last handle to something that it still holds, or it started

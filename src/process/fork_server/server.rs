@@ -168,8 +168,8 @@ impl Server {
     }
 }
 
-/// Maps the world whose descriptor has this number. Whatever is wrong with it is found again, and told, when the child joins.
-fn prepare(world: RawFd) -> Option<world::Given> {
+/// Maps the world whose descriptor has this number. If that cannot be done, each child tries again when it joins, and tells why not.
+fn prepare(world: RawFd) -> Option<Given> {
     // SAFETY: the parent put it there for this server and its children, and nobody else in this process owns it.
     let file = unsafe { descriptor::inherited(world) }.ok()?;
     let view = file.try_clone().ok().and_then(|file| world::prepare(file).ok());

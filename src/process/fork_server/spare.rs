@@ -51,20 +51,16 @@ impl Spare {
 
     /// Makes ready, waits for the request, and becomes what it says. `pages` are what every child needs; `found` is how the server
     /// found its signals.
-    pub(super) fn wait(
-        mut self,
-        pages: &Pages,
-        server: &ServerTicket,
-        found: &Dispositions,
-    ) -> Forked {
+    pub(super) fn wait(self, pages: &Pages, server: &ServerTicket, found: &Dispositions) -> Forked {
         program::take_name(NAME);
         per_process::process();
         pages.bring(|| {
             descriptor::readable(&[self.socket.as_fd()], Deadline::NOW).is_ok_and(|ready| ready[0])
         });
         let Some(work) = self.next_request() else { program::leave(0) };
-        let view = self.view.take();
-        drop(self);
+        let Spare { socket, parent, signals, view } = self;
+        // Before anything is put at their numbers.
+        drop((socket, parent, signals));
         match Request::unpack(&work.body) {
             Some((ticket, request)) if ticket.world == server.world => {
                 Forked { ticket, settings: request.apply(work.descriptors, found), view }
