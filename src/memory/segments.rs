@@ -1,8 +1,8 @@
 //! The file of a world, mapped piece by piece.
 //!
-//! A segment is a range of the file that never moves, shrinks or goes. Each process maps it when it first needs it, or with the first
-//! segment if it is near, and never unmaps it, so a reference into a segment lives as long as the process. Where a segment lies is read from shared memory and
-//! checked against the size of the file, which is sealed against shrinking: no SIGBUS.
+//! A segment is a range of the file that never moves, shrinks or goes. Each process maps it when it first needs it, or with the
+//! first segment if it is near, and never unmaps it. So a reference into a segment lives as long as the process. Where a segment
+//! lies is read from shared memory and checked against the size of the file, which is sealed against shrinking: no SIGBUS.
 
 #![allow(unsafe_code, reason = "turns addresses in the file into references")]
 

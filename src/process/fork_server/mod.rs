@@ -72,9 +72,9 @@
 //! # What the server keeps away from
 //!
 //! It has blocked all signals, so that Ctrl-C does not end it before its time; it works in `/` and has `/dev/null` for standard
-//! streams, so that it keeps no folder busy and no pipe open. It maps the world once, so that
-//! each child has that by its fork, and joins it never; it starts no thread. It uses no random numbers of its own: what was drawn
-//! before a fork would be drawn by every child again. All of this holds for the spare child.
+//! streams, so that it keeps no folder busy and no pipe open. It maps the world once, so that each child has that by its fork, and
+//! never joins it; it starts no thread. It uses no random numbers of its own: what was drawn before a fork would be drawn by every
+//! child again. All of this holds for the spare child.
 //!
 //! What a child cannot be given by a request (user and group ids, session, process group) is compared at each start; if the
 //! parent has changed it, the server and its spare child are replaced. Namespaces, the control group, the mask of file modes and the
