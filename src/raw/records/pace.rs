@@ -93,9 +93,11 @@ impl Pace {
             // 250 ns times 8.
             liveness.pauses().pause(3);
         }
+        // Before the polls: what comes after them keeps the message waiting.
+        let quick = (liveness.pauses().shorts_in_quarter() / QUICK).max(1);
         if let Some(polls) = spin(liveness, &is_blocked) {
             if !holds_off {
-                self.note(polls <= (liveness.pauses().shorts_in_quarter() / QUICK).max(1));
+                self.note(polls <= quick);
             }
             if is_beside {
                 self.apart.store(word, Ordering::Relaxed);

@@ -32,42 +32,40 @@ pub(crate) trait Special {
 
 impl<S: Store> Records<S> {
     /// The fast path: takes a plain record from the chunk that this handle has cached, if nobody has the lock, and appends its
-    /// payload to `out`; whether it did.
+    /// payload to `out`; its length if it did.
     /// [`Records::take_slow`] has the rarer cases.
     #[inline]
-    pub(crate) fn try_take_fast(&self, me: Id, form: Form, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn try_take_fast(&self, me: Id, form: Form, out: &mut Vec<u8>) -> Option<usize> {
         if self.most_bytes != 0 || !self.head.lock.try_lock(me) {
-            return false;
+            return None;
         }
         let taken = self.take_fast_locked(form, out);
         self.unlock(&self.head.lock);
-        if taken {
+        if taken.is_some() {
             self.head.room.notify_one_lightly();
         }
         taken
     }
 
     #[inline]
-    fn take_fast_locked(&self, form: Form, out: &mut Vec<u8>) -> bool {
+    fn take_fast_locked(&self, form: Form, out: &mut Vec<u8>) -> Option<usize> {
         let head = Stamp(self.head.head.load(Ordering::Relaxed));
         if head.0 == self.head.tail_seen.load(Ordering::Relaxed) {
             let tail = self.load_tail();
             if tail == head {
-                return false;
+                return None;
             }
             self.head.tail_seen.store(tail.0, Ordering::Relaxed);
         }
         let position = head.position();
         let id = self.head.chunks[chunk_at(position) as usize & 1].load(Ordering::Relaxed);
-        let Some(chunk) = self.head_chunk.get(id) else { return false };
-        let Some(len) = chunk.plain_len(position, form) else { return false };
-        if chunk.read(position, len, out).is_err() {
-            return false;
-        }
+        let chunk = self.head_chunk.get(id)?;
+        let len = chunk.plain_len(position, form)?;
+        chunk.read(position, len, out).ok()?;
         let next = head.next(position.wrapping_add(units(len)));
         // ORDERING(take): Release, as in `store_head`.
         self.head.head.store(next.0, Ordering::Release);
-        true
+        Some(len)
     }
 
     /// Takes the first record, waiting for one until `until`, and appends the payload in its chunk to `out`. A record in another
@@ -98,6 +96,11 @@ impl<S: Store> Records<S> {
             }
             self.wait_for_messages(until, || false)?;
         }
+    }
+
+    /// Whether there was nothing to take a moment ago.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.load_tail() == self.load_head() && !self.store.has_other()
     }
 
     /// Takes the first record if there is one; under the head lock. `left` is the chunk that the head leaves with it.
@@ -191,7 +194,6 @@ impl<S: Store> Records<S> {
             // The head before what may come back: what was taken is there by then.
             over && self.load_tail() == self.load_head() && !self.store.may_come_back()
         };
-        let is_empty = || self.load_tail() == self.load_head() && !self.store.has_other();
         if is_over() {
             return Err(Error::simple(ErrorKind::Closed));
         }
@@ -200,15 +202,15 @@ impl<S: Store> Records<S> {
         }
         let liveness = self.store.liveness();
         let events = &self.tail.messages;
-        if self.pace.spin(liveness, events, self.load_head().count(), is_empty) {
+        if self.pace.spin(liveness, events, self.load_head().count(), || self.is_empty()) {
             return Ok(());
         }
         let (prepared, until) = events.prepare_wait_heavy(until);
         let (seen, closed) = (self.load_tail(), self.tail.closed.load(Ordering::Relaxed));
-        if is_empty() {
+        if self.is_empty() {
             let wait =
                 Wait::Change([Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, closed))]);
-            let blocked = || is_empty() && !is_over() && !is_due();
+            let blocked = || self.is_empty() && !is_over() && !is_due();
             liveness.sleep(events.word(), prepared, until, wait, blocked);
         }
         Ok(())

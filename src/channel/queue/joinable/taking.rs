@@ -4,7 +4,7 @@ use super::ending::reap;
 use super::leases::Lease;
 use super::slots::{Content, damaged};
 use super::task::{InHand, Task};
-use crate::channel::queue::port::{Port, with_scratch};
+use crate::channel::queue::port::{Port, scratch};
 use crate::channel::queue::store::{self, QueueStore};
 use crate::error::{Error, Result};
 use crate::handle;
@@ -72,22 +72,21 @@ impl Special for Taking<'_> {
 
 impl<T: Serialize + DeserializeOwned> Port<T> {
     pub(super) fn get_task(&self, until: Deadline) -> Result<Task<T>> {
-        with_scratch(|scratch| {
-            let records = self.records();
-            let store = &records.store;
-            let me = store.reference.world.liveness.me()?;
-            let mut taking = Taking { store, lease: None, is_whole: false, carries: false };
-            let other_form = |found| store::other_form(found, type_name::<T>());
-            records.take_slow(me, Form::Typed, until, scratch, &mut taking, other_form)?;
-            let lease = taking.lease.ok_or_else(|| damaged("nothing was leased".to_owned()))?;
-            // From here on whatever goes wrong gives it back.
-            let in_hand = InHand::of(store::without_roles(records), lease);
-            if taking.is_whole {
-                return Ok(Task::of(message::decode(scratch)?, in_hand));
-            }
-            scratch.clear();
-            Ok(Task::of(read(store, &lease, scratch)?, in_hand))
-        })
+        let scratch = &mut *scratch();
+        let records = self.records();
+        let store = &records.store;
+        let me = store.reference.world.liveness.me()?;
+        let mut taking = Taking { store, lease: None, is_whole: false, carries: false };
+        let other_form = |found| store::other_form(found, type_name::<T>());
+        records.take_slow(me, Form::Typed, until, scratch, &mut taking, other_form)?;
+        let lease = taking.lease.ok_or_else(|| damaged("nothing was leased".to_owned()))?;
+        // From here on whatever goes wrong gives it back.
+        let in_hand = InHand::of(store::without_roles(records), lease);
+        if taking.is_whole {
+            return Ok(Task::of(message::decode(scratch)?, in_hand));
+        }
+        scratch.clear();
+        Ok(Task::of(read(store, &lease, scratch)?, in_hand))
     }
 
     /// The tasks that failed.
@@ -98,11 +97,9 @@ impl<T: Serialize + DeserializeOwned> Port<T> {
         failed
             .iter()
             .map(|lease| {
-                with_scratch(|scratch| {
-                    read(store, lease, scratch).map_err(|error| {
-                        let text = format!("a task that failed cannot be read: {error}");
-                        Error::of(error.kind(), text)
-                    })
+                read(store, lease, &mut scratch()).map_err(|error| {
+                    let text = format!("a task that failed cannot be read: {error}");
+                    Error::of(error.kind(), text)
                 })
             })
             .collect()
