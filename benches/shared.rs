@@ -144,8 +144,8 @@ fn counting(bench: &mut Bench) {
         Ok((start, os::now()))
     }
     bench
-        .cell("fetch_add, 4 x 1,000,000", Unit::Nanoseconds)
-        .fixed(1_000_000, 1000)
+        .cell("fetch_add, 4 x 10,000,000", Unit::Nanoseconds)
+        .fixed(10_000_000, 1000)
         .side("AtomicU64, threads", |each| {
             let atomic = AtomicU64::new(0);
             by_threads(FOUR, each, || {
