@@ -12,8 +12,10 @@
 //!
 //! ```text
 //! cargo test --test kill                      the operations and broken variants of this day, a sample of points
-//! KILL=operations …                           every operation and variant, more points
-//! KILL=all …                                  every instruction of every operation
+//! KILL=operations …                           every operation and variant, and every instruction of nearly all: one point for those
+//!                                             at which a death leaves the same (kill/remains.rs); of witnesses a sample
+//! KILL=all …                                  every instruction of every operation, and of witnesses
+//! KILL=each …                                 the same, each instruction by itself: hours
 //! KILL_ONLY=put …                             what has that in its name; an argument does the same
 //! KILL_SEED=20784 …                           the day, from which chance starts; printed by each run
 //! KILL_VERBOSE=1 …                            a line for each operation
@@ -24,7 +26,7 @@
 //! The last line, after what failed, is
 //!
 //! ```text
-//! kill: operations=N points=N broken=N hangs=0 violations=0 failed=0 KILL_SEED=N
+//! kill: operations=N whole=N points=N broken=N hangs=0 violations=0 failed=0 KILL_SEED=N
 //! ```
 //!
 //! and the exit status is 1 if anything failed. Where `ptrace` is refused, and on other machines than
@@ -41,7 +43,7 @@
 //! - the words that scripts are written in: `resources.rs` (shared memory), `director.rs` (actors), `commands.rs` (orders), `fates.rs`
 //!   (the victim), `ledger.rs` (messages), `trouble.rs` (why a point failed);
 //! - the scripts: `*_scripts.rs`; the lists of them: `family.rs`, `data_family.rs`, `scenarios.rs`;
-//! - one point, and which points: `stepper.rs`, `sampler.rs`; one scenario: `case.rs`; what must be
+//! - one point, and which points: `stepper.rs`, `sampler.rs`, `remains.rs`; one scenario: `case.rs`; what must be
 //!   caught: `broken.rs`;
 //! - ways of processes that are no actors, in `walks.rs`: the fork server's in `server_loop.rs` and `spare_child.rs`, a pool's in
 //!   `pool_worker.rs`;
@@ -92,6 +94,7 @@ mod harness {
     pub(crate) mod ptrace;
     pub(crate) mod queue_scripts;
     pub(crate) mod queue_verbs;
+    pub(crate) mod remains;
     pub(crate) mod resources;
     pub(crate) mod round_scripts;
     pub(crate) mod round_verbs;

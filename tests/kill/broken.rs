@@ -121,7 +121,7 @@ impl Variant {
             let settings =
                 Settings { slices: false, spin: false, broken: self.broken, patience: SHORT };
             let mut case = Case::new(scenario, Stage::new(settings));
-            if let Some(trace) = case.trace() {
+            if let Some(trace) = case.trace(false) {
                 // What a sample misses is looked for everywhere.
                 for point in
                     trace.sample(30, seed).into_iter().chain(trace.finer_and_finer().take(100))

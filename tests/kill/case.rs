@@ -52,10 +52,10 @@ impl<'a> Case<'a> {
 
     /// The first victim goes the whole way, and shows it. Another one may, if the first came into a
     /// sweep of all shared memory, which is too long to be stepped.
-    pub(crate) fn trace(&mut self) -> Option<Trace> {
+    pub(crate) fn trace(&mut self, with_changes: bool) -> Option<Trace> {
         let fate = if self.scenario.is_witness { Fate::Witness } else { Fate::Kill };
         for _ in 0..3 {
-            let mut trace = Trace::default();
+            let mut trace = if with_changes { Trace::with_changes() } else { Trace::default() };
             self.findings.clear();
             self.play(fate, Point::After(usize::MAX), None, Some(&mut trace));
             if self.findings.is_empty() {

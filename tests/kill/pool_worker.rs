@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use multiproc::{ChildFailure, Error, Pool};
 
 use super::ptrace::{Halt, Leash};
+use super::remains::Changes;
+use super::sampler::Choice;
 use super::server_loop::{PATIENCE, asleep, walk_to_sleep};
 use super::threads;
 use super::trouble::{Outcome, Trouble};
@@ -19,14 +21,14 @@ use super::walks::{Walked, points};
 /// Tasks of a batch.
 const TASKS: u64 = 4;
 
-/// Kills the worker at `count` points of its way through a batch, or at all.
-pub(crate) fn run(name: &str, count: usize, seed: u64) -> Walked {
+/// Kills the worker at points of its way through a batch.
+pub(crate) fn run(name: &str, choice: Choice, seed: u64) -> Walked {
     let pool = Pool::with_workers(1)?;
-    points(name, count, seed, |step| point(&pool, step))
+    points(name, choice, seed, |step, changes| point(&pool, step, changes))
 }
 
 /// Gives the pool a batch while its worker is stepped, and kills that after `step` instructions; how many it made.
-fn point(pool: &Pool, step: usize) -> Outcome<usize> {
+fn point(pool: &Pool, step: usize, changes: &mut Changes) -> Outcome<usize> {
     check(&call(pool), 0)?;
     let pid = worker(pool)?;
     let leash = Leash::new(pid);
@@ -37,7 +39,7 @@ fn point(pool: &Pool, step: usize) -> Outcome<usize> {
             .wait_awake(Instant::now() + PATIENCE)
             .map_err(Trouble::from)
             .and_then(|halt| match halt {
-                Halt::Trap(at) => walk_to_sleep(at, step),
+                Halt::Trap(at) => walk_to_sleep(at, step, changes),
                 halt => Err(Trouble::Fault(format!("it is not woken: {halt:?}"))),
             })
             .and_then(|(made, tracee)| Ok(tracee.kill().map(|()| made)?));

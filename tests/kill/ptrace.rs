@@ -335,6 +335,27 @@ impl Stopped {
         request(libc::PTRACE_PEEKTEXT, self.thread.tid, address, 0).ok().map(i64::to_le_bytes)
     }
 
+    pub(crate) fn pid(&self) -> i32 {
+        self.thread.pid
+    }
+
+    /// The head of the list of its robust locks: the first one, how far their words are from it, and the one that is about to be
+    /// taken or left.
+    pub(crate) fn robust_list(&self) -> io::Result<[u64; 3]> {
+        let (mut head, mut len) = (0_usize, 0_usize);
+        // SAFETY: get_robust_list(2)
+        // - both places are live words of this frame.
+        let answer = unsafe {
+            libc::syscall(libc::SYS_get_robust_list, self.thread.tid, &raw mut head, &raw mut len)
+        };
+        if answer != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // A thread that has none yet.
+        let word = |index: usize| self.code(head + index * 8).map_or(0, u64::from_le_bytes);
+        Ok(std::array::from_fn(word))
+    }
+
     /// Whether the next instruction is locked, by a prefix or as an exchange with memory: no other
     /// takes a lock, or makes something known.
     pub(crate) fn is_locked_next(&self) -> bool {
@@ -509,6 +530,51 @@ pub(crate) fn is_locked(code: &[u8]) -> bool {
         [0xf0, ..] => true,
         [0x86 | 0x87, mode, ..] | [0x40..=0x4f, 0x86 | 0x87, mode, ..] => exchanges(mode),
         _ => false,
+    }
+}
+
+/// Whether an instruction is a system call.
+pub(crate) fn is_call(code: &[u8]) -> bool {
+    code.starts_with(&[0x0f, 0x05])
+}
+
+/// Whether an instruction may write to memory other than its thread's stack, as far as that can be told by its first bytes: in doubt
+/// it may.
+pub(crate) fn may_write(code: &[u8]) -> bool {
+    // What is not about where to: the width, or the kind of a vector instruction.
+    let code = match *code {
+        [0x66, ..] | [0xf2 | 0xf3, 0x0f, ..] | [0xf2 | 0xf3, 0x40..=0x4f, 0x0f, ..] => &code[1..],
+        _ => code,
+    };
+    let (wide, code) = match *code {
+        [wide @ 0x40..=0x4f, ..] => (wide, &code[1..]),
+        _ => (0, code),
+    };
+    // The operand behind this opcode: memory, unless it is a register, or a fixed place from the stack pointer.
+    let to_operand = |at: usize| match code[at..] {
+        [mode, sib, ..] => mode < 0xc0 && !(mode & 7 == 4 && sib & 0x3f == 0x24 && wide & 3 == 0),
+        _ => true,
+    };
+    let extension = |mode: u8| mode >> 3 & 7;
+    match *code {
+        // Arithmetic on a register; comparing; and on an operand.
+        [0x00..=0x3f, ..] if matches!(code[0] & 7, 2..=5) => false,
+        [0x38 | 0x39 | 0x84 | 0x85, ..] => false,
+        [0x00..=0x3f, ..] if code[0] & 7 < 2 => to_operand(1),
+        [0x80 | 0x81 | 0x83, mode, ..] => extension(mode) != 7 && to_operand(1),
+        [0xf6 | 0xf7, mode, ..] => matches!(extension(mode), 2 | 3) && to_operand(1),
+        [0xfe | 0xff, mode, ..] => extension(mode) < 2 && to_operand(1),
+        [0xc0 | 0xc1 | 0xd0..=0xd3, ..] => to_operand(1),
+        // Pushing and popping a register, calling, jumping, returning.
+        [0x50..=0x5f | 0x70..=0x7f | 0xc3 | 0xe8 | 0xe9 | 0xeb, ..] => false,
+        // Loading, and storing.
+        [0x63 | 0x69 | 0x6b | 0x8a | 0x8b | 0x8d | 0x90 | 0xa8 | 0xa9 | 0xb0..=0xbf, ..] => false,
+        [0x88 | 0x89 | 0xc6 | 0xc7, ..] => to_operand(1),
+        // The same of vectors; jumping and moving by a condition, and setting.
+        [0x0f, 0x10 | 0x28 | 0x57 | 0x6f | 0x6e | 0x6c | 0xef, ..] => false,
+        [0x0f, 0x11 | 0x29 | 0x7f | 0x90..=0x9f, ..] => to_operand(2),
+        [0x0f, 0x1f | 0x40..=0x4f | 0x80..=0x8f | 0xaf | 0xb6 | 0xb7 | 0xbe | 0xbf, ..] => false,
+        _ => true,
     }
 }
 

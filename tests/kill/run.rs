@@ -7,11 +7,11 @@ use super::broken::Variant;
 use super::case::{Case, Stage};
 use super::director::Settings;
 use super::fates::Fate;
-use super::sampler::Reach;
+use super::sampler::Choice;
 use super::scenarios::{ALL, Scenario};
 use super::sums::Sums;
 use super::trouble::Trouble;
-use super::walks::{Walk, walks};
+use super::walks::{Walk, Way, walks};
 use super::wishes::{WEEK, Wishes};
 use super::{jobs, ptrace, sampler, system, watch};
 
@@ -140,9 +140,12 @@ impl Run {
         let started = Instant::now();
         let settings = Settings { slices: false, spin: false, broken: None, patience: PATIENCE };
         let mut case = Case::new(scenario, Stage::new(settings));
-        let trace = case.trace().unwrap_or_default();
+        let choices = self.wishes.reach.points(scenario);
+        let asks = choices.iter().any(|(_, choice)| matches!(choice, Choice::Different(_)));
+        let trace = case.trace(asks).unwrap_or_default();
         let len = trace.len();
-        for &(fate, count) in self.wishes.reach.points(scenario) {
+        let mut is_whole = false;
+        for &(fate, choice) in choices {
             // A victim that is stopped lives on: nothing is the first thing in its life.
             if len == 0 || fate == Fate::Stop && scenario.cold {
                 continue;
@@ -151,11 +154,12 @@ impl Run {
                 case.set(Settings { slices: true, ..settings });
             }
             // Without the short way a late point costs all the steps before it.
-            let count = if self.fixed { count } else { count.min(300_000 / len).max(8) };
-            let every = count == usize::MAX || count > len;
-            let points = if every { trace.every() } else { trace.sample(count, self.wishes.seed) };
-            case.walk(fate, points, count == usize::MAX, &trace, self.fixed);
+            let choice = if self.fixed { choice } else { choice.at_most((300_000 / len).max(8)) };
+            let points = trace.points(choice, self.wishes.seed);
+            case.walk(fate, points, choice.is_whole(), &trace, self.fixed);
+            is_whole |= trace.is_whole(choice);
         }
+        self.sums.whole += usize::from(is_whole);
         case.set(settings);
         self.count(scenario, &case, len, started.elapsed());
     }
@@ -203,16 +207,14 @@ impl Run {
     /// Kills a process at points of its way.
     fn walk(&mut self, walk: &Walk) {
         let started = Instant::now();
-        let count = match self.wishes.reach {
-            Reach::Day => 12,
-            Reach::Operations => walk.sample,
-            Reach::Instructions => walk.most,
-        };
-        let (len, points, findings) = match (walk.run)(walk.name, count, self.wishes.seed) {
-            Ok(ran) => ran,
-            Err(trouble) => (0, 0, vec![format!("{trouble:?}")]),
-        };
+        let choice = walk.choice(self.wishes.reach);
+        let way = (walk.run)(walk.name, choice, self.wishes.seed).unwrap_or_else(|trouble| Way {
+            findings: vec![format!("{trouble:?}")],
+            ..Way::default()
+        });
+        let Way { instructions: len, points, is_whole, findings } = way;
         self.sums.operations += 1;
+        self.sums.whole += usize::from(is_whole);
         self.sums.points += points;
         self.sums.violations += findings.len();
         let name = walk.name;

@@ -8,6 +8,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::fates::Fate;
+use super::order::Verb;
 use super::scenarios::Scenario;
 
 /// Days after which every operation had its turn.
@@ -18,48 +19,121 @@ pub(crate) const WEEK: u64 = 7;
 pub(crate) enum Reach {
     /// The operations of a day, some points of each.
     Day,
-    /// Every operation, more points of each.
+    /// Every operation; a kill at every point that differs, where they are not very many.
     Operations,
-    /// Every instruction of every operation.
+    /// Every instruction of every operation: one point for those at which a death leaves the same (`remains.rs`).
+    Changes,
+    /// The same, each by itself.
     Instructions,
 }
 
-/// Points of one scenario, for each fate.
-type Points = &'static [(Fate, usize)];
+/// Which points of a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// So many; chance says which.
+    Sample(usize),
+    /// Those at which a death leaves something different (`remains.rs`): all, or of more than so many a part, another one each day.
+    Different(usize),
+    /// All.
+    Each,
+}
 
-const DAY: Points = &[(Fate::Kill, 6), (Fate::Late, 1), (Fate::Stop, 2)];
-const SAMPLE: Points = &[(Fate::Kill, 30), (Fate::Late, 4), (Fate::Stop, 6)];
+/// What the end of a way was no limit to.
+const ALL: Choice = Choice::Different(usize::MAX);
+
+impl Choice {
+    /// Whether all are wanted, those behind the end that was seen included.
+    pub(crate) fn is_whole(self) -> bool {
+        matches!(self, ALL | Choice::Each)
+    }
+
+    /// The same, but for so many at most.
+    pub(crate) fn at_most(self, most: usize) -> Self {
+        match self {
+            Choice::Sample(count) => Choice::Sample(count.min(most)),
+            Choice::Different(count) => Choice::Different(count.min(most)),
+            Choice::Each => Choice::Sample(most),
+        }
+    }
+}
+
+/// So many of `len` places, evenly; they begin elsewhere each day.
+pub(crate) fn spread(len: usize, count: usize, seed: u64) -> impl Iterator<Item = usize> {
+    let gap = (len / count.max(1)).max(1);
+    let offset = (seed % gap as u64) as usize;
+    (0..count).map(move |index| (index * len / count + offset).min(len.saturating_sub(1)))
+}
+
+/// Points of one scenario, for each fate.
+type Points = &'static [(Fate, Choice)];
+
+const DAY: Points = &[
+    (Fate::Kill, Choice::Sample(6)),
+    (Fate::Late, Choice::Sample(1)),
+    (Fate::Stop, Choice::Sample(2)),
+];
+const SAMPLE: Points = &[
+    (Fate::Kill, Choice::Different(MOST)),
+    (Fate::Late, Choice::Sample(4)),
+    (Fate::Stop, Choice::Sample(6)),
+];
 /// The same of what is hardly different from another scenario.
-const MINOR_DAY: Points = &[(Fate::Kill, 4), (Fate::Late, 1), (Fate::Stop, 1)];
-const MINOR_SAMPLE: Points = &[(Fate::Kill, 10), (Fate::Late, 2), (Fate::Stop, 3)];
-/// Where every point is killed.
-const WHOLE: Points = &[(Fate::Kill, usize::MAX), (Fate::Late, 60), (Fate::Stop, 60)];
-/// The same where the victim is a witness.
-const SEEN_DAY: Points = &[(Fate::Witness, 5)];
-const SEEN_SAMPLE: Points = &[(Fate::Witness, 24)];
-const SEEN_WHOLE: Points = &[(Fate::Witness, usize::MAX)];
+const MINOR_DAY: Points = &[
+    (Fate::Kill, Choice::Sample(4)),
+    (Fate::Late, Choice::Sample(1)),
+    (Fate::Stop, Choice::Sample(1)),
+];
+const MINOR_SAMPLE: Points = &[
+    (Fate::Kill, Choice::Different(MOST)),
+    (Fate::Late, Choice::Sample(2)),
+    (Fate::Stop, Choice::Sample(3)),
+];
+/// The same of a start of a process, of which each point takes a second.
+const START_SAMPLE: Points = &[
+    (Fate::Kill, Choice::Different(24)),
+    (Fate::Late, Choice::Sample(2)),
+    (Fate::Stop, Choice::Sample(3)),
+];
+/// Where every instruction counts.
+const WHOLE: Points =
+    &[(Fate::Kill, ALL), (Fate::Late, Choice::Sample(60)), (Fate::Stop, Choice::Sample(60))];
+const EACH: Points = &[
+    (Fate::Kill, Choice::Each),
+    (Fate::Late, Choice::Sample(60)),
+    (Fate::Stop, Choice::Sample(60)),
+];
+/// The same where the victim is a witness: it lives on with what it has read, which nobody sees.
+const SEEN_DAY: Points = &[(Fate::Witness, Choice::Sample(5))];
+const SEEN_SAMPLE: Points = &[(Fate::Witness, Choice::Sample(24))];
+const SEEN_WHOLE: Points = &[(Fate::Witness, Choice::Each)];
+
+/// Hardly an operation has more points that differ.
+const MOST: usize = 100;
 
 impl Reach {
     /// What the environment says.
     pub(crate) fn of(text: Option<&str>) -> Self {
         match text {
-            Some("all") => Self::Instructions,
+            Some("all") => Self::Changes,
+            Some("each") => Self::Instructions,
             Some(_) => Self::Operations,
             None => Self::Day,
         }
     }
 
-    /// How many points of a scenario; `usize::MAX`: all.
+    /// Which points of a scenario.
     pub(crate) fn points(self, scenario: &Scenario) -> Points {
         match (self, scenario.is_witness, scenario.is_minor) {
             (Self::Day, true, _) => SEEN_DAY,
             (Self::Day, false, true) => MINOR_DAY,
             (Self::Day, false, false) => DAY,
             (Self::Operations, true, _) => SEEN_SAMPLE,
+            (Self::Operations, ..) if scenario.verb == Verb::Start => START_SAMPLE,
             (Self::Operations, false, true) => MINOR_SAMPLE,
             (Self::Operations, false, false) => SAMPLE,
-            (Self::Instructions, true, _) => SEEN_WHOLE,
-            (Self::Instructions, false, _) => WHOLE,
+            (Self::Changes | Self::Instructions, true, _) => SEEN_WHOLE,
+            (Self::Changes, false, _) => WHOLE,
+            (Self::Instructions, false, _) => EACH,
         }
     }
 }

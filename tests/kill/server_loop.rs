@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use multiproc::{Atomic, Process, StartMethod, active_children};
 
 use super::ptrace::{Halt, Leash, Running, Stopped, Tracee};
+use super::remains::Changes;
+use super::sampler::Choice;
 use super::threads;
 use super::trouble::{Outcome, Trouble};
 use super::walks::{Walked, points};
@@ -18,14 +20,14 @@ use super::walks::{Walked, points};
 /// How long a start may take, or a sleep of whoever is stepped.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Kills the server at `count` points of its loop, or at all.
-pub(crate) fn run(name: &str, count: usize, seed: u64) -> Walked {
+/// Kills the server at points of its loop.
+pub(crate) fn run(name: &str, choice: Choice, seed: u64) -> Walked {
     let runs = Atomic::new(0)?;
-    points(name, count, seed, |step| point(&runs, step))
+    points(name, choice, seed, |step, changes| point(&runs, step, changes))
 }
 
 /// Starts a process while the server is stepped, and kills that after `step` instructions; how many it made.
-fn point(runs: &Atomic<u64>, step: usize) -> Outcome<usize> {
+fn point(runs: &Atomic<u64>, step: usize, changes: &mut Changes) -> Outcome<usize> {
     start(runs.clone())?;
     let before = runs.load();
     let pid = find()?.server;
@@ -33,7 +35,7 @@ fn point(runs: &Atomic<u64>, step: usize) -> Outcome<usize> {
     let sleeper = asleep(pid)?;
     let runs_there = runs.clone();
     let starter = thread::spawn(move || start(runs_there));
-    let made = walk(sleeper, step)?;
+    let made = walk(sleeper, step, changes)?;
     leash.let_go();
     let ended = starter.join().map_err(|_| Trouble::Violation("the starter panicked".into()))?;
     ended.map_err(|error| Trouble::Violation(format!("the start failed: {error}")))?;
@@ -104,21 +106,26 @@ pub(super) fn asleep(pid: i32) -> Outcome<Running> {
 }
 
 /// Steps the server from its sleep to the next one, or kills it at its point.
-fn walk(sleeper: Running, step: usize) -> Outcome<usize> {
+fn walk(sleeper: Running, step: usize, changes: &mut Changes) -> Outcome<usize> {
     let at = match sleeper.wait_awake(Instant::now() + PATIENCE)? {
         Halt::Trap(at) => at,
         halt => return Err(Trouble::Fault(format!("it is not woken: {halt:?}"))),
     };
-    let (made, tracee) = walk_to_sleep(at, step)?;
+    let (made, tracee) = walk_to_sleep(at, step, changes)?;
     // Killed asleep, or at the end of the loop; the next start has another one.
     tracee.kill()?;
     Ok(made)
 }
 
 /// Steps a process to its next sleep, or to its point; how many instructions that were.
-pub(super) fn walk_to_sleep(mut at: Stopped, step: usize) -> Outcome<(usize, Tracee)> {
+pub(super) fn walk_to_sleep(
+    mut at: Stopped,
+    step: usize,
+    changes: &mut Changes,
+) -> Outcome<(usize, Tracee)> {
     let mut made = 0;
     loop {
+        changes.note(&at, made)?;
         if made == step {
             return Ok((made, Tracee::Stopped(at)));
         }

@@ -16,24 +16,26 @@ use std::time::Instant;
 use multiproc::{Atomic, ChildFailure, Error};
 
 use super::ptrace::{self, Halt, Leash, Running};
+use super::remains::Changes;
+use super::sampler::Choice;
 use super::server_loop::{PATIENCE, asleep, find, next_one, start, walk_to_sleep};
 use super::trouble::{Outcome, Trouble};
 use super::walks::{Walked, points};
 
 /// Kills it at points between its fork and its sleep.
-pub(crate) fn run_forked(name: &str, count: usize, seed: u64) -> Walked {
+pub(crate) fn run_forked(name: &str, choice: Choice, seed: u64) -> Walked {
     let runs = Atomic::new(0)?;
-    points(name, count, seed, |step| forked(&runs, step))
+    points(name, choice, seed, |step, changes| forked(&runs, step, changes))
 }
 
 /// Kills it at points between its request and its end.
-pub(crate) fn run_started(name: &str, count: usize, seed: u64) -> Walked {
+pub(crate) fn run_started(name: &str, choice: Choice, seed: u64) -> Walked {
     let runs = Atomic::new(0)?;
-    points(name, count, seed, |step| started(&runs, step))
+    points(name, choice, seed, |step, changes| started(&runs, step, changes))
 }
 
 /// Starts a process, for which the server forks another spare child; that is killed after `step` instructions.
-fn forked(runs: &Atomic<u64>, step: usize) -> Outcome<usize> {
+fn forked(runs: &Atomic<u64>, step: usize, changes: &mut Changes) -> Outcome<usize> {
     start(runs.clone())?;
     let before = runs.load();
     let pid = find()?.server;
@@ -50,7 +52,7 @@ fn forked(runs: &Atomic<u64>, step: usize) -> Outcome<usize> {
     server.detach()?;
     leash.let_go();
     let leash = Leash::new(child);
-    let (made, _) = walk_to_sleep(Running::first_stop(child, deadline)?, step)?;
+    let (made, _) = walk_to_sleep(Running::first_stop(child, deadline)?, step, changes)?;
     // And dead: a start that found it dying would have a child that was killed.
     ptrace::end(child)?;
     leash.let_go();
@@ -59,7 +61,7 @@ fn forked(runs: &Atomic<u64>, step: usize) -> Outcome<usize> {
 }
 
 /// Starts a process, whose child is killed after `step` instructions.
-fn started(runs: &Atomic<u64>, step: usize) -> Outcome<usize> {
+fn started(runs: &Atomic<u64>, step: usize, changes: &mut Changes) -> Outcome<usize> {
     start(runs.clone())?;
     let before = runs.load();
     let pid = find()?.spare;
@@ -67,7 +69,7 @@ fn started(runs: &Atomic<u64>, step: usize) -> Outcome<usize> {
     let sleeper = asleep(pid)?;
     let runs_there = runs.clone();
     let starter = thread::spawn(move || start(runs_there));
-    let made = walk_to_end(pid, sleeper, step)?;
+    let made = walk_to_end(pid, sleeper, step, changes)?;
     leash.let_go();
     let ended = starter.join().map_err(|_| Trouble::Violation("the starter panicked".into()))?;
     let is_killed =
@@ -85,7 +87,7 @@ fn started(runs: &Atomic<u64>, step: usize) -> Outcome<usize> {
 }
 
 /// Steps the child from its sleep to its end, or kills it at its point. On the way it waits for its keeper, and may for others.
-fn walk_to_end(pid: i32, sleeper: Running, step: usize) -> Outcome<usize> {
+fn walk_to_end(pid: i32, sleeper: Running, step: usize, changes: &mut Changes) -> Outcome<usize> {
     let mut made = 0;
     let mut halt = sleeper.wait_awake(Instant::now() + PATIENCE)?;
     loop {
@@ -99,6 +101,7 @@ fn walk_to_end(pid: i32, sleeper: Running, step: usize) -> Outcome<usize> {
             Halt::Exiting(at) => return at.detach().map(|()| made).map_err(Trouble::from),
             halt => return Err(Trouble::Fault(format!("it does not step: {halt:?}"))),
         };
+        changes.note(&at, made)?;
         if made == 0 {
             at.watch_exit()?;
         }

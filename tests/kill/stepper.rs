@@ -19,7 +19,10 @@ use std::time::{Duration, Instant};
 use super::board::AFTER;
 use super::director::Director;
 use super::fates::Fate;
+use super::patience::Patience;
 use super::ptrace::{self, Halt, Running, Stopped, Tracee};
+use super::remains::Changes;
+use super::sampler::Choice;
 use super::scenarios::Scenario;
 use super::threads;
 use super::trouble::{Outcome, Trouble};
@@ -27,6 +30,8 @@ use super::watch;
 
 /// More instructions than this are not stepped.
 pub(crate) const ENDLESS: usize = 300_000;
+/// After so many the watchdog is told that there was one more.
+const BEAT: usize = 1000;
 
 /// Where fate strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +63,7 @@ pub(crate) struct Trace {
     sleeps: Vec<usize>,
     /// How many instructions before those that are worth a kill on both sides.
     keen: Vec<usize>,
+    changes: Changes,
 }
 
 /// An address on the way of a victim.
@@ -70,15 +76,33 @@ struct Place {
 }
 
 impl Trace {
+    /// One that also tells which points differ to others.
+    pub(crate) fn with_changes() -> Self {
+        Self { changes: Changes::wanted(), ..Self::default() }
+    }
+
     /// Instructions of the operation.
     pub(crate) fn len(&self) -> usize {
         self.addresses.len().saturating_sub(1)
     }
 
-    /// All points.
-    pub(crate) fn every(&self) -> Vec<Point> {
-        let after = (0..=self.len()).map(Point::After);
-        after.chain(self.naps()).collect()
+    /// The points that are wanted.
+    pub(crate) fn points(&self, choice: Choice, seed: u64) -> Vec<Point> {
+        let after: Vec<usize> = match choice {
+            Choice::Sample(count) if count <= self.len() => return self.sample(count, seed),
+            Choice::Sample(_) | Choice::Each => (0..=self.len()).collect(),
+            Choice::Different(most) => self.changes.some(most, seed),
+        };
+        after.into_iter().map(Point::After).chain(self.naps()).collect()
+    }
+
+    /// Whether these are all at which a death leaves something different.
+    pub(crate) fn is_whole(&self, choice: Choice) -> bool {
+        match choice {
+            Choice::Sample(_) => false,
+            Choice::Different(most) => self.changes.steps().len() <= most,
+            Choice::Each => true,
+        }
     }
 
     /// All points, those far apart first and the ones in between later.
@@ -113,11 +137,12 @@ impl Trace {
         after.into_iter().map(Point::After).chain(self.naps()).collect()
     }
 
-    fn note(&mut self, tracee: &Stopped) {
+    fn note(&mut self, tracee: &Stopped) -> Outcome {
+        self.changes.note(tracee, self.addresses.len())?;
         let address = tracee.next();
         let place = self.places.entry(address).or_insert_with(|| {
             let code = tracee.code(address).unwrap_or_default();
-            let is_keen = ptrace::is_locked(&code) || code.starts_with(&[0x0f, 0x05]);
+            let is_keen = ptrace::is_locked(&code) || ptrace::is_call(&code);
             Place { visits: Vec::new(), is_keen }
         });
         if place.is_keen {
@@ -125,6 +150,7 @@ impl Trace {
         }
         place.visits.push(self.addresses.len());
         self.addresses.push(address);
+        Ok(())
     }
 
     /// How far a victim that is at `from` is best run on its way to `to`, and how many times it comes to the address there: so that
@@ -260,7 +286,7 @@ impl Walk<'_> {
                 return Ok(Arrived::Over { strayed: false, at });
             }
             if let Some(record) = self.record.as_deref_mut() {
-                record.note(&at);
+                record.note(&at)?;
             }
             let left = match point {
                 Point::After(step) if step == self.step => return Ok(Arrived::Here(at)),
@@ -278,6 +304,9 @@ impl Walk<'_> {
                 }
                 self.step = target;
                 continue;
+            }
+            if self.step.is_multiple_of(BEAT) {
+                watch::goes_on();
             }
             let naps = self.naps;
             at = match at.step_by(|victim| self.advance(victim, point))? {
@@ -299,10 +328,15 @@ impl Walk<'_> {
 
     /// Waits for the trap; meanwhile somebody wakes a victim that sleeps, unless that is its point.
     fn advance(&mut self, victim: Running, point: Point) -> Outcome<Stepped> {
-        let deadline = Instant::now() + self.director.patience().max(Duration::from_secs(1));
-        let mut sleeper = match victim.wait(deadline)? {
-            Halt::Asleep(sleeper) => sleeper,
-            halt => return trapped(halt).map(Stepped::Continue),
+        let mut patience = Patience::new(self.director.patience().max(Duration::from_secs(1)));
+        let mut running = victim;
+        let mut sleeper = loop {
+            let left = patience.left();
+            running = match running.wait(Instant::now() + left.unwrap_or_default())? {
+                Halt::Asleep(sleeper) => break sleeper,
+                Halt::Late(running) if left.is_some() => running,
+                halt => return trapped(halt).map(Stepped::Continue),
+            };
         };
         self.naps += 1;
         if point == Point::Asleep(self.naps) {
@@ -313,7 +347,7 @@ impl Walk<'_> {
             self.scenario.asleep(self.director, turn)?;
             turn += 1;
             sleeper = match sleeper.wait_awake(Instant::now() + Duration::from_millis(10))? {
-                Halt::Late(sleeper) if Instant::now() < deadline => sleeper,
+                Halt::Late(sleeper) if !patience.is_over() => sleeper,
                 Halt::Late(_) => return Err(Trouble::Hang("the victim is not woken".into())),
                 halt => return trapped(halt).map(Stepped::Continue),
             };

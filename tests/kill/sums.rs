@@ -6,6 +6,8 @@ use std::ops::AddAssign;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sums {
     pub(crate) operations: usize,
+    /// Those of which every instruction was tried.
+    pub(crate) whole: usize,
     pub(crate) points: usize,
     /// Broken variants that were caught.
     pub(crate) broken: usize,
@@ -15,10 +17,11 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    fn fields(&mut self) -> [(&'static str, &mut usize); 6] {
-        let Self { operations, points, broken, hangs, violations, failed } = self;
+    fn fields(&mut self) -> [(&'static str, &mut usize); 7] {
+        let Self { operations, whole, points, broken, hangs, violations, failed } = self;
         [
             ("operations", operations),
+            ("whole", whole),
             ("points", points),
             ("broken", broken),
             ("hangs", hangs),

@@ -18,9 +18,14 @@ static BEATS: AtomicU64 = AtomicU64::new(0);
 static CHILDREN: [AtomicI32; SEATS] = [const { AtomicI32::new(0) }; SEATS];
 static DOING: Mutex<String> = Mutex::new(String::new());
 
+/// What is done makes progress.
+pub(crate) fn goes_on() {
+    BEATS.fetch_add(1, Relaxed);
+}
+
 /// Says what is done now.
 pub(crate) fn doing(what: &str) {
-    BEATS.fetch_add(1, Relaxed);
+    goes_on();
     let mut doing = DOING.lock().unwrap_or_else(PoisonError::into_inner);
     doing.clear();
     doing.push_str(what);
