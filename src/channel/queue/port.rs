@@ -198,7 +198,7 @@ impl<T> Port<T> {
     #[inline(never)]
     fn wait(&self, until: Deadline) -> Result<bool> {
         self.records.store.liveness().me()?;
-        if self.has_undecodable.load(Ordering::Relaxed) != 0 || !self.records.is_empty() {
+        if self.has_undecodable.load(Ordering::Relaxed) != 0 || !self.records.has_nothing() {
             return Ok(false);
         }
         self.records.wait_for_messages(until, || false).map(|()| true)

@@ -99,7 +99,7 @@ impl<S: Store> Records<S> {
     }
 
     /// Whether there was nothing to take a moment ago.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(crate) fn has_nothing(&self) -> bool {
         self.load_tail() == self.load_head() && !self.store.has_other()
     }
 
@@ -202,15 +202,15 @@ impl<S: Store> Records<S> {
         }
         let liveness = self.store.liveness();
         let events = &self.tail.messages;
-        if self.pace.spin(liveness, events, self.load_head().count(), || self.is_empty()) {
+        if self.pace.spin(liveness, events, self.load_head().count(), || self.has_nothing()) {
             return Ok(());
         }
         let (prepared, until) = events.prepare_wait_heavy(until);
         let (seen, closed) = (self.load_tail(), self.tail.closed.load(Ordering::Relaxed));
-        if self.is_empty() {
+        if self.has_nothing() {
             let wait =
                 Wait::Change([Some((&self.tail.tail, seen.0)), Some((&self.tail.closed, closed))]);
-            let blocked = || self.is_empty() && !is_over() && !is_due();
+            let blocked = || self.has_nothing() && !is_over() && !is_due();
             liveness.sleep(events.word(), prepared, until, wait, blocked);
         }
         Ok(())
