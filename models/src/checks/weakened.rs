@@ -117,7 +117,7 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("a_leaver_does_not_check", M(alarm::a_thread_joins_while_another_leaves)),
     ("closing_is_no_news", Brief(stopped::a_closer, 40)),
     ("unlock_passes_no_barrier", M(queue::one_put_one_get)),
-    ("tail_is_relaxed", M(queue::one_put_one_get)),
+    ("tail_is_relaxed", M(queue::two_putters)),
     ("stale_is_a_lease", Brief(joinable::worker_dies, 120)),
     ("filled_is_not_noted", Brief(joinable::worker_dies, 120)),
     ("the_dead_keep_their_tasks", Brief(joinable::worker_dies, 120)),
