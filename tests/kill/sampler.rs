@@ -38,7 +38,7 @@ pub(crate) enum Choice {
     Each,
 }
 
-/// What the end of a way was no limit to.
+/// All of these, and those behind the end that was seen.
 const ALL: Choice = Choice::Different(usize::MAX);
 
 impl Choice {
@@ -67,41 +67,21 @@ pub(crate) fn spread(len: usize, count: usize, seed: u64) -> impl Iterator<Item 
 /// Points of one scenario, for each fate.
 type Points = &'static [(Fate, Choice)];
 
-const DAY: Points = &[
-    (Fate::Kill, Choice::Sample(6)),
-    (Fate::Late, Choice::Sample(1)),
-    (Fate::Stop, Choice::Sample(2)),
-];
-const SAMPLE: Points = &[
-    (Fate::Kill, Choice::Different(MOST)),
-    (Fate::Late, Choice::Sample(4)),
-    (Fate::Stop, Choice::Sample(6)),
-];
+/// Kills at these points; so many late deaths and stops.
+const fn fates(kill: Choice, late: usize, stop: usize) -> [(Fate, Choice); 3] {
+    [(Fate::Kill, kill), (Fate::Late, Choice::Sample(late)), (Fate::Stop, Choice::Sample(stop))]
+}
+
+const DAY: Points = &fates(Choice::Sample(6), 1, 2);
+const SAMPLE: Points = &fates(Choice::Different(MOST), 4, 6);
 /// The same of what is hardly different from another scenario.
-const MINOR_DAY: Points = &[
-    (Fate::Kill, Choice::Sample(4)),
-    (Fate::Late, Choice::Sample(1)),
-    (Fate::Stop, Choice::Sample(1)),
-];
-const MINOR_SAMPLE: Points = &[
-    (Fate::Kill, Choice::Different(MOST)),
-    (Fate::Late, Choice::Sample(2)),
-    (Fate::Stop, Choice::Sample(3)),
-];
+const MINOR_DAY: Points = &fates(Choice::Sample(4), 1, 1);
+const MINOR_SAMPLE: Points = &fates(Choice::Different(MOST), 2, 3);
 /// The same of a start of a process, of which each point takes a second.
-const START_SAMPLE: Points = &[
-    (Fate::Kill, Choice::Different(24)),
-    (Fate::Late, Choice::Sample(2)),
-    (Fate::Stop, Choice::Sample(3)),
-];
+const START_SAMPLE: Points = &fates(Choice::Different(24), 2, 3);
 /// Where every instruction counts.
-const WHOLE: Points =
-    &[(Fate::Kill, ALL), (Fate::Late, Choice::Sample(60)), (Fate::Stop, Choice::Sample(60))];
-const EACH: Points = &[
-    (Fate::Kill, Choice::Each),
-    (Fate::Late, Choice::Sample(60)),
-    (Fate::Stop, Choice::Sample(60)),
-];
+const WHOLE: Points = &fates(ALL, 60, 60);
+const EACH: Points = &fates(Choice::Each, 60, 60);
 /// The same where the victim is a witness: it lives on with what it has read, which nobody sees.
 const SEEN_DAY: Points = &[(Fate::Witness, Choice::Sample(5))];
 const SEEN_SAMPLE: Points = &[(Fate::Witness, Choice::Sample(24))];
