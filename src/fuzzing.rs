@@ -1,6 +1,6 @@
-//! Doors for `fuzz/`, behind the feature `testing`; not part of the public surface.
+//! Doors for `fuzz/` and the soak, behind the feature `testing`; not part of the public surface.
 //!
-//! Each takes any bytes and gives them to all that reads such bytes from shared memory, a socket or the environment. What comes of it
+//! Each but the last takes any bytes and gives them to all that reads such bytes from shared memory, a socket or the environment. What comes of it
 //! does not matter; a panic, an abort or a read out of bounds does.
 
 use crate::error::{ChildFailure, Error};
@@ -69,4 +69,9 @@ pub fn manager(bytes: &[u8]) {
 /// What a pool and its workers send each other.
 pub fn pool(bytes: &[u8]) {
     pool::read_anything(bytes);
+}
+
+/// How many bytes of this process's world are in free blocks that keep their pages.
+pub fn pooled() -> u64 {
+    world::current().map_or(0, |world| world.memory.pooled())
 }

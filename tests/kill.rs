@@ -34,7 +34,7 @@
 //!
 //! The files, lowest first:
 //!
-//! - one thread under steps: `ptrace.rs`, `threads.rs`; names for addresses: `symbols.rs`; what a hang is: `patience.rs`;
+//! - one thread under steps: `ptrace.rs`, `threads.rs`; names for addresses: `symbols.rs`; what a hang is: `patience.rs`, `group.rs`;
 //! - what is said over the `board.rs`: `order.rs`, `forms.rs`; with what it is done: `props.rs`,
 //!   `data.rs`;
 //! - how an actor does it: `actor.rs`, `sync_verbs.rs`, `lock_verbs.rs`, `semaphore_verbs.rs`, `round_verbs.rs`,
@@ -74,6 +74,7 @@ mod harness {
     pub(crate) mod family;
     pub(crate) mod fates;
     pub(crate) mod forms;
+    pub(crate) mod group;
     pub(crate) mod jobs;
     pub(crate) mod journey_scripts;
     pub(crate) mod journey_verbs;

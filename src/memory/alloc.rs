@@ -54,6 +54,12 @@ impl Memory {
         )
     }
 
+    /// Bytes in free blocks that keep their pages.
+    #[cfg(feature = "testing")]
+    pub(crate) fn pooled(&self) -> u64 {
+        self.table.arena.pooled.load(Ordering::Relaxed)
+    }
+
     /// Like [`Memory::alloc`], but only below a quarter of the memory: for what messages hold.
     pub(crate) fn alloc_for_message(&self, len: usize, holder: Id) -> Result<Block> {
         self.check_message(len)?;

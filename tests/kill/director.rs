@@ -18,6 +18,7 @@ use super::end_verbs::Item;
 use super::fates::Fate;
 use super::ledger::Ledger;
 use super::order::Order;
+use super::patience::Patience;
 use super::props::Props;
 use super::ptrace::{self, Tracee};
 use super::trouble::{Outcome, Trouble};
@@ -27,6 +28,9 @@ pub(crate) const FIRST: usize = 0;
 pub(crate) const SECOND: usize = 1;
 pub(crate) const BARGER: usize = 2;
 const VICTIMS: std::ops::Range<usize> = 3..8;
+
+/// How long an actor may take to come up, and to use everything for the first time.
+const START: Duration = Duration::from_secs(10);
 
 /// How the actors are set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,8 +150,11 @@ impl Director {
     }
 
     pub(crate) fn ready(&mut self, seat: usize) -> Outcome {
-        if !self.seat(seat).await_finished(Instant::now() + Duration::from_secs(10)) {
-            return Err(Trouble::Hang(format!("{} does not come up", name(seat))));
+        let mut patience = Patience::new(START);
+        while !self.seat(seat).await_finished(Instant::now() + Duration::from_millis(20)) {
+            if patience.is_over() {
+                return Err(Trouble::Hang(format!("{} does not come up", name(seat))));
+            }
         }
         watch::child(seat, self.pid(seat));
         Ok(())
@@ -190,7 +197,7 @@ impl Director {
 
     /// Makes `seat` use everything once. That is not what is under test: there is time for it.
     fn warm(&mut self, seat: usize) -> Outcome {
-        let patience = std::mem::replace(&mut self.settings.patience, Duration::from_secs(10));
+        let patience = std::mem::replace(&mut self.settings.patience, START);
         let done = self.must(seat, Order::Warm);
         self.settings.patience = patience;
         done.map(drop)

@@ -16,7 +16,7 @@ use super::director::Director;
 use super::ledger::Ledger;
 use super::order::Order;
 use super::patience::Patience;
-use super::ptrace::{Halt, Running, Tracee};
+use super::ptrace::{Halt, Running, SLOW, Tracee};
 use super::sync_verbs::LOCKS;
 use super::trouble::{Outcome, Trouble};
 
@@ -145,7 +145,7 @@ impl Director {
     pub(crate) fn kill_halfway(&mut self, seat: usize, order: Order) -> Outcome {
         let mut tracee = Running::seize(self.pid(seat), self.tid(seat))?;
         self.mark(seat, order);
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + SLOW;
         let mut is_done = false;
         let stopped = loop {
             let at = match tracee.wait_awake(deadline)? {

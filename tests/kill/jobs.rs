@@ -7,12 +7,20 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use super::sums::Sums;
 
 /// Set for workers.
 const WORKER: &str = "KILL_WORKER";
+
+/// Has this process, a worker, end with the harness that started it: an interrupt from the terminal reaches only that one's group.
+pub(crate) fn end_with_lead() {
+    // SAFETY: prctl(2), PR_SET_PDEATHSIG
+    // - takes numbers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
 
 /// Whether this process is a worker.
 pub(crate) fn is_worker() -> bool {
@@ -60,6 +68,8 @@ fn start(numbers: OwnedFd, seed: u64) -> Result<Child> {
     worker.args(std::env::args_os().skip(1)).env(WORKER, "1");
     // Midnight may come before the worker does.
     worker.env("KILL_SEED", seed.to_string());
+    // Its family, by this group; see `group`.
+    worker.process_group(0);
     worker.stdin(numbers).stdout(Stdio::piped()).spawn()
 }
 

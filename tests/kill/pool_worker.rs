@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use multiproc::{ChildFailure, Error, Pool};
 
-use super::ptrace::{Halt, Leash};
+use super::ptrace::{Halt, Leash, SLOW};
 use super::remains::Changes;
 use super::sampler::Choice;
-use super::server_loop::{PATIENCE, asleep, walk_to_sleep};
+use super::server_loop::{asleep, walk_to_sleep};
 use super::threads;
 use super::trouble::{Outcome, Trouble};
 use super::walks::{Walked, points};
@@ -36,7 +36,7 @@ fn point(pool: &Pool, step: usize, changes: &mut Changes) -> Outcome<usize> {
     let (walked, results) = thread::scope(|scope| {
         let caller = scope.spawn(|| call(pool));
         let walked = sleeper
-            .wait_awake(Instant::now() + PATIENCE)
+            .wait_awake(Instant::now() + SLOW)
             .map_err(Trouble::from)
             .and_then(|halt| match halt {
                 Halt::Trap(at) => walk_to_sleep(at, step, changes),
@@ -78,7 +78,7 @@ fn check(results: &[multiproc::Result<u64>], most: usize) -> Outcome {
 
 /// The worker, asleep in its wait for a batch.
 fn worker(pool: &Pool) -> Outcome<i32> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SLOW;
     let mut seen = 0;
     while Instant::now() < deadline {
         let workers: Vec<i32> = pool.workers().iter().map(|it| it.id().cast_signed()).collect();

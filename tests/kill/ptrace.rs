@@ -21,6 +21,8 @@ use super::threads::{sleeps, state, threads};
 
 /// How long a step may take before the thread is looked at: is it asleep?
 const PATIENCE: Duration = Duration::from_micros(150);
+/// How long it may take what needs nobody else, on a machine that is busy; see `patience`.
+pub(crate) const SLOW: Duration = Duration::from_secs(30);
 
 /// Whether debug registers can be had; found out by [`probe`].
 static REGISTERS: AtomicBool = AtomicBool::new(false);
@@ -234,7 +236,7 @@ impl Running {
     /// Stops the process of a sleeper by SIGSTOP, and waits until every thread of it stands.
     pub(crate) fn stop_process(mut self) -> io::Result<Stopped> {
         self.thread.send(libc::SIGSTOP)?;
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + SLOW;
         loop {
             match self.wait(deadline)? {
                 Halt::Stopped(stopped) => {
@@ -414,7 +416,7 @@ impl Stopped {
     /// Stops its process by SIGSTOP, and waits until every thread of it stands.
     fn stop_process(self) -> io::Result<Self> {
         self.thread.send(libc::SIGSTOP)?;
-        self.thread.await_standing(Instant::now() + Duration::from_secs(5))?;
+        self.thread.await_standing(Instant::now() + SLOW)?;
         Ok(self)
     }
 
@@ -458,7 +460,7 @@ impl Tracee {
     pub(crate) fn kill_late(self, delay: Duration) -> io::Result<()> {
         let Thread { pid, tid } = self.thread();
         signal_process(pid, libc::SIGKILL)?;
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + SLOW;
         let mut dying = Running::of(pid, tid);
         let exiting = loop {
             dying = match dying.wait(deadline)? {
@@ -513,7 +515,7 @@ impl Drop for Leash {
 /// Kills process `pid`, whose first thread is traced, and waits until that is dead; whoever made it takes its status.
 pub(crate) fn end(pid: i32) -> io::Result<()> {
     signal_process(pid, libc::SIGKILL)?;
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + SLOW;
     // One that is to stop once more at its exit waits there to be let on.
     while !matches!(state(pid, pid), b'Z' | b'X') && Instant::now() < deadline {
         let _ = request(libc::PTRACE_CONT, pid, 0, 0);
@@ -585,7 +587,7 @@ pub(crate) fn reap_thread(pid: i32, tid: i32) -> io::Result<()> {
         return Ok(());
     }
     let mut dying = Running::of(pid, tid);
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + SLOW;
     loop {
         dying = match dying.wait(deadline)? {
             Halt::Gone(_) => return Ok(()),
@@ -614,7 +616,7 @@ pub(crate) fn probe(pid: i32) -> io::Result<()> {
 
 /// Waits for the end of a child that nobody else waits for.
 fn reap(pid: i32) -> io::Result<()> {
-    match Running::of(pid, pid).wait(Instant::now() + Duration::from_secs(5))? {
+    match Running::of(pid, pid).wait(Instant::now() + SLOW)? {
         Halt::Gone(_) => Ok(()),
         halt => Err(io::Error::other(format!("a killed child: {halt:?}"))),
     }

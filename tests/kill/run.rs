@@ -54,6 +54,7 @@ pub(crate) fn main() {
     let fixed = is_fixed && ptrace::has_registers();
     let mut run = Run { wishes, fixed, sums: Sums::default() };
     let is_told = if jobs::is_worker() {
+        jobs::end_with_lead();
         run.play(jobs::items());
         true
     } else {

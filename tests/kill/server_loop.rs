@@ -6,19 +6,16 @@
 //! What the walks over its spare child (`spare_child.rs`) need as well is here.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use multiproc::{Atomic, Process, StartMethod, active_children};
 
-use super::ptrace::{Halt, Leash, Running, Stopped, Tracee};
+use super::ptrace::{Halt, Leash, Running, SLOW, Stopped, Tracee};
 use super::remains::Changes;
 use super::sampler::Choice;
 use super::threads;
 use super::trouble::{Outcome, Trouble};
 use super::walks::{Walked, points};
-
-/// How long a start may take, or a sleep of whoever is stepped.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Kills the server at points of its loop.
 pub(crate) fn run(name: &str, choice: Choice, seed: u64) -> Walked {
@@ -48,7 +45,7 @@ fn point(runs: &Atomic<u64>, step: usize, changes: &mut Changes) -> Outcome<usiz
 pub(super) fn next_one(runs: &Atomic<u64>, times: u64) -> Outcome {
     let before = runs.load();
     start(runs.clone()).map_err(|error| Trouble::Violation(format!("the next one: {error}")))?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SLOW;
     while hidden().len() > 2 && Instant::now() < deadline {
         thread::yield_now();
     }
@@ -68,7 +65,7 @@ pub(super) struct Pair {
 
 /// Finds them, both asleep.
 pub(super) fn find() -> Outcome<Pair> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SLOW;
     while Instant::now() < deadline {
         let name = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/comm"));
         let is_spare = |pid: &i32| name(*pid).is_ok_and(|name| name == "multiproc-spare\n");
@@ -94,7 +91,7 @@ pub(super) fn start(runs: Atomic<u64>) -> multiproc::Result<()> {
 
 /// Process `pid`, traced and again asleep in its wait.
 pub(super) fn asleep(pid: i32) -> Outcome<Running> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SLOW;
     let mut stopped = Running::seize(pid, pid)?.interrupt(deadline)?;
     loop {
         stopped = match stopped.step()?.wait(deadline)? {
@@ -107,7 +104,7 @@ pub(super) fn asleep(pid: i32) -> Outcome<Running> {
 
 /// Steps the server from its sleep to the next one, or kills it at its point.
 fn walk(sleeper: Running, step: usize, changes: &mut Changes) -> Outcome<usize> {
-    let at = match sleeper.wait_awake(Instant::now() + PATIENCE)? {
+    let at = match sleeper.wait_awake(Instant::now() + SLOW)? {
         Halt::Trap(at) => at,
         halt => return Err(Trouble::Fault(format!("it is not woken: {halt:?}"))),
     };
@@ -129,7 +126,7 @@ pub(super) fn walk_to_sleep(
         if made == step {
             return Ok((made, Tracee::Stopped(at)));
         }
-        at = match at.step_whole(Instant::now() + PATIENCE)? {
+        at = match at.step_whole(Instant::now() + SLOW)? {
             Halt::Trap(at) => at,
             Halt::Asleep(sleeper) => return Ok((made, Tracee::Running(sleeper))),
             halt => return Err(Trouble::Fault(format!("it does not step: {halt:?}"))),

@@ -15,10 +15,10 @@ use std::time::Instant;
 
 use multiproc::{Atomic, ChildFailure, Error};
 
-use super::ptrace::{self, Halt, Leash, Running};
+use super::ptrace::{self, Halt, Leash, Running, SLOW};
 use super::remains::Changes;
 use super::sampler::Choice;
-use super::server_loop::{PATIENCE, asleep, find, next_one, start, walk_to_sleep};
+use super::server_loop::{asleep, find, next_one, start, walk_to_sleep};
 use super::trouble::{Outcome, Trouble};
 use super::walks::{Walked, points};
 
@@ -44,7 +44,7 @@ fn forked(runs: &Atomic<u64>, step: usize, changes: &mut Changes) -> Outcome<usi
     // Its own spare child is there already.
     start(runs.clone())?;
     let times = runs.load() - before;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SLOW;
     let (server, child) = match server.wait_awake(deadline)? {
         Halt::Forked(server, child) => (server, child),
         halt => return Err(Trouble::Fault(format!("the server does not fork: {halt:?}"))),
@@ -89,12 +89,12 @@ fn started(runs: &Atomic<u64>, step: usize, changes: &mut Changes) -> Outcome<us
 /// Steps the child from its sleep to its end, or kills it at its point. On the way it waits for its keeper, and may for others.
 fn walk_to_end(pid: i32, sleeper: Running, step: usize, changes: &mut Changes) -> Outcome<usize> {
     let mut made = 0;
-    let mut halt = sleeper.wait_awake(Instant::now() + PATIENCE)?;
+    let mut halt = sleeper.wait_awake(Instant::now() + SLOW)?;
     loop {
         let at = match halt {
             Halt::Trap(at) => at,
             Halt::Asleep(sleeper) => {
-                halt = sleeper.wait_awake(Instant::now() + PATIENCE)?;
+                halt = sleeper.wait_awake(Instant::now() + SLOW)?;
                 continue;
             }
             // Its parent takes its status.
@@ -110,6 +110,6 @@ fn walk_to_end(pid: i32, sleeper: Running, step: usize, changes: &mut Changes) -
             return Ok(made);
         }
         made += 1;
-        halt = at.step_whole(Instant::now() + PATIENCE)?;
+        halt = at.step_whole(Instant::now() + SLOW)?;
     }
 }

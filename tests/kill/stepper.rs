@@ -241,7 +241,7 @@ pub(crate) fn play(
 
 /// Waits until the victim stands at the beginning of its operation.
 fn begun(victim: Running) -> Outcome<Stopped> {
-    match victim.wait_awake(Instant::now() + Duration::from_secs(5))? {
+    match victim.wait_awake(Instant::now() + ptrace::SLOW)? {
         Halt::Trap(at) => Ok(at),
         halt => Err(Trouble::Fault(format!("the victim does not begin: {halt:?}"))),
     }
@@ -361,7 +361,7 @@ fn run_to(at: Stopped, address: usize, hits: usize) -> Outcome<Stopped> {
     let mut running = at.run_to(address)?;
     let mut hit = 1;
     loop {
-        let at = match running.wait(Instant::now() + Duration::from_secs(5))? {
+        let at = match running.wait(Instant::now() + ptrace::SLOW)? {
             Halt::Asleep(sleeper) => sleeper.stop_process()?,
             halt => trapped(halt)?,
         };

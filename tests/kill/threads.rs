@@ -1,7 +1,5 @@
 //! Threads of other processes, as `/proc` and the scheduler know them.
 
-use std::time::Duration;
-
 /// The state letter of a thread, as `ps` shows it; `X` if there is no such thread.
 pub(crate) fn state(pid: i32, tid: i32) -> u8 {
     let stat = std::fs::read(format!("/proc/{pid}/task/{tid}/stat")).unwrap_or_default();
@@ -43,32 +41,6 @@ pub(crate) fn processors() -> (libc::cpu_set_t, libc::cpu_set_t) {
     // - `here` is a set of this frame; the number is below its size, or refused by the bound check.
     unsafe { libc::CPU_SET(cpu.max(0).cast_unsigned() as usize, &mut here) };
     (all, here)
-}
-
-/// Whether, each time of some, a thread of a process that descends from this one runs, or waits for a processor or for a disk.
-pub(crate) fn are_busy() -> bool {
-    let is_busy = || {
-        descendants(std::process::id().cast_signed())
-            .into_iter()
-            .flat_map(|pid| threads(pid).into_iter().map(move |tid| state(pid, tid)))
-            .any(|state| matches!(state, b'R' | b'D'))
-    };
-    // Once may be a keeper that looks around.
-    (0..5).all(|_| {
-        std::thread::sleep(Duration::from_millis(2));
-        is_busy()
-    })
-}
-
-/// The children of a process, and theirs.
-fn descendants(pid: i32) -> Vec<i32> {
-    let mut found = children(pid);
-    let mut next = 0;
-    while let Some(&pid) = found.get(next) {
-        found.extend(children(pid));
-        next += 1;
-    }
-    found
 }
 
 /// The children of a process.

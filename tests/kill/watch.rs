@@ -5,9 +5,10 @@ use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI32, AtomicU64};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::board::SEATS;
+use super::patience::Patience;
 use super::ptrace;
 use super::sums::Sums;
 
@@ -39,13 +40,13 @@ pub(crate) fn child(seat: usize, pid: i32) {
 /// Starts the watchdog. When it bites, all children are killed and the harness ends with 1.
 pub(crate) fn start() {
     std::thread::spawn(|| {
-        let (mut beats, mut since) = (0, Instant::now());
+        let (mut beats, mut patience) = (0, Patience::new(LIMIT));
         loop {
             std::thread::sleep(Duration::from_secs(1));
             let now = BEATS.load(Relaxed);
             if now != beats {
-                (beats, since) = (now, Instant::now());
-            } else if since.elapsed() > LIMIT {
+                (beats, patience) = (now, Patience::new(LIMIT));
+            } else if patience.is_over() {
                 let doing = DOING.lock().unwrap_or_else(PoisonError::into_inner);
                 println!("kill: HANG of the director itself: {doing}");
                 for child in &CHILDREN {

@@ -11,8 +11,10 @@ use multiproc::{Result, Shared};
 use super::ledger::{CHANNELS, Channel, Log};
 use super::objects::Objects;
 
-/// Bytes of shared memory that may come and go: free blocks are kept for the next who need some.
-const SWING: u64 = 16 << 20;
+/// Bytes of shared memory in use that may come and go: what a victim had waits for the next sweep.
+const SWING: u64 = 4 << 20;
+/// The same of free blocks that keep their pages for the next who need some.
+const POOL: u64 = 16 << 20;
 
 /// Credits that the director gives at the end, for whoever waits for one.
 pub(crate) const GIFT: u64 = 100;
@@ -147,6 +149,8 @@ fn sums(objects: &Objects, lives: &[Past], faults: &mut Vec<String>) -> Result<(
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Has {
     pub(crate) memory: u64,
+    /// Of it in free blocks.
+    pub(crate) pooled: u64,
     pub(crate) descriptors: usize,
     pub(crate) processes: usize,
     pub(crate) threads: usize,
@@ -173,6 +177,7 @@ impl Has {
         };
         Has {
             memory,
+            pooled: multiproc::fuzzing::pooled(),
             descriptors: list("/proc/self/fd").count(),
             processes: list("/proc").filter(is_one).count(),
             threads: list("/proc/self/task").count(),
@@ -181,7 +186,9 @@ impl Has {
 
     /// Whether it is more than that, and not by chance.
     pub(crate) fn exceeds(&self, before: &Has) -> bool {
-        self.memory > before.memory + SWING
+        let used = |has: &Has| has.memory.saturating_sub(has.pooled);
+        used(self) > used(before) + SWING
+            || self.pooled > before.pooled + POOL
             || self.descriptors > before.descriptors
             || self.processes > before.processes
             || self.threads > before.threads
@@ -190,11 +197,12 @@ impl Has {
 
 impl std::fmt::Display for Has {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Has { memory, descriptors, processes, threads } = self;
-        let memory = memory >> 10;
+        let Has { memory, pooled, descriptors, processes, threads } = self;
+        let (memory, pooled) = (memory >> 10, pooled >> 10);
         write!(
             f,
-            "{memory} KiB shared, {descriptors} descriptors, {processes} processes, {threads} threads"
+            "{memory} KiB shared, {pooled} of them in free blocks, {descriptors} descriptors, {processes} processes, \
+             {threads} threads"
         )
     }
 }
