@@ -2,9 +2,9 @@
 //!
 //! Steps, each of which undoes the ones before it when it fails:
 //!
-//! 1. the program is looked at: a child must run this very image, with no more rights than this process;
-//! 2. the child's slot is reserved in the world ([`Embryo`]), and the handles in the arguments are given to it;
-//! 3. the call is written into shared memory;
+//! 1. the child's slot is reserved in the world ([`Embryo`]), and the handles in the arguments are given to it;
+//! 2. the call is written into shared memory;
+//! 3. the program is looked at: a child must run this very image, with no more rights than this process;
 //! 4. the process is made (`execute`): by `posix_spawn` of the running image, with the world's descriptor under the number it
 //!    has here and a ticket in the environment, after a descriptor is set aside, so that a table too full for a pidfd is noticed
 //!    before there is a process; or by the fork server (`fork_server`);
