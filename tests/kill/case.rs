@@ -120,7 +120,8 @@ impl<'a> Case<'a> {
     }
 
     /// Plays the points chosen, and with `further` those behind the end that was seen, until three
-    /// victims in a row have come to theirs.
+    /// victims in a row have come to theirs. Of a way of many thousand steps, which is longer or shorter by hundreds each time,
+    /// these are some steps apart.
     pub(crate) fn walk(
         &mut self,
         fate: Fate,
@@ -131,6 +132,7 @@ impl<'a> Case<'a> {
     ) {
         let len = way.len();
         let beyond = if further { len + 1..len * 4 } else { 0..0 };
+        let beyond = beyond.step_by((len / 10_000).max(1));
         let mut overs = 0;
         for point in points.into_iter().chain(beyond.map(Point::After)) {
             if self.findings.len() >= ENOUGH || overs == 3 {
