@@ -76,3 +76,70 @@ impl Patience {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn long_ago() -> Patience {
+        Patience { since: Some(now().wrapping_sub(2 * LONG)) }
+    }
+
+    fn state(fairness: &Fairness) -> u32 {
+        fairness.0.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn only_who_has_waited_for_long_requests() {
+        let fairness = Fairness(AtomicU32::new(CLOSED));
+        let mut patience = Patience::new();
+        assert!(!patience.has_waited());
+        patience.request(&fairness);
+        assert!(patience.has_waited());
+        assert_eq!(state(&fairness), CLOSED, "it has waited for a moment");
+        long_ago().request(&fairness);
+        assert_eq!(state(&fairness), REQUESTED);
+        assert!(!fairness.is_open(), "nobody has given back yet");
+    }
+
+    #[test]
+    fn a_turn_that_nobody_requested_is_not_opened() {
+        let fairness = Fairness(AtomicU32::new(CLOSED));
+        fairness.open();
+        assert_eq!(state(&fairness), CLOSED);
+        assert!(!fairness.is_open());
+    }
+
+    #[test]
+    fn a_requested_turn_is_open_for_a_while() {
+        let fairness = Fairness(AtomicU32::new(REQUESTED));
+        let before = now();
+        fairness.open();
+        let ahead = state(&fairness).wrapping_sub(before);
+        assert!(ahead >= LONG && state(&fairness) > REQUESTED, "{ahead} us ahead");
+        // This thread may be kept from its processor for longer than a turn lasts.
+        let is_open = || {
+            fairness.0.store(now().wrapping_add(LONG).max(REQUESTED + 1), Ordering::Relaxed);
+            fairness.is_open()
+        };
+        assert!((0..1000).any(|_| is_open()));
+        // One that is open is not requested again.
+        let requests = || {
+            is_open();
+            long_ago().request(&fairness);
+            state(&fairness) == REQUESTED
+        };
+        assert!((0..1000).any(|_| !requests()));
+        fairness.0.store(now().wrapping_sub(1).max(REQUESTED + 1), Ordering::Relaxed);
+        assert!(!fairness.is_open(), "its end has come");
+    }
+
+    #[test]
+    fn whoever_has_waited_closes_the_turn() {
+        let fairness = Fairness(AtomicU32::new(REQUESTED));
+        Patience::new().end(&fairness);
+        assert_eq!(state(&fairness), REQUESTED, "a newcomer has taken what was free");
+        long_ago().end(&fairness);
+        assert_eq!(state(&fairness), CLOSED);
+    }
+}
