@@ -12,8 +12,9 @@ use super::group;
 
 /// How many times the time that is over the family may use of the processors behind it.
 const AT_MOST: u32 = 3;
-/// Looks after the end; so many in a row is the most that anybody needs.
-const LAST_LOOKS: usize = 3;
+/// Looks after the end. Who looks for a sleeper wants to see it asleep three times in a row, and one that sleeps in slices of 50 ms
+/// is awake now and then.
+const LAST_LOOKS: usize = 30;
 
 /// A wait that began when this was made.
 #[derive(Debug)]
