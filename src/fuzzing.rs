@@ -1,7 +1,7 @@
 //! Doors for `fuzz/` and the soak, behind the feature `testing`; not part of the public surface.
 //!
-//! Each but the last takes any bytes and gives them to all that reads such bytes from shared memory, a socket or the environment. What comes of it
-//! does not matter; a panic, an abort or a read out of bounds does.
+//! Each but the last takes any bytes and gives them to all that reads such bytes from shared memory, a socket or the environment.
+//! What comes of it does not matter; a panic, an abort or a read out of bounds does.
 
 use crate::error::{ChildFailure, Error};
 use crate::{Event, Lock, Queue, Semaphore, Sender};
