@@ -120,8 +120,7 @@ impl<'a> Case<'a> {
     }
 
     /// Plays the points chosen, and with `further` those behind the end that was seen, until three
-    /// victims in a row have come to theirs. Of a way of many thousand steps, which is longer or shorter by hundreds each time,
-    /// these are some steps apart.
+    /// victims in a row have come to theirs.
     pub(crate) fn walk(
         &mut self,
         fate: Fate,
@@ -132,7 +131,6 @@ impl<'a> Case<'a> {
     ) {
         let len = way.len();
         let beyond = if further { len + 1..len * 4 } else { 0..0 };
-        let beyond = beyond.step_by((len / 10_000).max(1));
         let mut overs = 0;
         for point in points.into_iter().chain(beyond.map(Point::After)) {
             if self.findings.len() >= ENOUGH || overs == 3 {

@@ -21,8 +21,8 @@ use super::threads::{sleeps, state, threads};
 
 /// How long a step may take before the thread is looked at: is it asleep?
 const PATIENCE: Duration = Duration::from_micros(150);
-/// How long it may take what needs nobody else, on a machine that is busy; see `patience`.
-pub(crate) const SLOW: Duration = Duration::from_secs(30);
+/// How long it may take what needs nobody else.
+pub(crate) const SLOW: Duration = Duration::from_secs(5);
 
 /// Whether debug registers can be had; found out by [`probe`].
 static REGISTERS: AtomicBool = AtomicBool::new(false);
