@@ -8,7 +8,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::fates::Fate;
-use super::order::Verb;
 use super::scenarios::Scenario;
 
 /// Days after which every operation had its turn.
@@ -77,8 +76,6 @@ const SAMPLE: Points = &fates(Choice::Different(MOST), 4, 6);
 /// The same of what is hardly different from another scenario.
 const MINOR_DAY: Points = &fates(Choice::Sample(4), 1, 1);
 const MINOR_SAMPLE: Points = &fates(Choice::Different(MOST), 2, 3);
-/// The same of a start of a process, of which each point takes a second.
-const START_SAMPLE: Points = &fates(Choice::Different(24), 2, 3);
 /// Where every instruction counts.
 const WHOLE: Points = &fates(ALL, 60, 60);
 const EACH: Points = &fates(Choice::Each, 60, 60);
@@ -108,7 +105,6 @@ impl Reach {
             (Self::Day, false, true) => MINOR_DAY,
             (Self::Day, false, false) => DAY,
             (Self::Operations, true, _) => SEEN_SAMPLE,
-            (Self::Operations, ..) if scenario.verb == Verb::Start => START_SAMPLE,
             (Self::Operations, false, true) => MINOR_SAMPLE,
             (Self::Operations, false, false) => SAMPLE,
             (Self::Changes | Self::Instructions, true, _) => SEEN_WHOLE,

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::board::AFTER;
 use super::director::Director;
 use super::fates::Fate;
+use super::order::Verb;
 use super::patience::Patience;
 use super::ptrace::{self, Halt, Running, Stopped, Tracee};
 use super::remains::Changes;
@@ -167,9 +168,11 @@ impl Trace {
             let visits = &self.places[&address].visits;
             let hits =
                 visits.partition_point(|&it| it <= step) - visits.partition_point(|&it| it <= from);
+            // To a place in a loop another victim may come more often or less. If that is found out, all steps are made.
+            let doubt = if hits == 1 { 0 } else { hits + self.len() / 50 };
             // Where it stands, the register would stop it at once.
-            if address != self.addresses[from] && hits + (to - step) < best.1 {
-                best = (Some((step, hits)), hits + (to - step));
+            if address != self.addresses[from] && to - step + doubt < best.1 {
+                best = (Some((step, hits)), to - step + doubt);
             }
         }
         best.0
@@ -298,7 +301,7 @@ impl Walk<'_> {
             let target = trace.and_then(|trace| trace.run_to(self.step, left));
             if let (Some((target, hits)), Some(trace)) = (target, trace) {
                 let address = trace.addresses[target];
-                at = run_to(at, address, hits)?;
+                at = run_to(at, address, hits, self.scenario.verb == Verb::Start)?;
                 if at.next() != address {
                     return Ok(Arrived::Over { strayed: true, at });
                 }
@@ -356,12 +359,19 @@ impl Walk<'_> {
 }
 
 /// Runs a victim to the instruction at `address`, to which it comes for the so-manieth time then, or to where it sleeps: not where
-/// the first one slept. When woken it would run on, and nobody would stop it.
-fn run_to(at: Stopped, address: usize, hits: usize) -> Outcome<Stopped> {
+/// the first one slept. When woken it would run on, and nobody would stop it. But one that `awaits_child` is woken by the end of the
+/// process that it has started, and goes on to the address; the first one was so slow that it found the process ended.
+fn run_to(at: Stopped, address: usize, hits: usize, awaits_child: bool) -> Outcome<Stopped> {
     let mut running = at.run_to(address)?;
     let mut hit = 1;
     loop {
         let at = match running.wait(Instant::now() + ptrace::SLOW)? {
+            Halt::Asleep(sleeper) if awaits_child => {
+                match sleeper.wait_awake(Instant::now() + ptrace::SLOW)? {
+                    Halt::Late(sleeper) => sleeper.stop_process()?,
+                    halt => trapped(halt)?,
+                }
+            }
             Halt::Asleep(sleeper) => sleeper.stop_process()?,
             halt => trapped(halt)?,
         };
