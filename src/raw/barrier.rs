@@ -319,16 +319,15 @@ impl Rounds {
 
     /// C2 and C3.
     fn run(&self, mut now: State, last: impl FnOnce()) -> Result<()> {
-        /// If the closure panics, the round is broken.
+        /// If the closure panics, the round is broken. When the round is over, this does nothing.
         struct Unfinished<'a>(&'a Rounds, State);
         impl Drop for Unfinished<'_> {
             fn drop(&mut self) {
                 self.0.break_round(self.1);
             }
         }
-        let unfinished = Unfinished(self, now);
+        let _unfinished = Unfinished(self, now);
         last();
-        core::mem::forget(unfinished);
         let round = now.round();
         while !self.end(now, now.next()) {
             now = self.state();

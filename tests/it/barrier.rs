@@ -1,10 +1,11 @@
 //! `Barrier`: rounds in step, who leads, breaking and resetting, and what deaths do.
 
+use std::thread;
 use std::time::Duration;
 
 use multiproc::{Atomic, Barrier, Event, Process, Queue, Result};
 
-use crate::common::{LONG, SHORT, killed, park, quiet, until};
+use crate::common::{LONG, SHORT, asleep, killed, park, quiet, until};
 use crate::fork::{ended_well, fork};
 use crate::watchdog::watch;
 
@@ -115,7 +116,7 @@ fn the_last_one_runs_its_closure_before_anybody_goes_on() {
         let mut seen = Vec::new();
         for _ in 0..50 {
             barrier.wait_with(|| {
-                std::thread::yield_now();
+                thread::yield_now();
                 runs.fetch_add(1);
             })?;
             seen.push(runs.load());
@@ -128,6 +129,32 @@ fn the_last_one_runs_its_closure_before_anybody_goes_on() {
     for child in children {
         assert_eq!(child.join().unwrap().unwrap(), (1..=50).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn who_comes_while_the_closure_runs_waits_for_its_end() {
+    let _watch = watch();
+    let barrier = &Barrier::new(1).unwrap();
+    thread::scope(|scope| {
+        let mut late = None;
+        barrier
+            .wait_with(|| {
+                late = Some(scope.spawn(|| barrier.wait()));
+                assert!(barrier.try_wait().unwrap_err().is_busy());
+                assert!(barrier.wait_timeout(SHORT).unwrap_err().is_timeout());
+            })
+            .unwrap();
+        late.unwrap().join().unwrap().unwrap();
+    });
+    assert!(!barrier.is_broken());
+}
+
+#[test]
+fn a_barrier_that_is_broken_in_the_closure_is_broken() {
+    let _watch = watch();
+    let barrier = Barrier::new(1).unwrap();
+    assert!(barrier.wait_with(|| barrier.abort().unwrap()).unwrap_err().is_broken());
+    assert!(barrier.is_broken());
 }
 
 #[test]
@@ -267,7 +294,21 @@ fn a_party_that_died_before_breaks_it_for_those_who_come() {
     let party = Process::spawn(pass_and_park, (&barrier,)).unwrap();
     barrier.wait().unwrap();
     killed(party);
+    // Nobody waits for one who will not come, not even as long as it takes to look.
+    assert!(barrier.try_wait().unwrap_err().is_broken());
     assert!(barrier.wait().unwrap_err().is_broken());
+}
+
+#[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
+fn a_party_is_missed_by_the_process_that_has_its_slot_next() {
+    let _watch = watch();
+    let barrier = Barrier::new(2).unwrap();
+    let party = Process::spawn(pass_and_park, (&barrier,)).unwrap();
+    barrier.wait().unwrap();
+    killed(party);
+    let is_broken = |barrier: Barrier| barrier.try_wait().is_err_and(|error| error.is_broken());
+    assert!(Process::spawn(is_broken, (&barrier,)).unwrap().join().unwrap());
 }
 
 #[test]
@@ -345,6 +386,30 @@ fn one_that_dies_in_its_closure_breaks_it() {
     assert!(last.join().is_err());
 }
 
+#[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
+fn one_that_dies_in_its_closure_is_missed_by_those_of_the_next_round() {
+    let _watch = watch();
+    let run = |barrier: Barrier, runs: Event| -> Result<()> {
+        let stay = || {
+            runs.set();
+            park();
+        };
+        barrier.wait_with(stay).map(drop)
+    };
+    let come = |barrier: Barrier, ready: Event| {
+        ready.set();
+        wait_once(barrier)
+    };
+    let (barrier, runs, ready) =
+        (Barrier::new(1).unwrap(), Event::new().unwrap(), Event::new().unwrap());
+    let runner = Process::spawn(run, (&barrier, &runs)).unwrap();
+    runs.wait().unwrap();
+    let late = asleep(&ready, Process::spawn(come, (&barrier, &ready)).unwrap());
+    killed(runner);
+    all_are_told_it_is_broken(vec![late]);
+}
+
 /// One of three dies at some moment of many rounds: the two others are told, and nobody hangs.
 #[test]
 #[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
@@ -368,7 +433,7 @@ fn a_kill_at_any_moment_stops_nobody() {
         for _ in 0..3 {
             started.get_timeout(LONG).unwrap();
         }
-        std::thread::yield_now();
+        thread::yield_now();
         killed(children.remove(turn % 3));
         let rounds: Vec<u32> = children.into_iter().map(|it| it.join().unwrap()).collect();
         assert!(rounds[0].abs_diff(rounds[1]) <= 1, "{rounds:?}");
