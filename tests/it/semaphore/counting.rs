@@ -129,6 +129,41 @@ fn one_process_holds_hundreds_of_permits() {
     }
 }
 
+/// So many can be taken, and no more.
+#[track_caller]
+fn assert_exactly(semaphore: &Semaphore, count: u32) {
+    assert_eq!(semaphore.available(), count);
+    let taken: Vec<_> = (0..count).map(|_| semaphore.try_acquire().unwrap()).collect();
+    assert!(semaphore.try_acquire().unwrap_err().is_busy());
+    drop(taken);
+    assert_eq!(semaphore.available(), count);
+}
+
+/// The same in the hands of two: what one holds in the object is given back and forgotten while the other holds more than fits there.
+#[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
+fn hundreds_of_permits_in_two_processes_are_exact() {
+    let _watch = watch();
+    let semaphore = Semaphore::new(1000).unwrap();
+    let other = holder(&semaphore, 200);
+    let mut own: Vec<_> = (0..200).map(|_| semaphore.try_acquire().unwrap()).collect();
+    assert_exactly(&semaphore, 600);
+    own.drain(..10).for_each(|permit| permit.forget());
+    assert_exactly(&semaphore, 600);
+    own.truncate(100);
+    assert_exactly(&semaphore, 690);
+    own.drain(..10).for_each(|permit| permit.forget());
+    assert_exactly(&semaphore, 690);
+    own.truncate(50);
+    assert_exactly(&semaphore, 730);
+    semaphore.release(7).unwrap();
+    assert_exactly(&semaphore, 737);
+    killed(other);
+    assert_exactly(&semaphore, 937);
+    drop(own);
+    assert_exactly(&semaphore, 987);
+}
+
 #[test]
 fn release_from_elsewhere_and_forget_count_signals() {
     let _watch = watch();
