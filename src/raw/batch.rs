@@ -187,4 +187,24 @@ mod tests {
         }
         assert_eq!(next_generation(LAST_GENERATION), 0);
     }
+
+    #[test]
+    fn a_batch_goes_from_task_to_task_and_ends_where_its_worker_leaves_it() {
+        let place = Place(Box::leak(Box::default()));
+        let seen = || (place.look().state(), place.look().worker(), place.look().task());
+        place.offer(7);
+        assert!(place.begin(8, 3, 0).is_none(), "another generation");
+        let mut begun = place.begin(7, 3, 10).unwrap();
+        assert!(place.begin(7, 4, 10).is_none(), "somebody has begun it");
+        assert_eq!(seen(), (State::Begun, 3, 10));
+        assert!(begun.advance(11));
+        assert_eq!(seen(), (State::Begun, 3, 11));
+        begun.leave(12);
+        assert_eq!(seen(), (State::Left, 3, 12));
+        place.offer(7);
+        let mut begun = place.begin(7, 3, 10).unwrap();
+        assert!(place.condemn(place.look()));
+        assert!(!begun.advance(11), "the task was taken away");
+        assert_eq!(seen(), (State::Condemned, 3, 10));
+    }
 }

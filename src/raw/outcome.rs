@@ -69,3 +69,23 @@ impl OutcomeWords {
         Outcome { state, len: len.load(Ordering::Relaxed), place: place.load(Ordering::Relaxed) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_block_held_before_is_cleared() {
+        let words = OutcomeWords {
+            state: AtomicU64::new(1),
+            len: AtomicU64::new(2),
+            place: AtomicU64::new(3),
+        };
+        assert_eq!(words.read(), Outcome { state: 1, len: 2, place: 3 });
+        words.clear(4);
+        assert_eq!(words.read(), Outcome { state: 4, len: 0, place: 0 });
+        let left = Outcome { state: 5, len: 6, place: 7 };
+        words.publish(left);
+        assert_eq!(words.read(), left);
+    }
+}
