@@ -301,6 +301,18 @@ fn a_party_that_died_before_breaks_it_for_those_who_come() {
 
 #[test]
 #[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
+fn whoever_asks_is_told_of_a_party_that_died() {
+    let _watch = watch();
+    let barrier = Barrier::new(2).unwrap();
+    let party = Process::spawn(pass_and_park, (&barrier,)).unwrap();
+    barrier.wait().unwrap();
+    assert!(!barrier.is_broken());
+    killed(party);
+    until("it is broken", || barrier.is_broken());
+}
+
+#[test]
+#[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn a_party_is_missed_by_the_process_that_has_its_slot_next() {
     let _watch = watch();
     let barrier = Barrier::new(2).unwrap();
