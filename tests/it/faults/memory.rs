@@ -51,6 +51,26 @@ fn a_dropped_queue_gives_its_memory_back_at_once() {
     });
 }
 
+/// From chunk to chunk, where all messages are small; from message to message, where one is not.
+#[test]
+fn a_dropped_queue_of_small_messages_gives_its_memory_back_at_once() {
+    let _watch = watch();
+    alone(|| {
+        let in_use = || used() - multiproc::fuzzing::pooled();
+        for first in [1000, 100_000] {
+            let queue = Queue::new().unwrap();
+            let before = in_use();
+            for len in std::iter::once(first).chain([1000; 10_000]) {
+                queue.put(vec![7_u8; len]).unwrap();
+            }
+            assert!(in_use() > before + (9 << 20));
+            drop(queue);
+            let left = in_use();
+            assert!(left < before + (1 << 20), "{left} bytes are left of {before}");
+        }
+    });
+}
+
 #[test]
 fn a_queue_that_has_travelled_gives_its_memory_back_at_once() {
     let _watch = watch();
