@@ -69,3 +69,27 @@ fn too_deep() -> Error {
         format!("this thread holds the lock {} times already: drop some guards", u32::MAX),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_dead_holder_left_means_nothing() {
+        let reentry = Reentry {
+            depth: AtomicU32::new(7),
+            unfinished: AtomicU32::new(1),
+            lent: AtomicU32::new(3),
+        };
+        reentry.enter();
+        let words = [&reentry.depth, &reentry.unfinished, &reentry.lent];
+        assert_eq!(words.map(|word| word.load(Ordering::Relaxed)), [1, 0, 0]);
+        reentry.deepen().unwrap();
+        assert_eq!(reentry.leave(false), None);
+        assert_eq!(reentry.leave(false), Some(true));
+        reentry.enter();
+        assert_eq!(reentry.leave(true), Some(false), "a panic dropped it");
+        reentry.depth.store(u32::MAX, Ordering::Relaxed);
+        assert!(reentry.deepen().unwrap_err().is_limit());
+    }
+}

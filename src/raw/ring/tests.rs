@@ -91,6 +91,27 @@ fn records_come_in_order_and_whole_in_rings_of_every_size() {
     }
 }
 
+/// A writer makes room at the beginning, and does not use it; it, or its successor, writes what would have fit at the end.
+#[test]
+fn room_behind_padding_that_is_not_used_holds_nothing() {
+    for is_succeeded in [false, true] {
+        let both = Both::new(16);
+        let ring = both.ring();
+        let (mut writer, mut reader) = both.sides();
+        for number in 1..=2 {
+            assert!(write(&mut writer, &ring, 40, number));
+            assert_eq!(read(&mut reader, &ring), Some((40, number)));
+        }
+        assert_eq!(writer.reserve(&ring, 40).unwrap().unwrap().payload(), 8);
+        assert_eq!(read(&mut reader, &ring), None);
+        if is_succeeded {
+            writer = Writer::new(&ring).unwrap();
+        }
+        assert!(write(&mut writer, &ring, 8, 3));
+        assert_eq!(read(&mut reader, &ring), Some((8, 3)));
+    }
+}
+
 #[test]
 fn what_is_cut_off_before_the_header_was_not_written() {
     let both = Both::new(16);
