@@ -1,8 +1,6 @@
 //! Counting: never more at a time than there are.
 
-use multiproc::{
-    BoundedSemaphore, ErrorKind, Event, Process, Queue, Result, Semaphore, SharedMemory,
-};
+use multiproc::{BoundedSemaphore, ErrorKind, Event, Process, Queue, Result, Semaphore};
 
 use super::{holder, waiter};
 use crate::common::{LONG, SHORT, killed, kind, park, until};
@@ -161,13 +159,6 @@ fn hundreds_of_permits_in_two_processes_are_exact() {
     semaphore.release(7).unwrap();
     assert_exactly(&semaphore, 737);
     killed(other);
-    // What it made for all stays, whoever needs memory now.
-    let fill = || {
-        let memory = SharedMemory::new(8 << 10).unwrap();
-        memory.write(0, &[0xff; 8 << 10]).unwrap();
-        memory
-    };
-    let _memory: Vec<_> = (0..1000).map(|_| fill()).collect();
     assert_exactly(&semaphore, 937);
     drop(own);
     assert_exactly(&semaphore, 987);
