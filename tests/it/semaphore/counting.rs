@@ -144,9 +144,21 @@ fn assert_exactly(semaphore: &Semaphore, count: u32) {
 #[cfg_attr(feature = "raw-sync", ignore = "it kills: raw_sync is not robust")]
 fn hundreds_of_permits_in_two_processes_are_exact() {
     let _watch = watch();
-    let semaphore = Semaphore::new(1000).unwrap();
+    let semaphore = Semaphore::new(1080).unwrap();
     let other = holder(&semaphore, 200);
     let mut own: Vec<_> = (0..200).map(|_| semaphore.try_acquire().unwrap()).collect();
+    assert_exactly(&semaphore, 680);
+    // What a third one forgot, in the object and outside of it, does not come back with its death.
+    let forget = |semaphore: Semaphore, done: Event| {
+        let mut permits: Vec<_> = (0..200).map(|_| semaphore.acquire().unwrap()).collect();
+        permits.drain(..80).for_each(|permit| permit.forget());
+        done.set();
+        park();
+    };
+    let done = Event::new().unwrap();
+    let third = Process::spawn(forget, (&semaphore, &done)).unwrap();
+    done.wait().unwrap();
+    killed(third);
     assert_exactly(&semaphore, 600);
     own.drain(..10).for_each(|permit| permit.forget());
     assert_exactly(&semaphore, 600);
