@@ -20,7 +20,7 @@ pub(super) struct Inlet {
     pub(super) end: End,
     reader: Option<Reader>,
     pace: Pace,
-    scratch: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
 }
 
 impl Inlet {

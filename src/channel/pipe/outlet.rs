@@ -25,7 +25,7 @@ pub(super) struct Outlet {
     pub(super) end: End,
     writer: Option<Writer>,
     pace: Pace,
-    scratch: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
     /// Whether a message was read back from its own bytes.
     verified: bool,
 }
@@ -129,9 +129,7 @@ impl Outlet {
         fill: impl FnOnce(&mut [u8]) -> R,
         until: Deadline,
     ) -> Result<R> {
-        self.end.check()?;
-        self.end.store.check_len(len)?;
-        let room = self.room(NAMED as u32, len as u64, until)?;
+        let room = self.room_for_large(len, until)?;
         let held = Held::new(&self.end.store, len)?;
         let result = fill(held.large.span.bytes_mut(0, len)?);
         let large = held.keep();
@@ -144,10 +142,8 @@ impl Outlet {
     /// Sends sealed bytes with the handles in them, which stand in a block of their own whatever their length.
     #[cold]
     fn send_parcel(&mut self, sealed: &[u8], parcel: &Parcel, until: Deadline) -> Result<()> {
-        self.end.check()?;
         let len = sealed.len();
-        self.end.store.check_len(len)?;
-        let room = self.room(NAMED as u32, len as u64, until)?;
+        let room = self.room_for_large(len, until)?;
         let held = Held::new(&self.end.store, len)?;
         held.large.span.write(0, sealed)?;
         let large = held.keep();
@@ -175,6 +171,12 @@ impl Outlet {
         // Only the sender writes it.
         let large = &self.end.store.control.sender.large;
         large.store(large.load(Ordering::Relaxed).wrapping_add(len as u64), Ordering::Relaxed);
+    }
+
+    /// Room for the record that names a block of `len` bytes.
+    fn room_for_large(&mut self, len: usize, until: Deadline) -> Result<Room> {
+        self.end.store.check_len(len)?;
+        self.room(NAMED as u32, len as u64, until)
     }
 
     /// Room for a record, waited for until `until`; `large` is how many bytes go in a block of their own.

@@ -1,7 +1,7 @@
 //! Whatever stands in a pipe's words: a typed error or a message, in time, and no other pipe is harmed.
 
 use super::store::Store;
-use super::{Pipe, Receiver, Sender, records};
+use super::{Pipe, Receiver, Sender, outlet, records};
 use crate::error::ErrorKind;
 use crate::memory::walk::Met;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -248,4 +248,34 @@ fn memory_of_a_pipe_and_its_messages_goes_with_it() {
     let after = crate::world::world().unwrap().memory.sweep().unwrap();
     // Other tests of this binary run meanwhile.
     assert!(after < before + (4 << 20), "{before} bytes before, {after} after");
+}
+
+#[test]
+fn scratch_memory_is_kept_if_it_is_small() {
+    let (mut sender, mut receiver) = Pipe::simplex::<(u8, String)>().unwrap();
+    for (len, is_kept) in [(100, true), (outlet::KEPT + 1, false)] {
+        sender.send((7, "x".repeat(len))).unwrap();
+        assert_eq!(sender.out.scratch.capacity() != 0, is_kept, "by the sender, after {len} bytes");
+        assert_eq!(receiver.recv().unwrap().1.len(), len);
+        assert_eq!(
+            receiver.inlet.scratch.capacity() != 0,
+            is_kept,
+            "by the receiver, after {len} bytes"
+        );
+    }
+}
+
+#[test]
+fn messages_with_handles_count_as_large_ones_until_they_are_received() {
+    let (mut sender, mut receiver) = Pipe::simplex().unwrap();
+    let lock = crate::sync::Lock::new().unwrap();
+    let len = records::LARGE_IN_FLIGHT as usize / 2;
+    let send = |sender: &mut Sender<_>| sender.try_send(("x".repeat(len), lock.clone()));
+    send(&mut sender).unwrap();
+    for _ in 0..4 {
+        send(&mut sender).unwrap();
+        receiver.recv().unwrap();
+    }
+    send(&mut sender).unwrap();
+    assert!(send(&mut sender).unwrap_err().is_full());
 }

@@ -409,10 +409,11 @@ fn ends_are_send_and_sync_whatever_they_carry() {
 
 #[test]
 fn ends_show_their_state() {
-    let (mut sender, receiver) = Pipe::simplex::<u32>().unwrap();
+    let (mut sender, mut receiver) = Pipe::simplex::<u32>().unwrap();
     sender.send(1).unwrap();
     assert_eq!(format!("{sender:?}"), "Sender { unreceived: 1, receiver_waits: false }");
     assert_eq!(format!("{receiver:?}"), "Receiver { to_receive: 1, sender_waits: false }");
+    assert_eq!(format!("{:?}", receiver.iter()), "Incoming { to_receive: 1, sender_waits: false }");
     let (mut a, _b) = Pipe::duplex::<u32, ()>().unwrap();
     a.send(1).unwrap();
     let state = "unreceived: 1, receiver_waits: false, to_receive: 0, sender_waits: false";
