@@ -94,6 +94,7 @@ pub const WEAKENED: &[Weakened] = &[
         "control.departures.fetch_add(1, Ordering::SeqCst)",
         "0",
     ),
+    weak("channel/pipe/wait.rs", "a_sender_passes_no_barrier", "barrier::light()", "()"),
     weak("channel/queue/store.rs", "looks_at_any_time", "fence(Ordering::Acquire)", "()"),
     weak(
         "channel/queue/store.rs",

@@ -86,7 +86,8 @@ models! {
         a_carrier_that_dies_leaves_the_end_with_one_or_nobody
         a_taker_that_dies_takes_the_end_along
         an_end_that_nobody_can_receive_is_closed
-        a_dropped_end_is_seen_by_its_peer;
+        a_dropped_end_is_seen_by_its_peer
+        a_receiver_that_goes_to_sleep_is_woken;
     queue:
         a_message_reaches_its_getter
         two_getters_get_one_each

@@ -240,6 +240,27 @@ pub fn an_end_that_nobody_can_receive_is_closed() {
     check_some("pipe, a receiver with an end in it is dropped", 1, MOST, carrier_is_dropped);
 }
 
+/// A message is sent while its receiver goes to sleep. The sender stays: no other wake comes.
+pub(super) fn wakes() {
+    let worlds = world::make(&[&[0], &[1]]);
+    let (sender, mut receiver) = Pipe::simplex().expect("a pipe");
+    let mut sender = world::moved_to(sender, worlds[1]);
+    // Both have used their ends.
+    world::within(worlds[1], || sender.send(()).expect("sent"));
+    receiver.recv().expect("a message");
+    world::name_memory(worlds[0], |word| word < WORDS);
+    let sending = sim::spawn(1, move || {
+        sender.send(()).expect("sent");
+        sim::keep(sender);
+    });
+    receiver.recv().expect("a message");
+    sim::join(sending);
+}
+
+pub fn a_receiver_that_goes_to_sleep_is_woken() {
+    check_some("pipe, a receiver goes to sleep", 2, MOST, wakes);
+}
+
 /// The end is dropped while its peer waits.
 pub(super) fn is_dropped() {
     let Journey { watched, moves, out, inn, .. } = journey();

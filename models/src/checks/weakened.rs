@@ -48,6 +48,7 @@ const CAUGHT: &[(&str, Catcher)] = &[
     ("what_is_listed_was_sent", Brief(pipe::carrier_has_died, 300)),
     ("what_it_carried_is_forgotten", Shallow(pipe::carrier_is_dropped)),
     ("leaving_counts_once", Shallow(pipe::is_dropped)),
+    ("a_sender_passes_no_barrier", Deep(pipe::wakes)),
     ("record_is_relaxed", M(ring::up_to_the_end)),
     ("record_is_read_relaxed", M(ring::up_to_the_end)),
     ("take_is_relaxed", M(ring::over_the_first)),
