@@ -44,9 +44,7 @@ impl<T> Port<T> {
                 store.reaped.load(Ordering::Relaxed) == store.now()
                     && !is_all_done(records).unwrap_or(true)
             };
-            if blocked() {
-                liveness.sleep(event.word(), prepared, until, wait, blocked);
-            }
+            liveness.sleep(event.word(), prepared, until, wait, blocked);
         }
     }
 
