@@ -349,8 +349,7 @@ impl WaitList {
 
     /// Whether the waiter at `place` may go on. Under the lock.
     fn may_go_on(&self, place: &Place) -> bool {
-        let word = &self.entries.0[place.index];
-        let own = Entry(word.load(Ordering::Relaxed));
+        let own = Entry(self.entries.0[place.index].load(Ordering::Relaxed));
         if own.thread() != Some(place.me) {
             return false;
         }
@@ -363,11 +362,7 @@ impl WaitList {
             entry != Entry::FREE && !entry.is_rung() && entry.age(next) > own.age(next)
         };
         let entries = self.used().iter().map(|word| Entry(word.load(Ordering::Relaxed)));
-        if entries.filter(|&entry| is_before(entry)).count() >= due as usize {
-            return false;
-        }
-        word.fetch_or(u64::from(RUNG), Ordering::Relaxed);
-        true
+        entries.filter(|&entry| is_before(entry)).count() < due as usize
     }
 
     /// W6: waits until the thread may go on, or until `until`.
