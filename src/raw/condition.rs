@@ -444,3 +444,64 @@ fn two_locks() -> Error {
         "other threads wait for the condition with another lock: use the same lock in every wait of one condition",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A list in which nobody waits, and the calling thread.
+    fn empty() -> (WaitList, Id) {
+        let word = || AtomicU32::new(0);
+        let words = Words {
+            lock: ShortLock::default(),
+            given: AtomicU64::new(0),
+            used: word(),
+            tickets: word(),
+            guarded: word(),
+            block: word(),
+        };
+        let entries = Entries([const { AtomicU64::new(0) }; MOST]);
+        let liveness = crate::world::world().unwrap().liveness;
+        let list =
+            WaitList::new(Box::leak(Box::new(words)), Box::leak(Box::new(entries)), liveness);
+        (list, liveness.me().unwrap())
+    }
+
+    /// They died one after another, and nobody notified in all that time.
+    #[test]
+    fn who_enters_a_list_full_of_the_dead_takes_a_place_of_theirs() {
+        let (list, me) = empty();
+        let wait = move || {
+            let me = list.liveness.me().unwrap();
+            (0..MOST).for_each(|_| _ = list.enter(me, 1).unwrap());
+            assert!(list.enter(me, 1).is_err(), "a living thread's place was taken");
+        };
+        std::thread::spawn(wait).join().unwrap();
+        assert_eq!(list.used().len(), MOST);
+        let place = list.enter(me, 1).unwrap();
+        assert_eq!(list.waiters(), 1);
+        list.notify(1);
+        assert!(list.leave(&place).unwrap());
+    }
+
+    #[test]
+    fn nobody_enters_while_another_changes_the_list() {
+        let (list, me) = empty();
+        list.lock(me).unwrap();
+        // Whoever interrupted this very thread is told so, and does not wait for ever.
+        assert!(list.enter(me, 1).is_err_and(|error| error.is_deadlock()));
+        assert_eq!(list.used().len(), 0);
+        list.words.lock.unlock();
+        assert!(list.enter(me, 1).is_ok());
+    }
+
+    #[test]
+    fn who_leaves_last_leaves_nothing_to_look_through() {
+        let (list, me) = empty();
+        let places = [(); 3].map(|()| list.enter(me, 1).unwrap());
+        for (place, used) in places.iter().zip([3, 3, 0]) {
+            list.leave(place).unwrap();
+            assert_eq!(list.used().len(), used);
+        }
+    }
+}

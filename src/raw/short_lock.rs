@@ -55,6 +55,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const NAPS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 
 /// A lock in shared memory.
+#[derive(Default)]
 #[repr(C)]
 pub(crate) struct ShortLock {
     /// The holder's id; 0: free. The truth. Written by lockers and the holder.
