@@ -510,3 +510,35 @@ impl Clone for Rounds {
         Rounds::new(self.words, self.members, self.liveness)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is broken before it is new.
+    #[test]
+    fn who_comes_in_the_middle_of_a_reset_waits_for_its_end() {
+        let word = || AtomicU32::new(0);
+        let words = Words {
+            lock: ShortLock::default(),
+            state: AtomicU64::new(0),
+            parties: word(),
+            block: word(),
+            failed: [word(), word(), word(), word()],
+        };
+        words.begin(1);
+        let members = Members([const { AtomicU32::new(0) }; PROCESSES]);
+        let liveness = crate::world::world().unwrap().liveness;
+        let rounds =
+            Rounds::new(Box::leak(Box::new(words)), Box::leak(Box::new(members)), liveness);
+        let arrive = || rounds.arrive(Deadline::NEVER, None::<fn()>);
+        rounds.lock().unwrap();
+        rounds.abort();
+        // Whoever interrupted this very thread is told so, and does not wait for ever.
+        assert!(arrive().unwrap_err().is_deadlock());
+        rounds.words.lock.unlock();
+        assert!(arrive().unwrap_err().is_broken());
+        rounds.reset().unwrap();
+        assert_eq!(arrive().unwrap(), 0);
+    }
+}
