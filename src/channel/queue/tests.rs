@@ -36,6 +36,12 @@ fn scribble(port: &Port<u64>, word: usize, value: u64) {
     port.records().store.reference.object.payload[word].store(value, Ordering::Relaxed);
 }
 
+/// A word of the tail line.
+fn tail_word(port: &Port<u64>, word: usize) -> &'static AtomicU64 {
+    let block = port.records().lines().0.block.load(Ordering::Relaxed);
+    crate::world::world().unwrap().memory.block(block).unwrap().word(8 * word).unwrap()
+}
+
 /// A payload that tells its number and its length.
 fn payload(number: u32, len: usize) -> Vec<u8> {
     let mut bytes = vec![number as u8; len];
@@ -178,10 +184,8 @@ fn use_scribbled(limit: u64, set: impl Fn(&[&AtomicU64])) {
     for bytes in [&[1; 100][..], &large, &[3; 8]] {
         push(&queue, bytes);
     }
-    let memory = &crate::world::world().unwrap().memory;
     let object = queue.records().store.reference.object;
-    let block = memory.block(queue.records().lines().0.block.load(Ordering::Relaxed)).unwrap();
-    let tail = (0..16).map(|word| block.word(8 * word).unwrap());
+    let tail = (0..16).map(|word| tail_word(&queue, word));
     let words: Vec<&AtomicU64> = object.payload.iter().take(6).chain(tail).collect();
     set(&words);
     let soon = || Deadline::after(Duration::from_micros(200));
@@ -321,4 +325,34 @@ fn a_getter_whose_time_is_over_at_the_lock_passes_its_wake_on() {
         under_lock.unwrap();
     });
     assert_eq!(pop(&queue).unwrap(), b"for somebody");
+}
+
+/// Whether somebody who waits for room at the queue is woken by `put`.
+fn wakes_for_room(queue: &Port<u64>, put: impl FnOnce()) -> bool {
+    let room = queue.records().room();
+    let prepared = room.prepare_wait();
+    put();
+    room.word().load(Ordering::Relaxed) != prepared
+}
+
+/// One large message less may be room for several small ones.
+#[test]
+fn a_putter_lets_the_next_one_check_what_room_is_left() {
+    let queue = starting_at(0, 100);
+    push(&queue, &[1; 100]);
+    pop(&queue).unwrap();
+    assert!(wakes_for_room(&queue, || push(&queue, &[2; 50])));
+    let queue = starting_at(0, 0);
+    // Here each message that is got is room for one, and wakes one.
+    assert!(!wakes_for_room(&queue, || push(&queue, &[2; 50])));
+}
+
+/// The room is still there, and perhaps somebody else sleeps who could use it.
+#[test]
+fn a_putter_that_fails_passes_its_wake_on() {
+    let queue = starting_at(0, 0);
+    // Another chunk than there is.
+    tail_word(&queue, 5).store(0, Ordering::Relaxed);
+    let fails = || assert!(queue.put_bytes(&[1], Deadline::NOW).unwrap_err().is_corrupted());
+    assert!(wakes_for_room(&queue, fails));
 }

@@ -142,6 +142,12 @@ impl<S: Store> Records<S> {
         &self.tail.messages
     }
 
+    /// On which those sleep who wait for room.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> &EventCount {
+        &self.head.room
+    }
+
     /// Something has changed for takers that is no record: `wakes` of those who sleep check. Those that would be missed, should
     /// this thread be stopped in here, see the change by the word.
     pub(crate) fn notify_takers(&self, wakes: u32) {
