@@ -38,6 +38,7 @@ models! {
     chunks:
         a_getter_follows_a_putter
         what_was_taken_meanwhile_is_not_freed
+        a_reference_is_found_behind_those_who_get
         a_putter_that_dies_at_the_change_loses_nothing_else
         a_getter_that_dies_at_the_change_loses_one_message;
     claims:
@@ -93,6 +94,8 @@ models! {
         two_getters_get_one_each
         two_putters_and_one_who_gets_both
         room_for_one_lets_both_through
+        nothing_is_put_behind_the_end
+        messages_are_counted_at_one_moment
         a_putter_that_dies_stops_nobody
         a_getter_that_dies_stops_nobody;
     recover:

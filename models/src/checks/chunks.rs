@@ -4,12 +4,14 @@
 use super::queue::{Queues, queue as make};
 use super::{check, check_deaths};
 use crate::channel::queue::Queue;
-use crate::memory::segments;
+use crate::memory::walk::{self, Met};
+use crate::memory::{Block, segments};
 use crate::raw::records::CHUNK_BYTES;
 use crate::sim;
+use crate::sync::Lock;
 use crate::sys::atomic::Ordering;
 use crate::sys::bytes;
-use crate::world::{self, World};
+use crate::world::{self, Kind, World};
 use std::rc::Rc;
 
 type Numbers = &'static Queue<u64>;
@@ -17,6 +19,9 @@ type Numbers = &'static Queue<u64>;
 /// The positions of a chunk, and the first of them.
 const CHUNK: usize = 8192;
 const FIRST: usize = 8;
+/// Where the head line says which block has the tail line, and which is the chunk of an even number.
+const BLOCK: usize = 3;
+const EVEN_CHUNK: usize = 6;
 /// Bytes of a large record that stands in its chunk.
 const LARGE: usize = 4096;
 
@@ -161,6 +166,55 @@ pub(super) fn left_and_taken() {
 
 pub fn what_was_taken_meanwhile_is_not_freed() {
     check("chunks, left and taken", 3, left_and_taken);
+}
+
+/// Two getters get a message each, the first of a chunk and the first of the next one. The message behind them refers to a lock,
+/// and somebody looks for such messages meanwhile.
+pub(super) fn walked_meanwhile() {
+    // Positions of a large record, and how many of these a chunk has.
+    const UNITS: usize = LARGE / 8 + 1;
+    const FULL: usize = (CHUNK - FIRST) / UNITS;
+    let worlds = world::make(&[&[0, 1, 2]]);
+    let world = worlds[0];
+    let queue: &Queue<Lock> = sim::keep(Queue::new().expect("a queue"));
+    let put = || queue.put_bytes(&[0; LARGE]).expect("room");
+    let get = || _ = queue.get_bytes().expect("a message");
+    for _ in 0..FULL {
+        put();
+        get();
+    }
+    (0..=FULL).for_each(|_| put());
+    queue.put(sim::keep(Lock::new().expect("a lock"))).expect("room");
+    let words = world.object();
+    let block = |id: u64| world.memory.block(id as u32).expect("a block of the queue");
+    let word = |block: &Block, record: usize| block.word(record * UNITS * 8).expect("a word");
+    let tail = block(words[BLOCK].load(Ordering::Relaxed));
+    let first = block(words[EVEN_CHUNK].load(Ordering::Relaxed));
+    let second = block(first.link().load(Ordering::Relaxed).into());
+    // It would take long to get all of the second chunk: it ends behind its first message, and there are so many fewer.
+    let end = word(&first, FULL).load(Ordering::Relaxed);
+    word(&second, 1).store(end, Ordering::Relaxed);
+    word(&tail, 0).fetch_sub((FULL as u64 - 1) << 32, Ordering::Relaxed);
+    world::name_memory(world, |word| word.is_multiple_of(UNITS));
+    let object = world.memory.object(0).expect("the queue");
+    let getter = sim::spawn(1, get);
+    let walker = sim::spawn(2, move || {
+        let mut found = 0;
+        let _held = world.memory.hold().expect("the arena");
+        let walker = walk::of(Kind::Queue as u32).expect("a queue is walked");
+        (walker.walk)(&world.memory, object, &mut |met| {
+            found += u32::from(matches!(met, Met::Reference(..)));
+        });
+        assert_eq!(found, 1, "the reference was not found");
+    });
+    get();
+    sim::join(getter);
+    sim::join(walker);
+    assert_eq!(queue.len(), 1);
+}
+
+pub fn a_reference_is_found_behind_those_who_get() {
+    check("chunks, walked meanwhile", 2, walked_meanwhile);
 }
 
 /// One who puts two messages dies, while another puts one and a third gets one.

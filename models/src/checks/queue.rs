@@ -186,6 +186,37 @@ pub fn room_for_one_lets_both_through() {
     check("queue, room for one", 2, room_for_one);
 }
 
+/// One puts while another closes; a third gets all there is before it is told of the end.
+pub(super) fn put_and_close() {
+    let (_, queues) = three(0);
+    let put: Use = |queue| _ = queue.put_bytes(&[]).is_err_and(|error| error.is_closed());
+    let close: Use = |queue| queue.close().expect("a lock for a moment");
+    let get_all: Use = |queue| while queue.get_bytes().is_ok() {};
+    run(&queues, put, close, get_all);
+    let (put, got) = queues.counts();
+    assert_eq!(put, got, "put behind the end");
+}
+
+pub fn nothing_is_put_behind_the_end() {
+    check("queue, one puts and one closes", 2, put_and_close);
+}
+
+/// One gets the only message that there is room for and puts another, while somebody asks how many there are.
+pub(super) fn counted_meanwhile() {
+    let worlds = world::make(&[&[0, 1]]);
+    let queues = small(&[worlds[0], worlds[0]], 1);
+    put(queues.of(0));
+    let other = queues.of(1);
+    let asker = sim::spawn(1, move || assert!(other.len() <= 1, "more than there is room for"));
+    get(queues.of(0));
+    put(queues.of(0));
+    sim::join(asker);
+}
+
+pub fn messages_are_counted_at_one_moment() {
+    check("queue, counted meanwhile", 3, counted_meanwhile);
+}
+
 /// One who puts (or gets) dies; another puts enough for the getter that is left.
 fn someone_dies(steps: u32, victim: Use, one: Use, here: Use) -> bool {
     let (worlds, queues) = three(0);
