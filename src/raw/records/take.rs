@@ -173,7 +173,8 @@ impl<S: Store> Records<S> {
         let left: ChunkBlock = self.store.chunk(id)?;
         let next = left.link.load(Ordering::Relaxed);
         let chunk = self.head_chunk.chunk(next, |id| self.store.chunk(id))?;
-        self.head.chunks[number as usize & 1].store(next, Ordering::Relaxed);
+        // ORDERING(take): Release, pairs with the Acquire in a walk's `start`: whoever reads this number finds that the head has moved.
+        self.head.chunks[number as usize & 1].store(next, Ordering::Release);
         let position = chunk_start(number);
         match chunk.head(position)? {
             Some(head) => Ok(First { chunk, position, head, left: Some(left) }),
