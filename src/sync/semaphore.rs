@@ -376,3 +376,20 @@ impl core::fmt::Debug for OwnedPermit {
         self.permits.fmt("OwnedPermit", f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_block_stays_when_the_thread_that_made_it_ends() {
+        let semaphore = Semaphore::new(200).unwrap();
+        let take = || (0..200).map(|_| semaphore.acquire().unwrap()).collect::<Vec<_>>();
+        let held = std::thread::scope(|scope| scope.spawn(take).join().unwrap());
+        let memory = &semaphore.reference.world.memory;
+        memory.sweep().unwrap();
+        let block = memory.block(semaphore.permits.words.block().unwrap()).unwrap();
+        assert!(block.is_of(semaphore.reference.id));
+        assert_eq!(held.len(), 200);
+    }
+}

@@ -103,6 +103,8 @@
 
 mod locked;
 mod state;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub(crate) use locked::{Attempt, Locked};
