@@ -97,6 +97,7 @@ fn assert_exact(processes: &[&Process], total: u32, available: u32) {
     assert_eq!(if state.is_counted() { counted } else { state.count() }, available);
     assert_eq!(block.held.load(Ordering::Relaxed), outside);
     assert_eq!(state.is_counted(), outside != 0, "COUNTED for as long as it must be");
+    assert!(!state.is_stale());
 }
 
 #[test]
@@ -145,6 +146,7 @@ fn who_takes_the_lock_from_the_dead_makes_the_caches_anew() {
         dead.lock(dead.me(), Deadline::NOW).unwrap();
         one.block.held.store(held, Ordering::Relaxed);
         one.block.available.store(0, Ordering::Relaxed);
+        one.words.store(one.words.state().with_stale(true));
         dead.dies();
         one.lock(one.me(), Deadline::NOW).unwrap();
         one.unlock();
