@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::Id;
 use crate::raw::lock::Outcome;
 use crate::raw::short_lock;
-use crate::sys::atomic::{AtomicU64, Ordering, fence_after_read_modify_write};
+use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
 use std::time::Duration;
 
@@ -212,11 +212,9 @@ pub(crate) trait Locked: View {
         // Should this thread die before these caches are right, its successor makes them.
         far.held.store(0, Ordering::Relaxed);
         far.available.store(state.count(), Ordering::Relaxed);
-        if self.words().replace(state, state.counted()) {
-            // ORDERING(event count): SeqCst, pairs with the barrier in `prepare_wait`: a waiter that found none in the open state
-            // said before that it waits, and whoever gives back under the lock sees that.
-            fence_after_read_modify_write();
-        }
+        // ORDERING(event count): a waiter that found none in the open state said before this step that it waits. Whoever gives back
+        // under the lock later has a barrier before its check for waiters, or has passed a locked instruction; see the module.
+        self.words().replace(state, state.counted());
     }
 
     /// Takes one of the permits that are available. COUNTED, under the lock.

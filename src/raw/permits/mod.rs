@@ -71,7 +71,8 @@
 //!
 //! - in the open state both sides have a full barrier in between: the waiter sees the permit, or the other one sees the waiter;
 //! - under the lock, a waiter whose check came first had prepared before it, and whoever has the lock later sees that. If the check found
-//!   the state open, then the step that makes it COUNTED comes later, and has a full barrier behind it.
+//!   the state open, then the step that makes it COUNTED comes later, and a full barrier lies between that step and every check for
+//!   waiters under a later lock: on x86-64 the step itself, elsewhere the one before the check.
 //!
 //! Whoever wants to wake and finds nothing available leaves it: whoever took it gives it back, seeing the waiters, or uses it up, or
 //! dies with it. A check that fails is no reason to sleep; what went wrong then comes to light in an attempt to take a permit. It waits as
