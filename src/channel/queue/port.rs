@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Scratch memory larger than this is given back after use.
-const KEPT: usize = 1 << 20;
+pub(super) const KEPT: usize = 1 << 20;
 
 thread_local! {
     /// Moved out and back as a whole: the result of a closure that ran here would be moved through several layers, in parts, and a
@@ -134,7 +134,6 @@ impl<T> Port<T> {
         let me = store.reference.world.liveness.me()?;
         let total = item.bytes.len();
         self.records.check_len(total)?;
-        memory.check_message(total)?;
         if total > INLINE {
             let mut large = HeldBlock::alloc(memory, total, me)?;
             large.bytes_mut().copy_from_slice(item.bytes);
@@ -274,7 +273,6 @@ impl<T> Port<T> {
     ) -> Result<R> {
         self.records.check_len(len)?;
         let world = self.records.store.reference.world;
-        world.memory.check_message(len)?;
         if len > INLINE {
             let mut large = HeldBlock::alloc(&world.memory, len, world.liveness.me()?)?;
             let result = fill(large.bytes_mut());

@@ -1,7 +1,7 @@
 //! A queue near the ends of its ranges, its memory, and shared memory that others wrote.
 
 use super::Queue;
-use super::port::Port;
+use super::port::{KEPT, Port, scratch};
 use super::store;
 use crate::channel::tag::tag_of;
 use crate::error::Result;
@@ -355,4 +355,15 @@ fn a_putter_that_fails_passes_its_wake_on() {
     tail_word(&queue, 5).store(0, Ordering::Relaxed);
     let fails = || assert!(queue.put_bytes(&[1], Deadline::NOW).unwrap_err().is_corrupted());
     assert!(wakes_for_room(&queue, fails));
+}
+
+#[test]
+fn scratch_memory_is_kept_if_it_is_small() {
+    let queue = Queue::new().unwrap();
+    for (len, is_kept) in [(100, true), (KEPT + 1, false)] {
+        queue.put((7_u8, "x".repeat(len))).unwrap();
+        assert_eq!(scratch().capacity() != 0, is_kept, "after {len} bytes were put");
+        assert_eq!(queue.get().unwrap().1.len(), len);
+        assert_eq!(scratch().capacity() != 0, is_kept, "after {len} bytes were got");
+    }
 }
