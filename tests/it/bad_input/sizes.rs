@@ -23,6 +23,21 @@ fn a_message_larger_than_memory_is_refused_untouched() {
     });
 }
 
+/// It would wait for ever for room that there cannot be.
+#[test]
+fn a_message_larger_than_its_queue_is_refused_untouched() {
+    let _watch = watch();
+    let queue: Queue<Vec<u8>> = Queue::builder().capacity_bytes(10_000).build().unwrap();
+    for len in [10_001, 1 << 20] {
+        let error = queue.put(vec![0; len]).unwrap_err();
+        says(&error, ErrorKind::TooLarge, &["10000"]);
+        assert_eq!(kind(queue.put_bytes(&vec![0; len])), ErrorKind::TooLarge);
+        let error = queue.put_with(len, |_| panic!("it was called")).unwrap_err();
+        says(&error, ErrorKind::TooLarge, &[&len.to_string(), "10000"]);
+    }
+    assert!(queue.is_empty());
+}
+
 #[test]
 fn bytes_above_the_ceiling_are_refused_untouched() {
     let _watch = watch();

@@ -76,13 +76,21 @@ fn a_queue_that_has_travelled_gives_its_memory_back_at_once() {
     let _watch = watch();
     alone(|| {
         let (mut sender, mut receiver) = Pipe::simplex::<Queue<Vec<u8>>>().unwrap();
-        let queue = Queue::new().unwrap();
-        let count = put_much(&queue);
-        sender.send(&queue).unwrap();
-        drop(receiver.recv().unwrap());
-        assert!(used() >= count * LARGE as u64);
-        drop(queue);
-        only_the_pool_is_left();
+        let carrier = Queue::<Queue<Vec<u8>>>::new().unwrap();
+        for by_pipe in [true, false] {
+            let queue = Queue::new().unwrap();
+            let count = put_much(&queue);
+            if by_pipe {
+                sender.send(&queue).unwrap();
+                drop(receiver.recv().unwrap());
+            } else {
+                carrier.put(&queue).unwrap();
+                drop(carrier.get().unwrap());
+            }
+            assert!(used() >= count * LARGE as u64);
+            drop(queue);
+            only_the_pool_is_left();
+        }
     });
 }
 
