@@ -18,6 +18,8 @@ mod slots;
 mod taking;
 mod task;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 pub use ends::{JoinableConsumer, JoinableProducer};
 pub use face::{JoinableQueue, JoinableQueueBuilder};
