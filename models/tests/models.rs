@@ -72,6 +72,8 @@ models! {
     joinable:
         two_workers_do_a_task_once
         a_task_that_is_given_back_is_done_by_another
+        an_open_queue_drops_no_task
+        a_task_that_is_done_leaves_its_slot_to_the_next
         a_worker_that_dies_loses_no_task;
     lock:
         three_exclude_each_other_and_all_come_through

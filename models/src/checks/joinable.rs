@@ -12,8 +12,8 @@ type Tasks = JoinableQueue<()>;
 /// Words of records, and of slots, that a model uses.
 const WORDS: usize = 48;
 
-/// A closed queue in which one task waits, as two processes see it. Each has used everything once.
-fn one_task() -> (Vec<&'static World>, [&'static Tasks; 2]) {
+/// A queue in which one task waits, as two processes see it. Each has used everything once.
+fn one_task_in_an_open_queue() -> (Vec<&'static World>, [&'static Tasks; 2]) {
     let worlds = world::make(&[&[0], &[1]]);
     let queue: &Tasks = sim::keep(JoinableQueue::new().expect("a queue"));
     let handles = [world::seen_by(queue, worlds[0]), world::seen_by(queue, worlds[1])];
@@ -24,8 +24,14 @@ fn one_task() -> (Vec<&'static World>, [&'static Tasks; 2]) {
         });
     }
     handles[0].put(()).expect("put");
-    handles[0].close().expect("closed");
     world::name_memory(worlds[0], |word| word < WORDS);
+    (worlds, handles)
+}
+
+/// The same, and it is closed.
+fn one_task() -> (Vec<&'static World>, [&'static Tasks; 2]) {
+    let (worlds, handles) = one_task_in_an_open_queue();
+    handles[0].close().expect("closed");
     (worlds, handles)
 }
 
@@ -72,6 +78,40 @@ pub(super) fn given_back() {
 
 pub fn a_task_that_is_given_back_is_done_by_another() {
     check("tasks, one is given back", 2, given_back);
+}
+
+pub fn an_open_queue_drops_no_task() {
+    check("tasks, given back beside a shutdown", 2, || {
+        let (_, [ours, theirs]) = one_task_in_an_open_queue();
+        let other = sim::spawn(1, move || theirs.shutdown().expect("shut down"));
+        if let Ok(task) = ours.try_get() {
+            drop(task);
+            match ours.try_get() {
+                Ok(again) => drop(again),
+                Err(error) => assert!(error.is_closed(), "it was dropped: {error}"),
+            }
+        }
+        sim::join(other);
+        ours.try_join().expect("all is done");
+    });
+}
+
+pub fn a_task_that_is_done_leaves_its_slot_to_the_next() {
+    check("tasks, two threads of a process and two tasks", 2, || {
+        let worlds = world::make(&[&[0, 1]]);
+        let queue: &Tasks = sim::keep(JoinableQueue::new().expect("a queue"));
+        let work = || queue.get().expect("a task").done().expect("done");
+        for thread in [0, 1] {
+            queue.put(()).expect("put");
+            sim::as_thread(thread, work);
+        }
+        queue.put_many([(), ()]).expect("put");
+        world::name_memory(worlds[0], |word| word < WORDS);
+        let other = sim::spawn(1, work);
+        work();
+        sim::join(other);
+        queue.try_join().expect("all is done");
+    });
 }
 
 /// How far the victim came.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use multiproc::{Event, JoinableConsumer, JoinableQueue, Process, Queue, Result};
 
 use super::drain;
-use crate::common::{Chance, LONG, alone, killed, park, until_asleep, world_size};
+use crate::common::{Chance, LONG, alone, killed, park, until, until_asleep, world_size};
 use crate::watchdog::watch;
 
 /// Takes some tasks and keeps them until it is killed.
@@ -78,6 +78,19 @@ fn a_task_that_kills_its_workers_fails_and_join_ends() {
         joiner.join().unwrap().unwrap();
     });
     assert_eq!(queue.failed().unwrap(), [666]);
+}
+
+#[test]
+fn what_the_dead_had_is_listed_as_failed() {
+    let _watch = watch();
+    let queue = JoinableQueue::builder().max_deliveries(1).build().unwrap();
+    let held = Event::new().unwrap();
+    queue.put(7).unwrap();
+    let child = Process::spawn(hold, (&queue, 1_usize, &held)).unwrap();
+    assert!(held.wait_timeout(LONG).unwrap());
+    assert_eq!(queue.failed().unwrap(), [0; 0]);
+    killed(child);
+    until("it has failed", || queue.failed().unwrap() == [7]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tasks in one process: what is delivered again, how often, and what is listed as failed.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
@@ -241,6 +242,37 @@ fn what_is_in_a_task_lives_until_it_is_done() {
     task.done().unwrap();
     queue.join().unwrap();
     carrier.join().unwrap();
+}
+
+thread_local! {
+    /// The queue of what is dropped, and what it said of its tasks then.
+    static SEEN: RefCell<Option<(JoinableQueue<Last>, Vec<ErrorKind>)>> = const { RefCell::new(None) };
+}
+
+#[derive(Serialize, Deserialize)]
+struct Last;
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        SEEN.with_borrow_mut(|seen| {
+            if let Some((queue, seen)) = seen {
+                seen.push(kind(queue.try_join()));
+            }
+        });
+    }
+}
+
+/// Whoever joins may rely on it that nobody uses what was in the tasks.
+#[test]
+fn what_is_in_a_task_is_dropped_before_the_task_ends() {
+    let queue = JoinableQueue::new().unwrap();
+    queue.put(Last).unwrap();
+    let task = queue.get().unwrap();
+    SEEN.set(Some((queue.clone(), Vec::new())));
+    task.done().unwrap();
+    let (_, seen) = SEEN.take().unwrap();
+    assert_eq!(seen, [ErrorKind::Busy]);
+    queue.join().unwrap();
 }
 
 #[test]

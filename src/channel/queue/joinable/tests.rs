@@ -212,21 +212,22 @@ fn what_is_in_a_task_is_in_use_until_the_task_ends() {
 #[test]
 fn a_task_with_references_is_taken_under_the_arena_lock() {
     let (queue, lock) = (queue::<RLock>(), RLock::new().unwrap());
-    let get = || queue.get_task(Deadline::NEVER).unwrap().done().unwrap();
+    let get = || queue.get_task(Deadline::NEVER).unwrap();
     // From now on there is a page.
     queue.put(&lock, Deadline::NOW).unwrap();
-    get();
+    get().done().unwrap();
     queue.put(&lock, Deadline::NOW).unwrap();
     std::thread::scope(|scope| {
         let held = memory().hold().unwrap();
-        scope.spawn(get);
+        let getter = scope.spawn(get);
         while !leases(&queue).has_open().unwrap() {
             std::thread::yield_now();
         }
         // It stays in the middle of taking.
         let error = queue.get_task(Deadline::NOW).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Busy);
+        assert_eq!((error.kind(), queue.records().len()), (ErrorKind::Busy, 1));
         drop(held);
+        getter.join().unwrap().done().unwrap();
     });
 }
 
