@@ -1,7 +1,7 @@
 //! Slots and the blocks of their tasks, step by step and as a death leaves them; who is told of an end.
 
 use super::leases::{Fate, Lease, Leases};
-use super::slots::{Content, Head, Slots};
+use super::slots::{Content, Head, Slots, State};
 use crate::channel::queue::port::Port;
 use crate::channel::queue::{JoinableQueue, store};
 use crate::channel::tag::task_tag_of;
@@ -247,4 +247,18 @@ fn joiners_are_told_of_the_last_end_and_of_a_shutdown() {
         assert_ne!(ends.load(Ordering::Relaxed), before.1, "a keeper sees it by this word");
         queue.join(Deadline::NOW).unwrap();
     }
+}
+
+/// Whoever had it left in order, or its alarm is yet to come.
+#[test]
+fn joiners_are_told_that_the_last_task_has_failed() {
+    let queue = queue::<()>();
+    take(&queue, 0, &Content::Bytes(b"task"));
+    let nobodys = State::Leased { deliveries: 2, owner: 0 };
+    slots(&queue).slot(0).unwrap().set(nobodys);
+    let event = leases(&queue).joiners().0;
+    let prepared = event.prepare_wait();
+    leases(&queue).reap_at(me(), 1).unwrap();
+    assert_eq!(leases(&queue).failed().unwrap().len(), 1);
+    assert_ne!(event.word().load(Ordering::Relaxed), prepared, "who sleeps is woken");
 }
