@@ -20,13 +20,11 @@ use std::any::Any;
 use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::sync::Weak;
-use std::sync::atomic::AtomicBool;
 
 /// One process's view of its world.
 pub(crate) struct World {
     pub(crate) liveness: &'static Liveness,
     pub(crate) memory: Memory,
-    pub(crate) untidy: AtomicBool,
     table: &'static RegistryTable,
     /// The first of its threads.
     thread: usize,
@@ -89,7 +87,6 @@ fn join(
     let world: &'static World = sim::keep(World {
         liveness,
         memory: Memory::new(liveness, Segments, memory, LIMIT),
-        untidy: AtomicBool::new(false),
         table: registry,
         thread: threads.first().copied().unwrap_or(0),
         references: RefCell::default(),

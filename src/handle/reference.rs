@@ -179,7 +179,7 @@ impl Drop for ObjectRef {
         }
         table.remove(&self.id.index);
         if self.may_be_held_here() {
-            world.untidy.store(true, core::sync::atomic::Ordering::Relaxed);
+            world.liveness.be_untidy();
         }
         let released = world.memory.release_object(self.id);
         drop(table);

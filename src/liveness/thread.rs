@@ -95,7 +95,7 @@ impl Liveness {
         let process = self.this_process();
         let own = usize::from(self.me_fast().is_some());
         let is_alone = || self.registry.live_threads_of(process) <= own;
-        if !self.is_current() || !is_alone() {
+        if !self.is_current() || self.is_untidy() || !is_alone() {
             return;
         }
         SLEEPER.set(None);

@@ -10,6 +10,7 @@ use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::futex;
 use crate::sys::robust::List;
 use crate::testing;
+use core::sync::atomic::AtomicBool;
 
 /// This process's view of who is alive. A lock needs this and its word, and nothing else.
 pub(crate) struct Liveness {
@@ -22,6 +23,8 @@ pub(crate) struct Liveness {
     /// Whether the kernel wakes the keeper at a death; otherwise the keeper polls.
     waitv: bool,
     pauses: Pauses,
+    /// The end of this process is not one in order.
+    untidy: AtomicBool,
 }
 
 impl Liveness {
@@ -35,6 +38,7 @@ impl Liveness {
             robust,
             waitv: robust && futex::has_wait_any(),
             pauses,
+            untidy: AtomicBool::new(false),
         })
     }
 
@@ -54,6 +58,16 @@ impl Liveness {
     pub(crate) fn set_process(&self, process: ProcessId) {
         // ORDERING(this process): Release, pairs with the Acquire in `this_process`; its slot is taken by then.
         self.process.store(process.to_bits(), Ordering::Release);
+    }
+
+    /// This process holds something to which it has no handle any more, or could not give something back, or others are to end with
+    /// it: its end is a death, at which they look.
+    pub(crate) fn be_untidy(&self) {
+        self.untidy.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_untidy(&self) -> bool {
+        self.untidy.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_robust(&self) -> bool {

@@ -94,6 +94,11 @@ impl Memory {
 
     /// Takes the arena lock; whether it was adopted from a dead holder, whose caches are not to be trusted.
     pub(crate) fn lock_arena(&self) -> Result<(Held<'_>, bool)> {
+        // Whoever cannot may have wanted to give something back, which is found when its process is dead.
+        self.try_lock_arena().inspect_err(|_| self.liveness.be_untidy())
+    }
+
+    fn try_lock_arena(&self) -> Result<(Held<'_>, bool)> {
         let me = self.liveness.me()?;
         let lock = &self.table.arena.lock;
         match lock.lock(me, self.liveness, Deadline::NEVER, Policy::Adopt) {

@@ -17,7 +17,6 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::builder::ProcessBuilder;
 use super::call::{Call, Request};
@@ -88,7 +87,7 @@ impl Prepared {
         handles.give_to(world, embryo.child)?;
         let request = request(embryo.child, entry, &start, number);
         if start.builder.ends_with_parent() {
-            world.untidy.store(true, Ordering::Relaxed);
+            world.liveness.be_untidy();
         }
         let call = Unstarted(Some(Call::create(world, embryo.child, &request, &args)?));
         Ok(Prepared { start, world, embryo, call, handles })

@@ -55,9 +55,6 @@ pub(crate) struct World {
     /// would be drawn in a fork server, and be the same in all its children.
     /// A lock of the standard library: a fork copies nothing half-changed of it.
     references: Mutex<BTreeMap<u32, Weak<dyn Any + Send + Sync>>>,
-    /// The end of this process is not one in order: it gave up its last handle to something that it still holds, or it started
-    /// children that are to end with it.
-    pub(crate) untidy: AtomicBool,
 }
 
 static CURRENT: AtomicPtr<World> = AtomicPtr::new(core::ptr::null_mut());
@@ -216,7 +213,6 @@ fn view(
         memory: Memory::new(liveness, segments, &header.memory, limit),
         header,
         references: Mutex::default(),
-        untidy: AtomicBool::new(false),
     })))
 }
 
@@ -309,9 +305,7 @@ extern "C" fn at_exit() {
 /// Called when this process ends by itself: if it holds nothing, its end interests nobody.
 pub(crate) fn leave_in_order() {
     let Some(world) = current() else { return };
-    let tidy = !world.untidy.load(Ordering::Relaxed)
-        && world.references.try_lock().is_ok_and(|table| table.is_empty());
-    if tidy {
+    if world.references.try_lock().is_ok_and(|table| table.is_empty()) {
         world.liveness.leave_in_order();
     }
 }

@@ -229,3 +229,28 @@ impl<'de> serde::Deserialize<'de> for Four {
         Ok(Four(four.to_vec()))
     }
 }
+
+/// Runs `f` in a thread for which there is no slot: other threads of this process have all.
+pub(crate) fn without_slot(f: impl FnOnce() + Send) {
+    let (gate, lock) = (&std::sync::RwLock::new(()), &multiproc::Lock::new().unwrap());
+    let small = || std::thread::Builder::new().stack_size(64 << 10);
+    std::thread::scope(|scope| {
+        let shut = gate.write().unwrap();
+        let mut others = Vec::new();
+        loop {
+            let (tell, told) = std::sync::mpsc::channel();
+            let take_slot = move || {
+                tell.send(lock.lock().map(drop)).unwrap();
+                drop(gate.read());
+            };
+            others.push(small().spawn_scoped(scope, take_slot).unwrap());
+            if told.recv().unwrap().is_err_and(|error| error.is_limit()) {
+                break;
+            }
+        }
+        small().spawn_scoped(scope, f).unwrap().join().unwrap();
+        drop(shut);
+        // Their slots are free behind this.
+        others.into_iter().for_each(|other| other.join().unwrap());
+    });
+}

@@ -9,7 +9,7 @@ use crate::liveness::Id;
 #[cfg(test)]
 use crate::raw::event_count::EventCount;
 use crate::raw::lock::Outcome;
-use crate::raw::short_lock::ShortLock;
+use crate::raw::short_lock::{self, ShortLock};
 use crate::sys::atomic::Ordering;
 use crate::sys::barrier;
 use crate::sys::clock::Deadline;
@@ -132,6 +132,21 @@ impl<S: Store> Records<S> {
         self.lock(&self.head.lock, me, Deadline::NEVER)?;
         // Relaxed: written under this lock.
         let result = f(me, Stamp(self.head.head.load(Ordering::Relaxed)).count());
+        self.unlock(&self.head.lock);
+        Ok(result)
+    }
+
+    /// The same for what must be done, also by a thread for which there is no slot.
+    pub(crate) fn with_head_lock_surely<R>(&self, f: impl FnOnce(Id) -> R) -> Result<R> {
+        let mut holder = None;
+        let lock = |me| {
+            self.lock(&self.head.lock, me, Deadline::NEVER)?;
+            holder = Some(me);
+            Ok(())
+        };
+        short_lock::lock_surely(self.store.liveness(), lock);
+        let me = holder.ok_or_else(|| Error::simple(ErrorKind::Deadlock))?;
+        let result = f(me);
         self.unlock(&self.head.lock);
         Ok(result)
     }

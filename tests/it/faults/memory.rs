@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use multiproc::{Event, Pipe, Process, Queue, Result};
 
-use crate::common::{LONG, alone, killed, park, world_size};
+use crate::common::{LONG, alone, killed, park, without_slot, world_size};
 use crate::watchdog::watch;
 
 const LARGE: usize = 64 << 20;
@@ -238,5 +238,20 @@ fn the_memory_of_a_killed_getter_goes_back() {
         let process = Process::spawn(get, (&carrier, &ready)).unwrap();
         ready.wait().unwrap();
         goes_back_without_anybody(process, (count - 1) * LARGE as u64);
+    });
+}
+
+/// The end of a process is one in order if it has given back everything.
+#[test]
+fn what_a_thread_without_a_slot_could_not_free_goes_back_at_the_end_of_its_process() {
+    let _watch = watch();
+    alone(|| {
+        let end = || {
+            let queue = Queue::new().unwrap();
+            put_much(&queue);
+            without_slot(move || drop(queue));
+        };
+        Process::spawn(end, ()).unwrap().join().unwrap();
+        crate::common::until("only the pool is left", || used() <= pool() + (4 << 20));
     });
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use multiproc::{Event, JoinableConsumer, JoinableQueue, Process, Queue, Result};
 
 use super::drain;
-use crate::common::{Chance, LONG, alone, killed, park, until, until_asleep, world_size};
+use crate::common::{
+    Chance, LONG, alone, killed, park, until, until_asleep, without_slot, world_size,
+};
 use crate::watchdog::watch;
 
 /// Takes some tasks and keeps them until it is killed.
@@ -175,4 +177,21 @@ fn nothing_is_lost_while_workers_are_killed_at_random() {
             worker.join().unwrap().unwrap();
         }
     });
+}
+
+#[test]
+fn a_task_comes_again_that_a_thread_without_a_slot_drops() {
+    let _watch = watch();
+    let drop_one = |tasks: JoinableQueue<u32>, taken: Event| {
+        let task = tasks.get().unwrap();
+        taken.set();
+        without_slot(move || drop(task));
+        park();
+    };
+    let (queue, taken) = (JoinableQueue::new().unwrap(), Event::new().unwrap());
+    queue.put(7).unwrap();
+    let child = Process::spawn(drop_one, (&queue, &taken)).unwrap();
+    assert!(taken.wait_timeout(LONG).unwrap());
+    assert_eq!(queue.get_timeout(LONG).unwrap().attempt(), 2);
+    killed(child);
 }

@@ -32,7 +32,7 @@ pub(super) fn finish(records: &Records<QueueStore>, lease: &Lease) -> Result<()>
 /// The task is not done, and this process has it no more.
 pub(super) fn give_back(records: &Records<QueueStore>, lease: &Lease) -> Result<()> {
     let leases = records.store.leases()?;
-    match records.with_head_lock(|me, _| leases.give_back(me, lease))?? {
+    match records.with_head_lock_surely(|me| leases.give_back(me, lease))?? {
         Fate::Again => records.notify_takers(1),
         Fate::Over => note_end(records),
     }

@@ -55,8 +55,8 @@ impl<T> Task<T> {
     /// # Errors
     ///
     /// [`is_foreign`](crate::Error::is_foreign) in a process that inherited the task over a fork: it is the parent's.
-    /// [`is_limit`](crate::Error::is_limit) if this thread needs a slot for threads, and all are taken: the task is given back
-    /// when there is one.
+    /// [`is_limit`](crate::Error::is_limit) if this thread needs a slot for threads, and all are taken: the task is given back,
+    /// and comes again.
     pub fn done(self) -> Result<()> {
         let Task { value, mut in_hand } = self;
         drop(value);
@@ -105,8 +105,10 @@ impl InHand {
 impl Drop for InHand {
     fn drop(&mut self) {
         if !self.is_over && self.records.store.reference.world.is_current() {
-            // If that fails, the task comes back at the latest when this process ends.
-            let _ = give_back(&self.records, &self.lease);
+            // If that fails, as in a signal handler, the task comes back when this process is dead.
+            if give_back(&self.records, &self.lease).is_err() {
+                self.records.store.reference.world.liveness.be_untidy();
+            }
         }
     }
 }
