@@ -367,3 +367,14 @@ fn scratch_memory_is_kept_if_it_is_small() {
         assert_eq!(scratch().capacity() != 0, is_kept, "after {len} bytes were got");
     }
 }
+
+/// A pool may put them once more.
+#[test]
+fn bytes_that_are_put_with_handles_stay_as_they_were() {
+    let (queue, lock, mut bytes) = (starting_at(0, 0), RLock::new().unwrap(), Vec::new());
+    let encode = || crate::message::encode::<RLock, _>(&lock, &mut bytes);
+    let ((), parcel) = crate::handle::pack(encode).unwrap();
+    let before = bytes.clone();
+    queue.put_parcel(&mut bytes, &parcel).unwrap();
+    assert_eq!(bytes, before);
+}
