@@ -57,9 +57,11 @@ pub const WEAKENED: &[Weakened] = &[
         "self.table().returned.store(1, Ordering::Relaxed)",
         "()",
     ),
-    weak(
+    weak_within(
         "channel/queue/joinable/ending.rs",
         "the_end_is_not_told",
+        "records.store.is_gone(Side::Putters) {
+        records.notify_takers(u32::MAX)",
         "records.notify_takers(u32::MAX)",
         "()",
     ),

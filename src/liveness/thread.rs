@@ -101,7 +101,7 @@ impl Liveness {
         SLEEPER.set(None);
         self.registry.leave(process);
         // A thread takes its slot before it takes the word back: one of the two sees the other.
-        if !is_alone() {
+        if self.is_untidy() || !is_alone() {
             self.registry.stay(process);
         }
     }

@@ -63,11 +63,15 @@ impl Liveness {
     /// This process holds something to which it has no handle any more, or could not give something back, or others are to end with
     /// it: its end is a death, at which they look.
     pub(crate) fn be_untidy(&self) {
-        self.untidy.store(true, Ordering::Relaxed);
+        self.untidy.store(true, Ordering::SeqCst);
+        if self.is_current() {
+            // It may have said just now that it leaves. One of the two sees the other.
+            self.registry.stay(self.this_process());
+        }
     }
 
     pub(crate) fn is_untidy(&self) -> bool {
-        self.untidy.load(Ordering::Relaxed)
+        self.untidy.load(Ordering::SeqCst)
     }
 
     pub(crate) fn is_robust(&self) -> bool {

@@ -49,8 +49,8 @@ use crate::sys::clock::Deadline;
 use crate::sys::{futex, thread};
 use std::time::Duration;
 
-/// How long a thread without an id tries on against another one of its process.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How often a thread without an id tries on against another one of its process: about 100 ms, in which it is not stopped.
+const ATTEMPTS: u32 = 1_300;
 /// The first nap and the longest.
 const NAPS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 
@@ -152,10 +152,14 @@ pub(crate) fn lock_surely(
     // its keeper's word may be marked some instructions before this thread ends: the one hole in "a live holder".)
     let process = liveness.this_process();
     let me = liveness.me().unwrap_or(process);
-    let patience = Deadline::after(PATIENCE);
+    let mut attempts = 0;
     while let Err(error) = lock(me) {
-        if error.is_deadlock() && (me != process || patience.is_over()) {
-            return false;
+        if error.is_deadlock() {
+            // In the name of its process: perhaps another such thread has it, for a moment.
+            attempts += 1;
+            if me != process || attempts > ATTEMPTS {
+                return false;
+            }
         }
         thread::nap();
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use multiproc::{Event, JoinableConsumer, JoinableQueue, Process, Queue, Result};
+use multiproc::{Event, JoinableConsumer, JoinableQueue, Lock, Process, Queue, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::drain;
 use crate::common::{
@@ -179,19 +181,48 @@ fn nothing_is_lost_while_workers_are_killed_at_random() {
     });
 }
 
+/// Takes a task, which a thread drops for which there is no slot, and lives on.
+fn drop_one<T: Serialize + DeserializeOwned + Send>(tasks: JoinableConsumer<T>, taken: Event) {
+    let task = tasks.get().unwrap();
+    taken.set();
+    without_slot(move || drop(task));
+    park();
+}
+
 #[test]
 fn a_task_comes_again_that_a_thread_without_a_slot_drops() {
     let _watch = watch();
-    let drop_one = |tasks: JoinableQueue<u32>, taken: Event| {
-        let task = tasks.get().unwrap();
-        taken.set();
-        without_slot(move || drop(task));
-        park();
-    };
-    let (queue, taken) = (JoinableQueue::new().unwrap(), Event::new().unwrap());
-    queue.put(7).unwrap();
-    let child = Process::spawn(drop_one, (&queue, &taken)).unwrap();
+    let (producer, consumer) = JoinableQueue::new().unwrap().split();
+    let taken = Event::new().unwrap();
+    producer.put(7).unwrap();
+    let child = Process::spawn(drop_one::<u32>, (&consumer, &taken)).unwrap();
     assert!(taken.wait_timeout(LONG).unwrap());
-    assert_eq!(queue.get_timeout(LONG).unwrap().attempt(), 2);
+    assert_eq!(consumer.get_timeout(LONG).unwrap().attempt(), 2);
+    killed(child);
+}
+
+#[test]
+fn the_last_task_that_a_thread_without_a_slot_drops_is_the_end() {
+    let _watch = watch();
+    let queue = JoinableQueue::builder().max_deliveries(1).build().unwrap();
+    let ((producer, consumer), taken) = (queue.split(), Event::new().unwrap());
+    producer.put(7).unwrap();
+    let child = Process::spawn(drop_one::<u32>, (&consumer, &taken)).unwrap();
+    assert!(taken.wait_timeout(LONG).unwrap());
+    drop(producer);
+    assert!(consumer.get().unwrap_err().is_closed());
+    killed(child);
+}
+
+#[test]
+fn joiners_of_a_shut_queue_do_not_wait_for_a_thread_without_a_slot() {
+    let _watch = watch();
+    let (producer, consumer) = JoinableQueue::new().unwrap().split();
+    producer.put(Lock::new().unwrap()).unwrap();
+    let taken = Event::new().unwrap();
+    let child = Process::spawn(drop_one::<Lock>, (&consumer, &taken)).unwrap();
+    assert!(taken.wait_timeout(LONG).unwrap());
+    producer.shutdown().unwrap();
+    consumer.join().unwrap();
     killed(child);
 }

@@ -34,7 +34,11 @@ pub(super) fn give_back(records: &Records<QueueStore>, lease: &Lease) -> Result<
     let leases = records.store.leases()?;
     match records.with_head_lock_surely(|me| leases.give_back(me, lease))?? {
         Fate::Again => records.notify_takers(1),
-        Fate::Over => note_end(records),
+        Fate::Over => {
+            note_end(records);
+            // A thread without a slot cannot find out whether the putters are gone: whoever waits looks.
+            records.notify_takers(u32::MAX);
+        }
     }
     Ok(())
 }
