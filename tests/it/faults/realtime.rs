@@ -195,7 +195,9 @@ fn a_real_time_thread_sleeps_while_it_waits() {
 fn nothing_but_polling_yields() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = crate::layers::sources(&source);
-    let yields = files.iter().filter(|(_, text)| text.contains("yield_now()"));
+    let is_shipped = |name: &str| !name.ends_with("tests.rs");
+    let yields =
+        files.iter().filter(|(name, text)| is_shipped(name) && text.contains("yield_now()"));
     let names: Vec<_> = yields.map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["channel/queue/tests.rs", "liveness/spin.rs", "sys/thread.rs"]);
+    assert_eq!(names, ["liveness/spin.rs", "sys/thread.rs"]);
 }
