@@ -95,6 +95,16 @@ fn a_slot_whose_record_was_not_taken_is_found_and_used_again() {
     }
 }
 
+#[test]
+fn the_slot_of_a_task_that_is_done_is_used_again() {
+    let queue = queue::<()>();
+    for count in 0..3 {
+        let lease = take(&queue, count, &Content::Bytes(b"task"));
+        leases(&queue).finish(me(), &lease).unwrap();
+    }
+    assert_eq!(slots(&queue).slots().count(), 1);
+}
+
 /// Else a getter would never sleep again.
 #[test]
 fn that_nothing_is_to_be_delivered_again_is_noted() {
