@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use multiproc::{Event, Pipe, Process, Queue, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::common::{LONG, alone, killed, park, without_slot, world_size};
 use crate::watchdog::watch;
@@ -91,6 +92,28 @@ fn a_queue_that_has_travelled_gives_its_memory_back_at_once() {
             drop(queue);
             only_the_pool_is_left();
         }
+    });
+}
+
+/// A message that holds the queue in which it stands.
+#[derive(Serialize, Deserialize)]
+struct Circle(Queue<Circle>);
+
+#[test]
+fn a_queue_in_its_own_message_goes_with_the_next_allocation() {
+    let _watch = watch();
+    alone(|| {
+        let queue = Queue::new().unwrap();
+        let count = pool() / LARGE as u64 * 2 + 2;
+        let message = vec![7; LARGE];
+        (0..count).for_each(|_| queue.put_bytes(&message).unwrap());
+        queue.put(Circle(queue.clone())).unwrap();
+        drop(queue);
+        assert!(used() >= count * LARGE as u64, "nobody has looked yet");
+        let other = Queue::<()>::new().unwrap();
+        other.put_bytes(&message).unwrap();
+        drop(other);
+        only_the_pool_is_left();
     });
 }
 
