@@ -230,7 +230,7 @@ impl<'de> serde::Deserialize<'de> for Four {
     }
 }
 
-/// Runs `f` in a thread for which there is no slot: other threads of this process have all.
+/// Runs `f` in a thread for which there is no slot: other threads of this process have all, so it must stand `alone`.
 pub(crate) fn without_slot(f: impl FnOnce() + Send) {
     let (gate, lock) = (&std::sync::RwLock::new(()), &multiproc::Lock::new().unwrap());
     let small = || std::thread::Builder::new().stack_size(64 << 10);

@@ -181,7 +181,7 @@ fn nothing_is_lost_while_workers_are_killed_at_random() {
     });
 }
 
-/// Takes a task, which a thread drops for which there is no slot, and lives on.
+/// Takes a task, which a thread drops for which there is no slot, and lives on. Other tests of this process tree would get none either.
 fn drop_one<T: Serialize + DeserializeOwned + Send>(tasks: JoinableConsumer<T>, taken: Event) {
     let task = tasks.get().unwrap();
     taken.set();
@@ -192,37 +192,43 @@ fn drop_one<T: Serialize + DeserializeOwned + Send>(tasks: JoinableConsumer<T>, 
 #[test]
 fn a_task_comes_again_that_a_thread_without_a_slot_drops() {
     let _watch = watch();
-    let (producer, consumer) = JoinableQueue::new().unwrap().split();
-    let taken = Event::new().unwrap();
-    producer.put(7).unwrap();
-    let child = Process::spawn(drop_one::<u32>, (&consumer, &taken)).unwrap();
-    assert!(taken.wait_timeout(LONG).unwrap());
-    assert_eq!(consumer.get_timeout(LONG).unwrap().attempt(), 2);
-    killed(child);
+    alone(|| {
+        let (producer, consumer) = JoinableQueue::new().unwrap().split();
+        let taken = Event::new().unwrap();
+        producer.put(7).unwrap();
+        let child = Process::spawn(drop_one::<u32>, (&consumer, &taken)).unwrap();
+        assert!(taken.wait_timeout(LONG).unwrap());
+        assert_eq!(consumer.get_timeout(LONG).unwrap().attempt(), 2);
+        killed(child);
+    });
 }
 
 #[test]
 fn the_last_task_that_a_thread_without_a_slot_drops_is_the_end() {
     let _watch = watch();
-    let queue = JoinableQueue::builder().max_deliveries(1).build().unwrap();
-    let ((producer, consumer), taken) = (queue.split(), Event::new().unwrap());
-    producer.put(7).unwrap();
-    let child = Process::spawn(drop_one::<u32>, (&consumer, &taken)).unwrap();
-    assert!(taken.wait_timeout(LONG).unwrap());
-    drop(producer);
-    assert!(consumer.get().unwrap_err().is_closed());
-    killed(child);
+    alone(|| {
+        let queue = JoinableQueue::builder().max_deliveries(1).build().unwrap();
+        let ((producer, consumer), taken) = (queue.split(), Event::new().unwrap());
+        producer.put(7).unwrap();
+        let child = Process::spawn(drop_one::<u32>, (&consumer, &taken)).unwrap();
+        assert!(taken.wait_timeout(LONG).unwrap());
+        drop(producer);
+        assert!(consumer.get().unwrap_err().is_closed());
+        killed(child);
+    });
 }
 
 #[test]
 fn joiners_of_a_shut_queue_do_not_wait_for_a_thread_without_a_slot() {
     let _watch = watch();
-    let (producer, consumer) = JoinableQueue::new().unwrap().split();
-    producer.put(Lock::new().unwrap()).unwrap();
-    let taken = Event::new().unwrap();
-    let child = Process::spawn(drop_one::<Lock>, (&consumer, &taken)).unwrap();
-    assert!(taken.wait_timeout(LONG).unwrap());
-    producer.shutdown().unwrap();
-    consumer.join().unwrap();
-    killed(child);
+    alone(|| {
+        let (producer, consumer) = JoinableQueue::new().unwrap().split();
+        producer.put(Lock::new().unwrap()).unwrap();
+        let taken = Event::new().unwrap();
+        let child = Process::spawn(drop_one::<Lock>, (&consumer, &taken)).unwrap();
+        assert!(taken.wait_timeout(LONG).unwrap());
+        producer.shutdown().unwrap();
+        consumer.join().unwrap();
+        killed(child);
+    });
 }
