@@ -274,3 +274,13 @@ fn joiners_are_told_that_the_last_task_has_failed() {
     assert_eq!(leases(&queue).failed().unwrap().len(), 1);
     assert_ne!(event.word().load(Ordering::Relaxed), prepared, "who sleeps is woken");
 }
+
+/// As in a signal handler that interrupted its own thread.
+#[test]
+fn who_has_the_lock_already_gives_nothing_back() {
+    let queue = queue::<()>();
+    let give_back = || queue.records().with_head_lock_surely(|_| ());
+    let refused = queue.records().with_head_lock(|_, _| give_back().is_err());
+    assert!(refused.unwrap());
+    give_back().unwrap();
+}
