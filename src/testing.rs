@@ -103,6 +103,31 @@ pub fn set_broken(broken: Option<Broken>) {
     BROKEN.store(broken.map_or(0, |broken| broken as u32), Ordering::Relaxed);
 }
 
+/// Runs the rest of a test in a run of the test binary of its own: no other test beside it, limits that are its alone, and
+/// a world that nobody else uses. To be called with a closure written in the test function itself, by whose name the test
+/// is found.
+#[cfg(feature = "testing")]
+#[track_caller]
+pub fn alone<F: FnOnce()>(body: F) {
+    const KEY: &str = "MULTIPROC_TEST_ALONE";
+    if std::env::var_os(KEY).is_some() {
+        return body();
+    }
+    let path = core::any::type_name::<F>();
+    let (_, name) = path.split_once("::").unwrap_or_default();
+    let name = name.strip_suffix("::{{closure}}").unwrap_or_default();
+    let output = std::process::Command::new("/proc/self/exe")
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(KEY, "1")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{name} alone: {error}"));
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    let passed = output.status.success() && out.contains("1 passed");
+    assert!(passed, "{name} alone: {}\n{out}\n{err}", output.status);
+}
+
 /// The step of a fork server at which it is to be killed, and how often it comes there before that.
 #[derive(Debug)]
 pub(crate) struct FatalStep {

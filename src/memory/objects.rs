@@ -214,36 +214,31 @@ pub(crate) fn no_object(index: u32) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::alone;
     use crate::world::world;
 
-    /// In a process of its own: what is scribbled there disturbs nobody.
     #[test]
     fn a_scribbled_count_adds_no_objects_to_a_sweep() {
-        const KEY: &str = "MULTIPROC_TEST_SCRIBBLED_COUNT";
-        if std::env::var_os(KEY).is_none() {
-            let name = "memory::objects::tests::a_scribbled_count_adds_no_objects_to_a_sweep";
-            let mut again = std::process::Command::new("/proc/self/exe");
-            let output = again.args([name, "--exact"]).env(KEY, "1").output().unwrap();
-            return assert!(output.status.success(), "{output:?}");
-        }
-        let memory = &world().unwrap().memory;
-        let (id, _) = memory.alloc_object(1, 1).unwrap();
-        let visited = || memory.hold().unwrap().objects().count() as u32;
-        assert_eq!(visited(), OBJECTS);
-        let count = &memory.table.arena.object_blocks;
-        for scribbled in [2, 703, 704, 705, u32::MAX] {
-            count.store(scribbled, Ordering::Relaxed);
-            assert_eq!(visited(), OBJECTS, "{scribbled}");
-            assert_eq!(memory.hold().unwrap().end_of_objects(), OBJECTS);
-            memory.sweep().unwrap();
-            assert!(memory.object(id.index).unwrap().is(id), "the sweep took it");
-        }
-        // Numbers that name no block of objects end the list, too.
-        count.store(3, Ordering::Relaxed);
-        memory.table.object_blocks[1].store(0xffff_ffff, Ordering::Relaxed);
-        assert_eq!(visited(), OBJECTS);
-        count.store(0, Ordering::Relaxed);
-        assert_eq!(visited(), 0);
+        alone(|| {
+            let memory = &world().unwrap().memory;
+            let (id, _) = memory.alloc_object(1, 1).unwrap();
+            let visited = || memory.hold().unwrap().objects().count() as u32;
+            assert_eq!(visited(), OBJECTS);
+            let count = &memory.table.arena.object_blocks;
+            for scribbled in [2, 703, 704, 705, u32::MAX] {
+                count.store(scribbled, Ordering::Relaxed);
+                assert_eq!(visited(), OBJECTS, "{scribbled}");
+                assert_eq!(memory.hold().unwrap().end_of_objects(), OBJECTS);
+                memory.sweep().unwrap();
+                assert!(memory.object(id.index).unwrap().is(id), "the sweep took it");
+            }
+            // Numbers that name no block of objects end the list, too.
+            count.store(3, Ordering::Relaxed);
+            memory.table.object_blocks[1].store(0xffff_ffff, Ordering::Relaxed);
+            assert_eq!(visited(), OBJECTS);
+            count.store(0, Ordering::Relaxed);
+            assert_eq!(visited(), 0);
+        });
     }
 
     /// A number is given again; a generation is not.

@@ -1,10 +1,8 @@
 //! What several tests need: killing, asking `/proc` who sleeps, a process tree of one's own.
 
-use std::any::type_name;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use multiproc::testing::{self, Broken};
@@ -89,29 +87,11 @@ fn state(stat: &std::path::Path) -> Option<char> {
     text.rsplit(')').next()?.trim_start().chars().next()
 }
 
-/// Runs the rest of a test in a run of the test binary of its own: no other test beside it, limits that are its alone, and
-/// a world that nobody else uses. To be called with a closure written in the test function itself, by whose name the test
-/// is found.
+/// [`testing::alone`], with a watchdog in both runs.
 #[track_caller]
 pub(crate) fn alone<F: FnOnce()>(body: F) {
-    const KEY: &str = "MULTIPROC_TEST_ALONE";
     let _watch = watch();
-    if std::env::var_os(KEY).is_some() {
-        return body();
-    }
-    let path = type_name::<F>();
-    let (_, name) = path.split_once("::").unwrap();
-    let name = name.strip_suffix("::{{closure}}").unwrap();
-    let output = Command::new("/proc/self/exe")
-        .args([name, "--exact", "--nocapture", "--test-threads=1"])
-        .env(KEY, "1")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let out = String::from_utf8_lossy(&output.stdout);
-    let err = String::from_utf8_lossy(&output.stderr);
-    let passed = output.status.success() && out.contains("1 passed");
-    assert!(passed, "{name} alone: {}\n{out}\n{err}", output.status);
+    testing::alone(body);
 }
 
 /// The open descriptors: number and what it is.

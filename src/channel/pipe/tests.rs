@@ -1,10 +1,12 @@
-//! Whatever stands in a pipe's words: a typed error or a message, in time, and no other pipe is harmed.
+//! Whatever stands in a pipe's words: a typed error or a message, in time, and no other pipe is harmed. What the names of blocks
+//! are by chance may be another test's: so these tests are alone.
 
 use super::store::Store;
 use super::{Pipe, Receiver, Sender, outlet, records};
 use crate::error::ErrorKind;
 use crate::memory::walk::Met;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::testing::alone;
 use std::time::Duration;
 
 /// Numbers that look random and are the same each time; small ones and near misses come more often.
@@ -125,25 +127,27 @@ fn scribble(chance: &mut Chance, set: impl Fn(&Store, &mut Chance)) {
 
 #[test]
 fn any_word_of_the_ring_is_a_typed_error_or_a_message() {
-    let mut chance = Chance(0x0123_4567_89ab_cdef);
-    let (sender, _receiver) = Pipe::simplex::<u8>().unwrap();
-    let count = words(&sender.out.end.store).len();
-    for index in 0..count {
-        for _ in 0..6 {
+    alone(|| {
+        let mut chance = Chance(0x0123_4567_89ab_cdef);
+        let (sender, _receiver) = Pipe::simplex::<u8>().unwrap();
+        let count = words(&sender.out.end.store).len();
+        for index in 0..count {
+            for _ in 0..6 {
+                scribble(&mut chance, |store, chance| {
+                    let word = words(store)[index];
+                    word.store(chance.word(word.load(Ordering::Relaxed)), Ordering::Relaxed);
+                });
+            }
+        }
+        // All at once.
+        for _ in 0..50 {
             scribble(&mut chance, |store, chance| {
-                let word = words(store)[index];
-                word.store(chance.word(word.load(Ordering::Relaxed)), Ordering::Relaxed);
+                for word in words(store) {
+                    word.store(chance.word(word.load(Ordering::Relaxed)), Ordering::Relaxed);
+                }
             });
         }
-    }
-    // All at once.
-    for _ in 0..50 {
-        scribble(&mut chance, |store, chance| {
-            for word in words(store) {
-                word.store(chance.word(word.load(Ordering::Relaxed)), Ordering::Relaxed);
-            }
-        });
-    }
+    });
 }
 
 /// The words of 32 bits in front of the ring: hash, list of messages with handles, processors, event counts.
@@ -163,20 +167,22 @@ fn small_words(store: &Store) -> Vec<&'static AtomicU32> {
 
 #[test]
 fn any_word_in_front_of_the_ring_is_a_typed_error_or_harmless() {
-    let mut chance = Chance(0xfedc_ba98_7654_3210);
-    for index in 0..7 {
-        for _ in 0..20 {
-            scribble(&mut chance, |store, chance| {
-                let word = small_words(store)[index];
-                word.store(
-                    chance.word(u64::from(word.load(Ordering::Relaxed))) as u32,
-                    Ordering::Relaxed,
-                );
-                // Whoever asks what messages refer to walks the list.
-                crate::world::world().unwrap().memory.sweep().unwrap();
-            });
+    alone(|| {
+        let mut chance = Chance(0xfedc_ba98_7654_3210);
+        for index in 0..7 {
+            for _ in 0..20 {
+                scribble(&mut chance, |store, chance| {
+                    let word = small_words(store)[index];
+                    word.store(
+                        chance.word(u64::from(word.load(Ordering::Relaxed))) as u32,
+                        Ordering::Relaxed,
+                    );
+                    // Whoever asks what messages refer to walks the list.
+                    crate::world::world().unwrap().memory.sweep().unwrap();
+                });
+            }
         }
-    }
+    });
 }
 
 #[test]

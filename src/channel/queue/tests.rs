@@ -1,4 +1,6 @@
 //! A queue near the ends of its ranges, its memory, and shared memory that others wrote.
+//!
+//! Where numbers of blocks may be written over, the test is alone: what they name by chance may be another test's.
 
 use super::Queue;
 use super::port::{KEPT, Port, scratch};
@@ -9,6 +11,7 @@ use crate::raw::records::{CHUNK_BYTES, INLINE};
 use crate::sync::RLock;
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::Deadline;
+use crate::testing::alone;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -128,34 +131,38 @@ fn bytes_are_counted_to_the_last() {
 
 #[test]
 fn scribbled_records_are_corrupted_not_followed() {
-    let words = [0, 1, u64::MAX - 1, u64::MAX, 1 << 32, 2 << 32 | 0xffff, (1 << 8 | 2) << 32 | 16];
-    for word in words {
-        let queue = starting_at(0, 0);
-        push(&queue, &[0xff; 16]);
-        let id = queue.records().store.reference.object.payload[4].load(Ordering::Relaxed) as u32;
-        let chunk = crate::world::world().unwrap().memory.block(id).unwrap();
-        chunk.word(0).unwrap().store(word, Ordering::Relaxed);
-        match pop(&queue) {
-            Ok(bytes) => assert!(bytes.is_empty(), "{word:#x}: {bytes:?}"),
-            Err(error) => {
-                assert!(error.is_corrupted() || error.is_mismatch(), "{word:#x}: {error}")
+    alone(|| {
+        let words =
+            [0, 1, u64::MAX - 1, u64::MAX, 1 << 32, 2 << 32 | 0xffff, (1 << 8 | 2) << 32 | 16];
+        for word in words {
+            let queue = starting_at(0, 0);
+            push(&queue, &[0xff; 16]);
+            let id =
+                queue.records().store.reference.object.payload[4].load(Ordering::Relaxed) as u32;
+            let chunk = crate::world::world().unwrap().memory.block(id).unwrap();
+            chunk.word(0).unwrap().store(word, Ordering::Relaxed);
+            match pop(&queue) {
+                Ok(bytes) => assert!(bytes.is_empty(), "{word:#x}: {bytes:?}"),
+                Err(error) => {
+                    assert!(error.is_corrupted() || error.is_mismatch(), "{word:#x}: {error}")
+                }
             }
         }
-    }
-    for head in [0u64, 7, u64::MAX, 0x5555_5555_5555_5555] {
-        let queue = starting_at(0, 0);
-        push(&queue, &[1; 16]);
-        scribble(&queue, 0, head);
-        // Whatever it finds: an answer, and no wait.
-        let _ = pop(&queue);
-        let _ = queue.records().len();
-    }
-    for chunk in [0, 1, 1 << 20 | 0xf_ffff, u64::from(u32::MAX)] {
-        let queue = starting_at(0, 0);
-        push(&queue, &[1; 16]);
-        scribble(&queue, 4, chunk);
-        assert!(pop(&queue).unwrap_err().is_corrupted());
-    }
+        for head in [0u64, 7, u64::MAX, 0x5555_5555_5555_5555] {
+            let queue = starting_at(0, 0);
+            push(&queue, &[1; 16]);
+            scribble(&queue, 0, head);
+            // Whatever it finds: an answer, and no wait.
+            let _ = pop(&queue);
+            let _ = queue.records().len();
+        }
+        for chunk in [0, 1, 1 << 20 | 0xf_ffff, u64::from(u32::MAX)] {
+            let queue = starting_at(0, 0);
+            push(&queue, &[1; 16]);
+            scribble(&queue, 4, chunk);
+            assert!(pop(&queue).unwrap_err().is_corrupted());
+        }
+    });
 }
 
 /// Numbers that look random and are the same each time; small ones and near misses come more often.
@@ -210,20 +217,25 @@ fn use_scribbled(limit: u64, set: impl Fn(&[&AtomicU64])) {
 
 #[test]
 fn any_word_of_the_lines_is_a_typed_error_or_harmless() {
-    let mut chance = 0x0123_4567_89ab_cdef;
-    let other = starting_at(0, 0);
-    for index in 0..22 {
-        for time in 0..8 {
-            let number = another(&mut chance, time);
-            use_scribbled(time % 2 * 100_000, |words| {
-                let mut chance = number | 1;
-                let word = words[index];
-                word.store(another(&mut chance, word.load(Ordering::Relaxed)), Ordering::Relaxed);
-            });
-            push(&other, &[5; 100]);
-            assert_eq!(pop(&other).unwrap(), [5; 100]);
+    alone(|| {
+        let mut chance = 0x0123_4567_89ab_cdef;
+        let other = starting_at(0, 0);
+        for index in 0..22 {
+            for time in 0..8 {
+                let number = another(&mut chance, time);
+                use_scribbled(time % 2 * 100_000, |words| {
+                    let mut chance = number | 1;
+                    let word = words[index];
+                    word.store(
+                        another(&mut chance, word.load(Ordering::Relaxed)),
+                        Ordering::Relaxed,
+                    );
+                });
+                push(&other, &[5; 100]);
+                assert_eq!(pop(&other).unwrap(), [5; 100]);
+            }
         }
-    }
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::channel::tag::task_tag_of;
 use crate::error::ErrorKind;
 use crate::liveness::Id;
 use crate::memory::{Block, Memory};
-use crate::raw::records::CHUNK_BYTES;
+use crate::raw::records::{CHUNK_BYTES, after_chunk};
 use crate::sync::RLock;
 use crate::sys::atomic::Ordering;
 use crate::sys::clock::Deadline;
@@ -150,7 +150,8 @@ fn a_slot_forgets_the_block_of_a_record_that_another_slot_has() {
     let queue = queue::<()>();
     let large = memory().alloc(LARGE.len(), me()).unwrap();
     large.write(0, &LARGE).unwrap();
-    large.give_until(queue.records().store.reference.id, 0, 0);
+    // As a message that waits: the head is not past it.
+    queue.records().store.give_until(&large, after_chunk(0));
     let large = Content::Block(large, LARGE.len());
     let first = take(&queue, 0, &Content::Bytes(b"first"));
     // Its record is not taken.
