@@ -143,14 +143,19 @@ impl Registry {
 
     /// The slots of the live threads of a process, with their states.
     fn threads_of(&self, process: ProcessId) -> impl Iterator<Item = (usize, State)> {
-        let registry = *self;
         let used = (self.table.threads.load(Ordering::SeqCst) as usize).min(SLOTS - PROCESSES);
-        (PROCESSES..PROCESSES + used).map(move |index| (index, registry.state(index))).filter(
-            move |&(index, state)| {
-                let written = registry.slot(index).process.load(Ordering::SeqCst);
-                state.is_alive() && written == stamped(state.generation(), process.to_bits())
-            },
-        )
+        let slots = self.table.slots[PROCESSES..][..used].iter().zip(PROCESSES..);
+        slots.filter_map(move |(slot, index)| {
+            // Most slots end here: they are or were another process's, or nobody's.
+            let written = slot.process.load(Ordering::SeqCst);
+            if written as u32 != process.to_bits() {
+                return None;
+            }
+            // After the owner's name: who is named there has taken the slot before.
+            let state = self.state(index);
+            let is_its = written == stamped(state.generation(), process.to_bits());
+            (is_its && state.is_alive()).then_some((index, state))
+        })
     }
 
     /// The owner's process id in the system's numbering, once it is written.
