@@ -3,6 +3,8 @@
 //! Who uses the crate never has the feature: every question below is then answered by a constant, and the compiler removes
 //! both the question and what hangs on it. The feature is turned on for the package's own tests by its dependency on itself
 //! in `Cargo.toml`. The switches act on the calling process alone, and are read on slow paths only.
+//!
+//! What unit tests and integration tests both need stands here as well: `alone`.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 

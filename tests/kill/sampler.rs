@@ -29,9 +29,7 @@ pub(crate) enum Reach {
 /// Which points of a way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// Exactly so many of a sample; chance says which.
-    Few(usize),
-    /// About so many; chance says which.
+    /// So many; chance says which.
     Sample(usize),
     /// Those at which a death leaves something different (`remains.rs`): all, or of more than so many a part, another one each day.
     Different(usize),
@@ -51,7 +49,6 @@ impl Choice {
     /// The same, but for so many at most.
     pub(crate) fn at_most(self, most: usize) -> Self {
         match self {
-            Choice::Few(count) => Choice::Few(count.min(most)),
             Choice::Sample(count) => Choice::Sample(count.min(most)),
             Choice::Different(count) => Choice::Different(count.min(most)),
             Choice::Each => Choice::Sample(most),
@@ -74,25 +71,16 @@ const fn fates(kill: Choice, late: usize, stop: usize) -> [(Fate, Choice); 3] {
     [(Fate::Kill, kill), (Fate::Late, Choice::Sample(late)), (Fate::Stop, Choice::Sample(stop))]
 }
 
-/// So many of each, and no more.
-const fn few(kill: usize, late: usize, stop: usize) -> [(Fate, Choice); 3] {
-    [
-        (Fate::Kill, Choice::Few(kill)),
-        (Fate::Late, Choice::Few(late)),
-        (Fate::Stop, Choice::Few(stop)),
-    ]
-}
-
-const DAY: Points = &few(7, 2, 2);
+const DAY: Points = &fates(Choice::Sample(6), 1, 2);
 const SAMPLE: Points = &fates(Choice::Different(MOST), 4, 6);
 /// The same of what is hardly different from another scenario.
-const MINOR_DAY: Points = &few(5, 1, 1);
+const MINOR_DAY: Points = &fates(Choice::Sample(4), 1, 1);
 const MINOR_SAMPLE: Points = &fates(Choice::Different(MOST), 2, 3);
 /// Where every instruction counts.
 const WHOLE: Points = &fates(ALL, 60, 60);
 const EACH: Points = &fates(Choice::Each, 60, 60);
 /// The same where the victim is a witness: it lives on with what it has read, which nobody sees.
-const SEEN_DAY: Points = &[(Fate::Witness, Choice::Few(7))];
+const SEEN_DAY: Points = &[(Fate::Witness, Choice::Sample(5))];
 const SEEN_SAMPLE: Points = &[(Fate::Witness, Choice::Sample(24))];
 const SEEN_WHOLE: Points = &[(Fate::Witness, Choice::Each)];
 

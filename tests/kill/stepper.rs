@@ -23,7 +23,7 @@ use super::order::Verb;
 use super::patience::Patience;
 use super::ptrace::{self, Halt, Running, Stopped, Tracee};
 use super::remains::Changes;
-use super::sampler::{Choice, WEEK, spread};
+use super::sampler::Choice;
 use super::scenarios::Scenario;
 use super::threads;
 use super::trouble::{Outcome, Trouble};
@@ -90,11 +90,6 @@ impl Trace {
     /// The points that are wanted.
     pub(crate) fn points(&self, choice: Choice, seed: u64) -> Vec<Point> {
         let after: Vec<usize> = match choice {
-            Choice::Few(count) => {
-                // An operation comes once a week: by the week, or it had the same ones each time.
-                let all = self.sample(count, seed);
-                return spread(all.len(), count, seed / WEEK).map(|index| all[index]).collect();
-            }
             Choice::Sample(count) if count <= self.len() => return self.sample(count, seed),
             Choice::Sample(_) | Choice::Each => (0..=self.len()).collect(),
             Choice::Different(most) => self.changes.some(most, seed),
@@ -105,7 +100,7 @@ impl Trace {
     /// Whether these are all at which a death leaves something different.
     pub(crate) fn is_whole(&self, choice: Choice) -> bool {
         match choice {
-            Choice::Few(_) | Choice::Sample(_) => false,
+            Choice::Sample(_) => false,
             Choice::Different(most) => self.changes.steps().len() <= most,
             Choice::Each => true,
         }

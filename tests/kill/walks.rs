@@ -48,7 +48,7 @@ impl Walk {
     /// Which points are wanted.
     pub(crate) fn choice(&self, reach: Reach) -> Choice {
         match reach {
-            Reach::Day => Choice::Few(12),
+            Reach::Day => Choice::Sample(12),
             Reach::Operations => Choice::Different(self.sample),
             Reach::Changes => Choice::Different(usize::MAX),
             Reach::Instructions => Choice::Each,
@@ -70,9 +70,7 @@ pub(super) fn points(
     let mut changes = if is_asked { Changes::wanted() } else { Changes::default() };
     let len = play(usize::MAX, &mut changes)?;
     let steps: Vec<usize> = match choice {
-        Choice::Few(count) | Choice::Sample(count) => {
-            spread(len + 1, count.min(len + 1), seed).collect()
-        }
+        Choice::Sample(count) => spread(len + 1, count.min(len + 1), seed).collect(),
         Choice::Different(most) => changes.some(most, seed),
         Choice::Each => (0..=len).collect(),
     };
@@ -82,7 +80,7 @@ pub(super) fn points(
             findings.push(format!("after instruction {step}: {trouble:?}"));
         }
     }
-    let is_asked_for = matches!(choice, Choice::Different(_) | Choice::Each);
-    let is_whole = is_asked_for && steps.len() >= changes.steps().len().max(1);
+    let is_whole =
+        steps.len() >= changes.steps().len().max(1) && !matches!(choice, Choice::Sample(_));
     Ok(Way { instructions: len, points: steps.len(), is_whole, findings })
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::common::{LONG, alone, killed, park, without_slot, world_size};
 use crate::watchdog::watch;
 
-const LARGE: usize = 16 << 20;
+const LARGE: usize = 64 << 20;
 
 /// What may stay as a supply of free pages: a part of the memory.
 fn pool() -> u64 {

@@ -119,7 +119,7 @@ fn calls(pool: &Pool, time: Duration, seed: u64, counts: &Counts) {
 
 #[test]
 fn random_calls_while_workers_are_killed() {
-    alone(|| soak(1));
+    alone(|| soak(2));
 }
 
 #[test]

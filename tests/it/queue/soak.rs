@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 const LIFE: Duration = Duration::from_millis(50);
 /// How many of each there are at a time, and victims before all is counted.
 const SIDES: usize = 4;
-const VICTIMS: usize = 10;
+const VICTIMS: usize = 20;
 /// The most messages in the queue: both sides wait for each other.
 const BOUND: usize = 64;
 
