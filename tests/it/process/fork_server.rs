@@ -394,13 +394,19 @@ fn another_executable_has_no_server() {
     );
 }
 
+/// In a session of its own: as the server of a process that left its group ends, that group may be without anybody whose parent is
+/// elsewhere in the session, and then the kernel sends SIGHUP to all of it if one of them stands still: the other tests here do.
 #[test]
 fn what_a_request_cannot_change_makes_a_new_server() {
-    alone(|| {
+    fn changes_its_group() {
         let group = || nix::unistd::getpgrp().as_raw();
         server().spawn(park, ()).unwrap().handle().kill().unwrap();
         nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).unwrap();
         assert_eq!(server().spawn(group, ()).unwrap().join().unwrap(), group());
+    }
+    alone(|| {
+        nix::unistd::setsid().unwrap();
+        quiet().spawn(changes_its_group, ()).unwrap().join().unwrap();
     });
 }
 
