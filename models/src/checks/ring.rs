@@ -47,9 +47,11 @@ impl Memory {
     fn write(&self, writer: &mut Writer, number: u64) -> bool {
         let ring = self.ring();
         let len = len(number);
-        let Some(room) = writer.reserve(&ring, len).expect("nothing is damaged") else {
-            return false;
+        let room = match writer.reserve_fast(&ring, len) {
+            Some(room) => Some(room),
+            None => writer.reserve(&ring, len).expect("nothing is damaged"),
         };
+        let Some(room) = room else { return false };
         if len > 0 {
             let at = room.payload() / 8;
             self.words[at].store(STALE, Ordering::Relaxed);
@@ -69,7 +71,10 @@ impl Memory {
     /// The number in the next record, if there is one.
     fn read(&self, reader: &mut Reader) -> Option<u64> {
         let ring = self.ring();
-        let record = reader.peek(&ring).expect("nothing is damaged")?;
+        let record = match reader.peek_fast(&ring) {
+            Some(record) => record,
+            None => reader.peek(&ring).expect("nothing is damaged")?,
+        };
         let number = u64::from(record.info());
         assert!(record.len() == len(number) as usize, "something stale was taken for a record");
         if record.len() > 0 {

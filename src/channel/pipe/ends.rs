@@ -79,13 +79,16 @@ impl End {
         if self.role == SENDER { RECEIVER } else { SENDER }
     }
 
-    /// An error if the end is not this process's.
+    /// Whether the end is this process's.
+    #[inline]
+    pub(super) fn is_here(&self) -> bool {
+        self.store.is_current() && self.seat.state.load(Ordering::Relaxed) == HERE
+    }
+
+    /// An error if it is not.
     #[inline]
     pub(super) fn check(&self) -> Result<()> {
-        if self.store.is_current() && self.seat.state.load(Ordering::Relaxed) == HERE {
-            return Ok(());
-        }
-        Err(self.not_here())
+        if self.is_here() { Ok(()) } else { Err(self.not_here()) }
     }
 
     #[cold]
@@ -102,18 +105,17 @@ impl End {
         )
     }
 
-    /// Whether the other end is gone for good.
+    /// Whether the other end was seen in a process, and nothing has changed since.
     #[inline]
-    pub(super) fn is_alone(&self) -> bool {
-        let epoch = self.store.epoch();
-        let other = self.other.load(Ordering::Relaxed);
-        other != epoch && self.check_alone(epoch, other)
+    pub(super) fn is_accompanied(&self) -> bool {
+        self.other.load(Ordering::Relaxed) == self.store.epoch()
     }
 
-    #[cold]
-    fn check_alone(&self, epoch: u64, other: u64) -> bool {
-        if other == CLOSED {
-            return true;
+    /// Whether the other end is gone for good.
+    pub(super) fn is_alone(&self) -> bool {
+        let (epoch, other) = (self.store.epoch(), self.other.load(Ordering::Relaxed));
+        if other == CLOSED || other == epoch {
+            return other == CLOSED;
         }
         match self.store.find(self.other_role()) {
             // Until the epoch changes: an end leaves a process only with that.

@@ -209,19 +209,20 @@ impl Inlet {
         decode(body, claimed)
     }
 
+    /// The first record, waited for until `until`.
     #[inline]
     fn first(&mut self, until: Deadline) -> Result<Record> {
-        self.end.check()?;
-        if let Some(reader) = &mut self.reader {
-            let ring = self.end.store.ring();
-            if reader.is_at_end(&ring) && until != Deadline::NOW {
-                self.pace.glance(|| !reader.is_at_end(&ring));
-            }
-            if let Some(record) = reader.peek(&ring).map_err(damaged)? {
-                return Ok(record);
-            }
+        match self.first_fast() {
+            Some(record) => Ok(record),
+            None => self.first_slow(until),
         }
-        self.wait_for_first(until)
+    }
+
+    /// The first record, if it is there and nothing has to be looked up.
+    #[inline]
+    fn first_fast(&self) -> Option<Record> {
+        let reader = self.reader.as_ref().filter(|_| self.end.is_here())?;
+        reader.peek_fast(&self.end.store.ring())
     }
 
     /// Polling lasts so many times 250 ns longer.
@@ -230,13 +231,22 @@ impl Inlet {
     }
 
     #[cold]
-    fn wait_for_first(&mut self, until: Deadline) -> Result<Record> {
+    fn first_slow(&mut self, until: Deadline) -> Result<Record> {
+        self.end.check()?;
         let (end, store) = (&self.end, &self.end.store);
         let ring = store.ring();
         let reader = match &mut self.reader {
             Some(reader) => reader,
             empty => empty.insert(Reader::new(&ring).map_err(damaged)?),
         };
+        // A message mostly goes on in the next line, which comes together with the first one then.
+        let is_there = |reader: &Reader| {
+            store.span.prefetch_behind(reader.head().offset());
+            !reader.is_at_end(&ring)
+        };
+        if until != Deadline::NOW {
+            self.pace.glance(|| is_there(reader));
+        }
         loop {
             let departures = store.departures();
             if let Some(record) = reader.peek(&ring).map_err(damaged)? {
@@ -257,7 +267,7 @@ impl Inlet {
                 truth: (store.header_at(reader.head().offset()), 0),
                 departures,
                 count: reader.head().count(),
-                is_there: || !reader.is_at_end(&ring),
+                is_there: || is_there(reader),
                 is_hopeless: || end.is_alone(),
                 store,
             };

@@ -36,7 +36,7 @@ impl Span {
     #[inline]
     pub(super) fn part(self, at: usize, len: usize) -> Result<Span> {
         if at.checked_add(len).is_none_or(|end| end > self.len) {
-            return Err(damaged(format_args!("{len} bytes at {at} of {}", self.len)));
+            return Err(beyond(at, len, self.len));
         }
         Ok(Span { base: self.base.wrapping_add(at), len })
     }
@@ -74,6 +74,20 @@ impl Span {
 }
 
 impl Span {
+    /// Asks for the line behind the one at this offset of a ring.
+    #[inline]
+    pub(super) fn prefetch_behind(&self, at: u32) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let behind = self.base.wrapping_add(at as usize + 64);
+            // SAFETY: a hint, which may name any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(behind.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
     /// The word at this offset of a ring.
     #[inline]
     pub(super) fn ring_word(&self, at: u32) -> &'static AtomicU64 {
@@ -97,6 +111,12 @@ impl Bytes for Span {
     fn word(&self, at: u32) -> &AtomicU64 {
         self.ring_word(at)
     }
+}
+
+/// Takes the numbers: what an error borrows is stored on every call, in case it comes to that.
+#[cold]
+fn beyond(at: usize, len: usize, end: usize) -> Error {
+    damaged(format_args!("{len} bytes at {at} of {end}"))
 }
 
 #[cold]

@@ -29,10 +29,14 @@
 //!
 //! 1. Find room: the record, and behind it one more word. If the head seen last leaves none, load the head.
 //! 2. If the record fits only at offset 0: store 0 there, then `PAD` at the tail.
-//! 3. Write the payload.
-//! 4. Store 0 in the word behind the record.
+//! 3. Store 0 in the word behind the record.
+//! 4. Write the payload.
 //! 5. Store the header. *The record is written.*
 //! 6. Store the tail.
+//!
+//! Stores reach the cache in this order. The word behind comes first, because it often stands in another line than the header: while
+//! the writer waits for that line it has not yet taken from the reader the one that the reader polls, and which the reader would take
+//! back before the header is in it. (64 bytes one way: 22 to 25 million messages a second.)
 //!
 //! # Reading
 //!

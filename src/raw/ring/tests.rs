@@ -39,7 +39,8 @@ impl Both {
 }
 
 fn write(writer: &mut Writer, ring: &Ring<'_, &Words>, len: u32, number: u64) -> bool {
-    let Some(room) = writer.reserve(ring, len).unwrap() else { return false };
+    let fast = writer.reserve_fast(ring, len);
+    let Some(room) = fast.or_else(|| writer.reserve(ring, len).unwrap()) else { return false };
     for at in (0..len).step_by(8) {
         ring.bytes.word(room.payload() as u32 + at).store(number, Ordering::Relaxed);
     }
@@ -48,7 +49,7 @@ fn write(writer: &mut Writer, ring: &Ring<'_, &Words>, len: u32, number: u64) ->
 }
 
 fn read(reader: &mut Reader, ring: &Ring<'_, &Words>) -> Option<(u32, u64)> {
-    let record = reader.peek(ring).unwrap()?;
+    let record = reader.peek_fast(ring).or_else(|| reader.peek(ring).unwrap())?;
     let mut number = None;
     for at in (0..record.len() as u32).step_by(8) {
         let word = ring.bytes.word(record.payload() as u32 + at).load(Ordering::Relaxed);

@@ -11,11 +11,6 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    #[inline]
-    fn new(at: u32, len: u32) -> Room {
-        Room { at: at as usize, len: len as usize }
-    }
-
     /// The offset of the payload.
     #[inline]
     pub(crate) fn payload(self) -> usize {
@@ -44,21 +39,15 @@ impl Writer {
         self.tail
     }
 
-    /// Finds room for a payload of `len` bytes, at most [`largest`]; writing steps 1 and 2.
+    /// Room for a payload of `len` bytes, at most [`largest`], if the head seen last leaves some at the tail; writing steps 1 and 3.
     #[inline]
-    pub(crate) fn reserve<B: Bytes>(
-        &mut self,
-        ring: &Ring<'_, B>,
-        len: u32,
-    ) -> Result<Option<Room>, Damage> {
-        match self.fit(ring.bytes.capacity(), len) {
-            Some(at) if at == self.tail.offset() => Ok(Some(Room::new(at, len))),
-            _ => self.reserve_slow(ring, len),
-        }
+    pub(crate) fn reserve_fast<B: Bytes>(&self, ring: &Ring<'_, B>, len: u32) -> Option<Room> {
+        let at = self.fit(ring.bytes.capacity(), len)?;
+        (at == self.tail.offset()).then(|| open(ring, at, len))
     }
 
-    #[cold]
-    fn reserve_slow<B: Bytes>(
+    /// Finds room for a payload of `len` bytes, at most [`largest`]; writing steps 1 to 3.
+    pub(crate) fn reserve<B: Bytes>(
         &mut self,
         ring: &Ring<'_, B>,
         len: u32,
@@ -71,7 +60,7 @@ impl Writer {
         if at != self.tail.offset() {
             self.pad(ring);
         }
-        Ok(Some(Room::new(at, len)))
+        Ok(Some(open(ring, at, len)))
     }
 
     /// Where a record fits by what is known of the head: at the tail, or at 0 behind padding.
@@ -99,18 +88,29 @@ impl Writer {
         ring.tail.store(self.tail.0, Ordering::Relaxed);
     }
 
-    /// Makes the record in `room` visible, whose payload has been written; writing steps 4 to 6. `info` is not 0.
+    /// Makes the record in `room` visible, whose payload has been written; writing steps 5 and 6. `info` is not 0.
     #[inline]
     pub(crate) fn commit<B: Bytes>(&mut self, ring: &Ring<'_, B>, room: Room, info: u32) {
         let (at, len) = (room.at as u32, room.len as u32);
-        let end = at + footprint(len);
-        let next = if end == ring.bytes.capacity() { 0 } else { end };
-        ring.bytes.word(next).store(0, Ordering::Relaxed);
         let header = u64::from(info) << 32 | u64::from(len);
         // ORDERING(write): Release, pairs with the Acquire in `load_header`: payload and the 0 behind it first (I1).
         ring.bytes.word(at).store(header, Ordering::Release);
-        self.tail = Stamp::new(next, self.tail.count().wrapping_add(1));
+        self.tail = Stamp::new(behind(ring, at, len), self.tail.count().wrapping_add(1));
         // ORDERING: Relaxed: who goes on from here has been told so by other means.
         ring.tail.store(self.tail.0, Ordering::Relaxed);
     }
+}
+
+/// Where the record behind one of `len` bytes at `at` comes.
+#[inline]
+fn behind<B: Bytes>(ring: &Ring<'_, B>, at: u32, len: u32) -> u32 {
+    let end = at + footprint(len);
+    if end == ring.bytes.capacity() { 0 } else { end }
+}
+
+/// Room at `at`, and no record behind it.
+#[inline]
+fn open<B: Bytes>(ring: &Ring<'_, B>, at: u32, len: u32) -> Room {
+    ring.bytes.word(behind(ring, at, len)).store(0, Ordering::Relaxed);
+    Room { at: at as usize, len: len as usize }
 }
