@@ -39,14 +39,14 @@ impl Writer {
         self.tail
     }
 
-    /// Room for a payload of `len` bytes, at most [`largest`], if the head seen last leaves some at the tail; writing steps 1 and 3.
+    /// Room for a payload of `len` bytes, at most [`largest`](super::largest), if the head seen last leaves some at the tail; writing steps 1 and 3.
     #[inline]
     pub(crate) fn reserve_fast<B: Bytes>(&self, ring: &Ring<'_, B>, len: u32) -> Option<Room> {
         let at = self.fit(ring.bytes.capacity(), len)?;
         (at == self.tail.offset()).then(|| open(ring, at, len))
     }
 
-    /// Finds room for a payload of `len` bytes, at most [`largest`]; writing steps 1 to 3.
+    /// Finds room for a payload of `len` bytes, at most [`largest`](super::largest); writing steps 1 to 3.
     pub(crate) fn reserve<B: Bytes>(
         &mut self,
         ring: &Ring<'_, B>,
