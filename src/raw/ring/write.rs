@@ -39,7 +39,8 @@ impl Writer {
         self.tail
     }
 
-    /// Room for a payload of `len` bytes, at most [`largest`](super::largest), if the head seen last leaves some at the tail; writing steps 1 and 3.
+    /// Room for a payload of `len` bytes, at most [`largest`](super::largest), at the tail, if the head seen last leaves some there;
+    /// writing steps 1 and 3.
     #[inline]
     pub(crate) fn reserve_fast<B: Bytes>(&self, ring: &Ring<'_, B>, len: u32) -> Option<Room> {
         let at = self.fit(ring.bytes.capacity(), len)?;
