@@ -30,11 +30,11 @@ struct Record {
     got: Atomic<u64>,
 }
 
-/// In [`Record::got`], one message. Below it are the sums, which stay smaller in the time that a producer lives.
+/// In [`Record::got`], one message. Below it are the sums, which may run over into it: only differences are read, of few messages.
 const ONE: u64 = 1 << 40;
 
 fn up_to(last: u64) -> u64 {
-    last * ONE + last * (last + 1) / 2
+    last.wrapping_mul(ONE).wrapping_add(last * (last + 1) / 2)
 }
 
 impl Record {
@@ -54,7 +54,7 @@ impl Record {
         if got == up_to(begun) || got == up_to(put) {
             return 0;
         }
-        match put as i64 - (got / ONE) as i64 {
+        match up_to(put).wrapping_sub(got) as i64 / ONE as i64 {
             // What had begun came, and another one is missing.
             0 if begun > put => 1,
             0 => panic!("the right number of messages, but not the right ones"),
