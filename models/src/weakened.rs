@@ -294,7 +294,7 @@ pub const WEAKENED: &[Weakened] = &[
     weak(
         "raw/ring/write.rs",
         "nothing_behind",
-        "ring.bytes.word(behind(ring, at, len)).store(0, Ordering::Relaxed)",
+        "ring.bytes.word(ring.behind(at, len)).store(0, Ordering::Relaxed)",
         "()",
     ),
     weak(

@@ -131,10 +131,16 @@ impl<B: Bytes> Ring<'_, B> {
         }
     }
 
-    /// Where the next record is or comes.
+    /// Where the record behind this one is or comes.
     #[inline]
     pub(super) fn end_of(&self, record: Record) -> u32 {
-        let end = record.at as u32 + footprint(record.header as u32);
+        self.behind(record.at as u32, record.header as u32)
+    }
+
+    /// Where the record behind one of `len` bytes at `at` is or comes.
+    #[inline]
+    pub(super) fn behind(&self, at: u32, len: u32) -> u32 {
+        let end = at + footprint(len);
         if end >= self.bytes.capacity() { 0 } else { end }
     }
 

@@ -96,22 +96,15 @@ impl Writer {
         let header = u64::from(info) << 32 | u64::from(len);
         // ORDERING(write): Release, pairs with the Acquire in `load_header`: payload and the 0 behind it first (I1).
         ring.bytes.word(at).store(header, Ordering::Release);
-        self.tail = Stamp::new(behind(ring, at, len), self.tail.count().wrapping_add(1));
+        self.tail = Stamp::new(ring.behind(at, len), self.tail.count().wrapping_add(1));
         // ORDERING: Relaxed: who goes on from here has been told so by other means.
         ring.tail.store(self.tail.0, Ordering::Relaxed);
     }
 }
 
-/// Where the record behind one of `len` bytes at `at` comes.
-#[inline]
-fn behind<B: Bytes>(ring: &Ring<'_, B>, at: u32, len: u32) -> u32 {
-    let end = at + footprint(len);
-    if end == ring.bytes.capacity() { 0 } else { end }
-}
-
 /// Room at `at`, and no record behind it.
 #[inline]
 fn open<B: Bytes>(ring: &Ring<'_, B>, at: u32, len: u32) -> Room {
-    ring.bytes.word(behind(ring, at, len)).store(0, Ordering::Relaxed);
+    ring.bytes.word(ring.behind(at, len)).store(0, Ordering::Relaxed);
     Room { at: at as usize, len: len as usize }
 }
