@@ -9,6 +9,7 @@ mod queue;
 mod tag;
 
 pub use pipe::{Connection, Incoming, Pipe, Receiver, Sender};
+pub(crate) use queue::{Body, HeldBlock};
 pub use queue::{
     Consumer, IntoIter, Iter, JoinableConsumer, JoinableProducer, JoinableQueue,
     JoinableQueueBuilder, Producer, Queue, QueueBuilder, Task, TaskIter, TryIter, TryTaskIter,

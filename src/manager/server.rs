@@ -7,7 +7,7 @@ use super::request::{
     CALLS, Calls, DROPPED, LEFT, Reply, Request, Target, put_error, take_part, take_word,
 };
 use super::table::Table;
-use crate::channel::{Consumer, Sender};
+use crate::channel::{Body, Consumer, Sender};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle;
 use crate::message;
@@ -145,7 +145,8 @@ impl Server {
         while !self.is_ending.get() {
             let is_due = || liveness.epoch() != seen || HAS_STRAYS.load(Ordering::Relaxed);
             if requests.wait_unless(is_due)? {
-                let answer = |bytes: &[u8], given| handle::unpack(given, || self.answer(bytes));
+                let answer =
+                    |body: Body<'_>, given| handle::unpack(given, || self.answer(body.bytes()));
                 requests.get_parcel(answer, Deadline::NEVER)?;
             } else {
                 // First: what dies from now on is due again.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::frame::Results;
+use super::frame::{Long, Results};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Claimed;
 use crate::sys::clock::Deadline;
@@ -28,6 +28,11 @@ pub(super) trait Call: Send + Sync {
     /// Results of the tasks from `first` on, with the handles in them.
     fn take(&self, first: usize, results: Results<'_>, given: Claimed) -> Taken;
 
+    /// The long result of one task. Its call may keep it as it is.
+    fn take_long(&self, at: usize, long: Long) -> Taken {
+        self.take(at, long.results(), Claimed::default())
+    }
+
     /// Tasks that will have no results.
     fn fail(&self, first: usize, count: usize, error: &Error);
 
@@ -41,7 +46,7 @@ pub(super) trait Call: Send + Sync {
 pub(super) type Decode<R> = fn(&[u8], Claimed) -> Result<R>;
 
 /// Decodes a result; a panic of the user's `Deserialize` is the task's error.
-fn decode<R>(decode: Decode<R>, result: Result<&[u8]>, given: Claimed) -> Result<R> {
+pub(super) fn decode<R>(decode: Decode<R>, result: Result<&[u8]>, given: Claimed) -> Result<R> {
     let bytes = result?;
     std::panic::catch_unwind(AssertUnwindSafe(|| decode(bytes, given))).unwrap_or_else(|_| {
         let text = "the Deserialize of the result panicked; standard error has the message";

@@ -22,10 +22,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::board::Phase as Started;
-use super::call::{self, Help};
+use super::call::{self, Help, Taken};
 use super::core::{Core, Duty};
-use super::desk::{Judgement, Phase};
-use super::frame::{Kind, NewsHead, Results};
+use super::desk::{Expected, Judgement, Phase};
+use super::frame::{Kind, Long, NewsHead, Results};
+use crate::channel::{Body, HeldBlock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Claimed;
 use crate::raw::batch::State;
@@ -155,10 +156,16 @@ impl Collector<'_> {
     }
 
     /// Does what a message asks for.
-    fn hear(&mut self, message: &[u8], given: Claimed) -> Result<()> {
-        let (head, rest) = NewsHead::read(message)?;
+    fn hear(&mut self, message: Body<'_>, given: Claimed) -> Result<()> {
+        let (head, rest) = NewsHead::read(message.bytes())?;
+        if head.kind == Kind::Long
+            && let Body::Block(block) = message
+        {
+            self.long_result(&head, block);
+            return Ok(());
+        }
         match head.kind {
-            Kind::Results => self.results(&head, rest, given),
+            Kind::Results | Kind::Long => self.results(&head, rest, given),
             Kind::Ready => self.ready(rest),
             Kind::Failed => {
                 let error = postcard::from_bytes(rest).unwrap_or_else(|_| {
@@ -174,6 +181,22 @@ impl Collector<'_> {
 
     /// Hands results to their call. Those that it has already are left out: a worker that died may have told them twice.
     fn results(&mut self, head: &NewsHead, bytes: &[u8], given: Claimed) {
+        self.hand_over(head, |expected, skip| {
+            let left = expected.count - expected.next;
+            let results = Results::of(bytes, head.count).range(skip, left);
+            expected.call.take(expected.first + expected.next as usize, results, given)
+        });
+    }
+
+    /// Hands a long result to its call, which may leave it where it lies.
+    fn long_result(&mut self, head: &NewsHead, block: HeldBlock) {
+        self.hand_over(head, |expected, _| {
+            expected.call.take_long(expected.first + expected.next as usize, Long::of(block))
+        });
+    }
+
+    /// Has `hand` give the results of a message to the call that expects them, but for so many that it has.
+    fn hand_over(&mut self, head: &NewsHead, hand: impl FnOnce(&Expected, u32) -> Taken) {
         let core = self.core;
         let expected = core.desk.lock().find(head.entry, head.generation);
         let Some(expected) = expected else { return };
@@ -181,8 +204,7 @@ impl Collector<'_> {
         else {
             return;
         };
-        let results = Results::of(bytes, head.count).range(skip, expected.count - expected.next);
-        let taken = expected.call.take(expected.first + expected.next as usize, results, given);
+        let taken = hand(&expected, skip);
         self.duty.failed_starts = 0;
         let (done, losses) = {
             let mut desk = core.desk.lock();

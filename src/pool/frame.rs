@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a batch of tasks                            results and other news
-//! 0   4  entry                                0   4  kind: RESULTS, READY, FAILED, ENDED, WAKE
+//! 0   4  entry                                0   4  kind: RESULTS, LONG, READY, FAILED, ENDED, WAKE
 //! 4   4  generation                           4   4  worker
 //! 8   4  first task to run                    8   4  entry; ENDED: the worker's number
 //! 12  4  how many tasks there are             12  4  generation
@@ -18,6 +18,7 @@
 //!
 //! The handles of a batch stand in the order of its tasks. A result with handles has a message of its own, and so has a large one.
 
+use crate::channel::HeldBlock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::TaskName;
 
@@ -28,7 +29,8 @@ pub(super) const NEWS_HEAD: usize = 24;
 /// Bytes before the arguments of a task, and before a result.
 pub(super) const ITEM_HEAD: usize = 8;
 
-fn cut() -> Error {
+#[cold]
+pub(super) fn cut() -> Error {
     Error::of(ErrorKind::Corrupted, "a message of the pool is cut off or damaged")
 }
 
@@ -112,6 +114,8 @@ impl<'a> TaskFrame<'a> {
 pub(super) enum Kind {
     /// Results of a worker.
     Results,
+    /// One result, long, and as its value lies in memory.
+    Long,
     /// A worker has started and initialized itself.
     Ready,
     /// A worker's initializer has failed.
@@ -159,7 +163,7 @@ impl NewsHead {
     /// Reads it, and gives what stands behind.
     pub(super) fn read(message: &[u8]) -> Result<(NewsHead, &[u8])> {
         let (head, rest) = message.split_at_checked(NEWS_HEAD).ok_or_else(cut)?;
-        let kinds = [Kind::Results, Kind::Ready, Kind::Failed, Kind::Ended, Kind::Wake];
+        let kinds = [Kind::Results, Kind::Long, Kind::Ready, Kind::Failed, Kind::Ended, Kind::Wake];
         let kind = *kinds.get(number(head, 0) as usize).ok_or_else(cut)?;
         let head = NewsHead {
             kind,
@@ -241,6 +245,25 @@ impl<'a> Iterator for Results<'a> {
     fn next(&mut self) -> Option<Result<&'a [u8]>> {
         self.left = self.left.checked_sub(1)?;
         Some(self.take_one().unwrap_or_else(|| Err(cut())))
+    }
+}
+
+/// A message with one long result, where it lies.
+pub(super) struct Long(HeldBlock);
+
+impl Long {
+    pub(super) fn of(message: HeldBlock) -> Long {
+        Long(message)
+    }
+
+    /// For longer than the call that took the message.
+    pub(super) fn keep(self) -> Long {
+        self.0.keep();
+        self
+    }
+
+    pub(super) fn results(&self) -> Results<'_> {
+        Results::of(self.0.bytes().get(NEWS_HEAD..).unwrap_or_default(), 1)
     }
 }
 

@@ -15,6 +15,8 @@ use crate::sys::clock::Deadline;
 
 /// A batch is given away before it holds more bytes than this.
 pub(super) const BATCH_BYTES: usize = 1 << 20;
+/// More tasks than keep the workers at work are under way only if their results take no more than this.
+const AHEAD_BYTES: usize = 16 << 20;
 
 /// Appends the arguments of one task.
 pub(super) type Encode<T> = fn(T, &mut Vec<u8>) -> Result<Parcel>;
@@ -22,9 +24,9 @@ pub(super) type Encode<T> = fn(T, &mut Vec<u8>) -> Result<Parcel>;
 /// The results of [`Pool::imap`](crate::Pool::imap) and [`imap_unordered`](crate::Pool::imap_unordered), one by one.
 ///
 /// Tasks are taken from the source in the calls of [`next`](Iterator::next), here, in this thread, and only some ahead of the results
-/// that were taken: enough that every worker has one batch at hand and two to come, or one for all to come while results take 256 KiB
-/// and more. So the source may be endless, slow, or bound to
-/// this thread. A panic of the source passes through `next`; what it gave before is not lost, and `next` can be called again.
+/// that were taken: one batch at hand and three to come for every worker, or fewer if their results would take more than 16 MiB, but
+/// one at hand for each and one to come for all. So the source may be endless, slow, or bound to this thread. A panic of the source
+/// passes through `next`; what it gave before is not lost, and `next` can be called again.
 ///
 /// Each item is the result of one task or its error; other tasks go on. Dropping the iterator takes back all tasks that have not
 /// gone to a worker.
@@ -87,11 +89,12 @@ impl<I: Iterator, R: Send + 'static> Imap<I, R> {
         self.given - self.taken
     }
 
-    /// How many tasks may be under way. Where results are long, only so many as keep the workers at work: then few blocks of shared
-    /// memory serve all of them, and stay in the processors' caches.
+    /// How many tasks may be under way: so many that no worker waits for this thread, which may have to wait for a processor. Where
+    /// results are long, so few that those of all of them stay in the processors' caches, but enough to keep the workers at work.
     fn ahead(&self) -> usize {
-        let batches = if self.stream.is_long() { self.workers + 1 } else { 3 * self.workers };
-        self.chunk.saturating_mul(batches)
+        let least = self.chunk.saturating_mul(self.workers + 1);
+        let most = self.chunk.saturating_mul(4 * self.workers);
+        (AHEAD_BYTES / self.stream.result_len().max(1)).clamp(least, most)
     }
 
     /// Gives the pool tasks until as many are under way as may be. Where the source is slow, results that are there come first.

@@ -1,23 +1,33 @@
 //! A call whose results are wanted one by one: those of `imap`.
+//!
+//! A long result stays where its worker put it until it is taken, and is copied out then. So a user who drops one result before the
+//! next has memory for one of them, the same each time. Copied as they came, several were there at once, and what glibc gives
+//! back when they are dropped it had to ask for again, page by page: 1 GiB in pieces of 1 MiB took half as long again.
 
 use std::collections::VecDeque;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::call::{Call, Decode, Help, Taken, check_waiting, decode_all, wait_for};
-use super::frame::Results;
+use super::call::{Call, Decode, Help, Taken, check_waiting, decode, decode_all, wait_for};
+use super::frame::{Long, Results, cut};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Claimed;
 use crate::sys::clock::Deadline;
+
+/// A result that nobody has taken.
+enum Item<R> {
+    Decoded(Result<R>),
+    Long(Long),
+}
 
 /// The results that nobody has taken.
 struct Kept<R> {
     /// The number of the task whose result is to be taken next, where the order counts.
     next: usize,
     /// In the order of the tasks, with room for those that are missing; or as they came.
-    results: VecDeque<Option<Result<R>>>,
+    results: VecDeque<Option<Item<R>>>,
 }
 
 /// Results that are taken one by one, in the order of the tasks or as they come.
@@ -28,12 +38,9 @@ pub(super) struct Stream<R> {
     is_ordered: bool,
     kept: Mutex<Kept<R>>,
     there: Condvar,
-    /// Whether the results that came last were long.
-    is_long: AtomicBool,
+    /// How many bytes each result of the last message took.
+    len: AtomicUsize,
 }
-
-/// From so many bytes on the results of a message are long.
-const LONG: usize = 256 << 10;
 
 impl<R> Stream<R> {
     pub(super) fn new(
@@ -43,27 +50,31 @@ impl<R> Stream<R> {
         is_ordered: bool,
     ) -> Stream<R> {
         let kept = Mutex::new(Kept { next: 0, results: VecDeque::new() });
-        let is_long = AtomicBool::new(false);
-        Stream { pool, help, decode, is_ordered, kept, there: Condvar::new(), is_long }
+        let len = AtomicUsize::new(0);
+        Stream { pool, help, decode, is_ordered, kept, there: Condvar::new(), len }
     }
 
-    /// Whether results are so long that few of them should be under way.
-    pub(super) fn is_long(&self) -> bool {
+    /// About how many bytes a result takes, by those that came last; 0 before that.
+    pub(super) fn result_len(&self) -> usize {
         // ORDERING: Relaxed: nothing but the answer itself is of interest.
-        self.is_long.load(Ordering::Relaxed)
+        self.len.load(Ordering::Relaxed)
     }
 
-    fn put(&self, at: usize, result: Result<R>) {
+    fn note_len(&self, results: &Results<'_>) {
+        self.len.store(results.len() / results.at_most().max(1), Ordering::Relaxed);
+    }
+
+    fn put(&self, at: usize, item: Item<R>) {
         let mut kept = self.kept.lock();
         if !self.is_ordered {
-            return kept.results.push_back(Some(result));
+            return kept.results.push_back(Some(item));
         }
         let Some(place) = at.checked_sub(kept.next) else { return };
         while kept.results.len() <= place {
             kept.results.push_back(None);
         }
         if let Some(slot @ None) = kept.results.get_mut(place) {
-            *slot = Some(result);
+            *slot = Some(item);
         }
     }
 
@@ -86,24 +97,39 @@ impl<R> Stream<R> {
             return Err(Error::simple(ErrorKind::Timeout));
         }
         kept.next += 1;
-        kept.results.pop_front().flatten().ok_or_else(|| Error::simple(ErrorKind::Corrupted))
+        let item = kept.results.pop_front().flatten();
+        drop(kept);
+        match item.ok_or_else(|| Error::simple(ErrorKind::Corrupted))? {
+            Item::Decoded(result) => Ok(result),
+            Item::Long(long) => {
+                let result = long.results().next().unwrap_or_else(|| Err(cut()));
+                Ok(decode(self.decode, result, Claimed::default()))
+            }
+        }
     }
 }
 
 impl<R: Send> Call for Stream<R> {
     fn take(&self, first: usize, results: Results<'_>, given: Claimed) -> Taken {
-        self.is_long.store(results.len() >= LONG, Ordering::Relaxed);
+        self.note_len(&results);
         let mut at = first;
         let taken = decode_all(self.decode, results, given, |result| {
-            self.put(at, result);
+            self.put(at, Item::Decoded(result));
             at += 1;
         });
         self.there.notify_one();
         taken
     }
 
+    fn take_long(&self, at: usize, long: Long) -> Taken {
+        self.note_len(&long.results());
+        self.put(at, Item::Long(long.keep()));
+        self.there.notify_one();
+        Taken { count: 1, failed: 0 }
+    }
+
     fn fail(&self, first: usize, count: usize, error: &Error) {
-        (first..first + count).for_each(|at| self.put(at, Err(error.again())));
+        (first..first + count).for_each(|at| self.put(at, Item::Decoded(Err(error.again()))));
         self.there.notify_one();
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::board::{Board, Line, Phase, TRAY};
 use super::frame::{self, BatchHead, ITEM_HEAD, Kind, NEWS_HEAD, NewsHead, TaskFrame};
-use crate::channel::{Consumer, Producer};
+use crate::channel::{Body, Consumer, Producer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{Claimed, Parcel};
 use crate::process::{Output, Task, TaskName};
@@ -53,7 +53,7 @@ pub(super) fn work(orders: Orders) -> Result<()> {
     }
     let tasks = worker.orders.tasks.clone();
     loop {
-        let run = |batch: &[u8], claimed| worker.run_batch(batch, claimed);
+        let run = |batch: Body<'_>, claimed| worker.run_batch(batch.bytes(), claimed);
         match tasks.get_parcel(run, Deadline::NEVER).and_then(|after| after) {
             Ok(After::Next) => {}
             Ok(After::End) => return Ok(()),
@@ -115,8 +115,8 @@ impl Worker {
         if let Some(initializer) = &self.orders.initializer {
             self.line.set_phase(Phase::Initializing);
             let mut news = NewsHead::plain(Kind::Ready, number, 0).message().to_vec();
-            let run = |batch: &[u8], claimed| {
-                let (head, arguments) = BatchHead::read(batch)?;
+            let run = |batch: Body<'_>, claimed| {
+                let (head, arguments) = BatchHead::read(batch.bytes())?;
                 let output = Output { bytes: &mut news, long: None };
                 Task::find(head.task)?.run(claimed, arguments, output).map(drop)
             };
@@ -259,7 +259,7 @@ impl Worker {
     fn put_long(&self, head: &BatchHead, number: u32, bytes: &[u8]) -> Result<()> {
         let start = NEWS_HEAD + ITEM_HEAD;
         self.orders.results.put_with(start + bytes.len(), |message| {
-            self.news(head, number, 1).write(message);
+            NewsHead { kind: Kind::Long, ..self.news(head, number, 1) }.write(message);
             message[start..].copy_from_slice(bytes);
             frame::close_result(message, NEWS_HEAD, false);
         })

@@ -7,7 +7,7 @@
 
 use super::getting::{IntoIter, getting};
 use super::looking::looking;
-use super::port::Port;
+use super::port::{Body, Port};
 use super::putting::putting;
 use super::travelling::travelling;
 use crate::error::Result;
@@ -92,10 +92,10 @@ impl<T> Consumer<T> {
         Ok(false)
     }
 
-    /// As `get_with_deadline`; `read` also gets the handles of the values in the bytes.
+    /// Takes the first message for `read`, with the handles of the values in it.
     pub(crate) fn get_parcel<R>(
         &self,
-        read: impl FnOnce(&[u8], Claimed) -> R,
+        read: impl FnOnce(Body<'_>, Claimed) -> R,
         until: Deadline,
     ) -> Result<R> {
         self.port.get_parcel(read, until)

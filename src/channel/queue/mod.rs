@@ -26,7 +26,9 @@ mod travelling;
 pub use ends::{Consumer, Producer};
 pub use face::{Queue, QueueBuilder};
 pub use getting::{IntoIter, Iter, TryIter};
+pub(crate) use held::HeldBlock;
 pub use joinable::{
     JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder, Task, TaskIter,
     TryTaskIter,
 };
+pub(crate) use port::Body;

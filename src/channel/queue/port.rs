@@ -67,6 +67,24 @@ impl Drop for Scratch {
     }
 }
 
+/// The bytes of a message that was taken.
+pub(crate) enum Body<'a> {
+    /// A copy of a small one, for this call.
+    Copy(&'a [u8]),
+    /// A large one, where it lies.
+    Block(HeldBlock),
+}
+
+impl Body<'_> {
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Body::Copy(bytes) => bytes,
+            Body::Block(block) => block.bytes(),
+        }
+    }
+}
+
 /// What to put.
 struct Item<'a> {
     form: Form,
@@ -248,20 +266,20 @@ impl<T> Port<T> {
         result.inspect(|()| parcel.depart())
     }
 
-    /// Lets `read` see the bytes of the first message, in place if it is large, with the handles in them.
+    /// Gives `read` the first message, with the handles in it.
     pub(super) fn get_parcel<R>(
         &self,
-        read: impl FnOnce(&[u8], Claimed) -> R,
+        read: impl FnOnce(Body<'_>, Claimed) -> R,
         until: Deadline,
     ) -> Result<R> {
         let scratch = &mut *scratch();
         if self.pop_plain(Form::Bytes, until, scratch)?.is_some() {
-            return Ok(read(scratch, Claimed::default()));
+            return Ok(read(Body::Copy(scratch), Claimed::default()));
         }
         match self.pop_slow(Form::Bytes, false, until, scratch)? {
-            Taken::Whole => Ok(read(scratch, Claimed::default())),
-            Taken::Large(large) => Ok(read(large.bytes(), Claimed::default())),
-            Taken::Carrying(claimed) => Ok(read(scratch, claimed)),
+            Taken::Whole => Ok(read(Body::Copy(scratch), Claimed::default())),
+            Taken::Large(large) => Ok(read(Body::Block(large), Claimed::default())),
+            Taken::Carrying(claimed) => Ok(read(Body::Copy(scratch), claimed)),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Calls and their results.
 
 use super::{builder, kill, pool, square};
-use crate::common::{LONG, kind, until};
+use crate::common::{LONG, alone, killed, kind, park, until, world_size};
 use crate::watchdog::watch;
 use multiproc::{
-    AsyncResult, Atomic, Barrier, Connection, ErrorKind, Event, Pipe, Pool, PoolWorker, Producer,
-    Progress, Queue, Result, Semaphore, StartMethod,
+    AsyncResult, Atomic, Barrier, Connection, ErrorKind, Event, Pipe, Pool, PoolWorker, Process,
+    Producer, Progress, Queue, Result, Semaphore, StartMethod,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -234,6 +234,73 @@ fn large_arguments_and_results() {
     let items: Vec<_> = (0..40).map(|x: u8| vec![x; 1 << 20]).collect();
     let back = pool.map(|bytes: Vec<u8>| bytes, &items).unwrap();
     assert!(back == items);
+}
+
+/// They lie in shared memory until they are taken.
+#[test]
+fn long_results_that_wait_are_whole_after_the_thread_that_collected_them() {
+    const LEN: usize = 1 << 20;
+    let _watch = watch();
+    alone(|| {
+        let pool = pool();
+        let go = Event::new().unwrap();
+        // While one worker waits in the first task, the other one does those behind it.
+        let make = |(x, go): (u8, Event)| {
+            match x {
+                0 => go.wait().unwrap(),
+                3 => go.set(),
+                _ => {}
+            }
+            vec![x; LEN]
+        };
+        let mut results = pool.imap(make, (0..8).map(move |x| (x, go.clone())));
+        let (first, results) =
+            std::thread::spawn(move || (results.next(), results)).join().unwrap();
+        assert!(first.unwrap().unwrap() == vec![0; LEN]);
+        // A death, and allocations that sweep after it, and that would have all blocks that seem to be free.
+        let ready = Event::new().unwrap();
+        let dies = |ready: Event| {
+            ready.set();
+            park();
+        };
+        let process = Process::spawn(dies, (&ready,)).unwrap();
+        ready.wait().unwrap();
+        killed(process);
+        let queue = Queue::<Vec<u8>>::new().unwrap();
+        (0..40).for_each(|_| queue.put_bytes(&[0xee; LEN]).unwrap());
+        for (x, result) in (1..8).zip(results) {
+            assert!(result.unwrap() == vec![x; LEN], "{x}");
+        }
+    });
+}
+
+#[test]
+fn long_results_that_nobody_takes_leave_no_memory() {
+    let _watch = watch();
+    alone(|| {
+        let in_use = || world_size().1 - multiproc::fuzzing::pooled();
+        let pool = pool();
+        let text = |x: u32| x.to_string().repeat(1 << 20);
+        let mut before = 0;
+        for round in 0..40 {
+            let mut results = pool.imap_unordered(text, 0..9);
+            let first = results.next().unwrap().unwrap();
+            assert!(
+                first.len() == 1 << 20 && first.bytes().all(|byte| byte == first.as_bytes()[0])
+            );
+            drop(results);
+            if round == 3 {
+                before = in_use();
+            }
+        }
+        // Those of the last round may be under way.
+        pool.close();
+        pool.join().unwrap();
+        let after = in_use();
+        assert!(after < before + (9 << 20), "{before} -> {after}");
+        drop(pool);
+        assert!(in_use() < 4 << 20, "{before} -> {after} -> {}", in_use());
+    });
 }
 
 #[test]
