@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::call::Call;
+use super::call::{Call, foreign};
 use super::core::Core;
 use super::desk::Batch;
-use super::stream::Stream;
+use super::stream::{Stream, WAITING};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Parcel;
 use crate::process::TaskName;
@@ -15,8 +15,6 @@ use crate::sys::clock::Deadline;
 
 /// A batch is given away before it holds more bytes than this.
 pub(super) const BATCH_BYTES: usize = 1 << 20;
-/// More tasks than keep the workers at work are under way only if their results take no more than this.
-const AHEAD_BYTES: usize = 16 << 20;
 
 /// Appends the arguments of one task.
 pub(super) type Encode<T> = fn(T, &mut Vec<u8>) -> Result<Parcel>;
@@ -24,7 +22,7 @@ pub(super) type Encode<T> = fn(T, &mut Vec<u8>) -> Result<Parcel>;
 /// The results of [`Pool::imap`](crate::Pool::imap) and [`imap_unordered`](crate::Pool::imap_unordered), one by one.
 ///
 /// Tasks are taken from the source in the calls of [`next`](Iterator::next), here, in this thread, and only some ahead of the results
-/// that were taken: one batch at hand and three to come for every worker, or fewer if their results would take more than 16 MiB, but
+/// that were taken: one batch at hand and two to come for every worker, or fewer if their results would take more than 16 MiB, but
 /// one at hand for each and one to come for all. So the source may be endless, slow, or bound to this thread. A panic of the source
 /// passes through `next`; what it gave before is not lost, and `next` can be called again.
 ///
@@ -93,8 +91,8 @@ impl<I: Iterator, R: Send + 'static> Imap<I, R> {
     /// results are long, so few that those of all of them stay in the processors' caches, but enough to keep the workers at work.
     fn ahead(&self) -> usize {
         let least = self.chunk.saturating_mul(self.workers + 1);
-        let most = self.chunk.saturating_mul(4 * self.workers);
-        (AHEAD_BYTES / self.stream.result_len().max(1)).clamp(least, most)
+        let most = self.chunk.saturating_mul(3 * self.workers);
+        (WAITING / self.stream.result_len().max(1)).clamp(least, most)
     }
 
     /// Gives the pool tasks until as many are under way as may be. Where the source is slow, results that are there come first.
@@ -153,6 +151,9 @@ impl<I: Iterator, R: Send + 'static> Imap<I, R> {
         if let Some(error) = self.refused.take() {
             return Some(Err(error));
         }
+        if !self.core.is_ours() {
+            return self.end_elsewhere().map(Err);
+        }
         self.fill();
         if self.under_way() == 0 {
             return None;
@@ -170,6 +171,14 @@ impl<I: Iterator, R: Send + 'static> Imap<I, R> {
         }
     }
 
+    /// In a forked process it is over: an error, once. What lies in shared memory is the parent's.
+    #[cold]
+    fn end_elsewhere(&mut self) -> Option<Error> {
+        let is_over = self.source.take().is_none() && self.under_way() == 0;
+        self.taken = self.given;
+        (!is_over).then(|| foreign("the results of a pool's tasks"))
+    }
+
     /// The next result, without waiting for it.
     ///
     /// # Errors
@@ -185,7 +194,7 @@ impl<I: Iterator, R: Send + 'static> Imap<I, R> {
     /// # Errors
     ///
     /// [`is_timeout`](crate::Error::is_timeout) if it is not there when the time is over: the next call waits for the same one. Else
-    /// the task's own error.
+    /// the task's own error; once [`is_foreign`](crate::Error::is_foreign), and then nothing, in a forked process.
     ///
     /// # Examples
     ///
@@ -230,8 +239,12 @@ impl<I: Iterator, R: Send + 'static> Iterator for Imap<I, R> {
 
 impl<I: Iterator, R> Drop for Imap<I, R> {
     fn drop(&mut self) {
+        if !self.core.is_ours() {
+            return;
+        }
+        self.stream.abandon();
         self.core.withdraw(Arc::as_ptr(&self.stream).cast());
-        if self.given > self.taken && self.core.is_ours() {
+        if self.given > self.taken {
             // What the workers have of it nobody else collects.
             self.core.call_collector();
         }

@@ -24,6 +24,7 @@
 //!    next task in the word. **That task has begun.**
 //! 5. At the end of the batch, or after 10 ms, it puts the tray's results on the results queue and empties the tray.
 //! 6. The collector gives the results to the call. When the batch has all of them, its entry is free, and the next one goes out.
+//!    A long result of `imap` stays in the block in which it came, which the pool's process holds from then on, until it is taken.
 //!
 //! # If a worker dies
 //!
@@ -63,14 +64,15 @@
 //! | `apply`, the worker asleep | | a round trip over a pipe | 1.9 to 2.4 |
 //! | 1,000 tasks of 1 ms, start included | 505 ms | rayon: 501 ms | 1.0 |
 //! | start, one use and end, of 2 workers | 2.1 ms | | |
-//! | 1 GiB of results in pieces of 1 MiB | 3.7 to 8.0 GB/s | memcpy within the cache: 23 to 27 GB/s | 0.16 to 0.30 |
+//! | 1 GiB of results in pieces of 1 MiB | 20 to 23 GB/s, far apart 10 | memcpy within the cache: 33 to 36 GB/s | 0.6, 0.3 |
 //!
 //! - rayon that splits as it likes takes 0.36 ms for the tiny tasks, which stay in their process. A quarter of the time of a tiny task
 //!   went into lists of handles that were empty; without them, and with one lock for the results of a message, it takes half of before.
-//! - A large result is copied twice, from the task's memory into a block and from there into the caller's, and each copy moves every
-//!   cache line between two processors. Two threads that do nothing but these copies, in C, come to 5.8 GB/s with eight blocks of 1 MiB
-//!   and to 12 to 14 with two: more blocks do not fit into the cache that the processors share. Hence the few that
-//!   [`Imap`](crate::Imap) has under way. The rest is the caller's `malloc`, which gives pages back that it needs again: an eighth of them.
+//! - A large result is copied twice, from the task's memory into a block and from there into the caller's. These copies, and the task
+//!   that fills its memory, are nine tenths of the samples. Half of them move cache lines between the two processors: it matters most
+//!   where the host has these, near (a line goes to and fro in some 100 ns) or far apart (in 450 and more), which it changes within
+//!   seconds. Copied as they came, and with three tasks under way, results came at 3.7 to 8.0 GB/s: a quarter of the time went into
+//!   pages that `malloc` had given back, and who had nothing to do slept.
 //!
 //! `tests/it/pool/soak.rs`, ten minutes at that load: 69,790 calls, 2.4 million results right, 5,126 workers killed and none missing at the
 //! end, 9 descriptors before and after.

@@ -155,18 +155,36 @@ fn inherited_pools_and_managers_are_inert() {
         let manager = Manager::new().unwrap();
         let dict = manager.dict::<String, u32>().unwrap();
         dict.insert("a", 1).unwrap();
-        let mut inherited = Some((pool, manager, dict));
+        // Two results behind the one that is taken lie in the parent's memory.
+        let go = Event::new().unwrap();
+        let make = |(x, go): (u8, Event)| {
+            if x == 2 {
+                go.set()
+            } else {
+                go.wait().unwrap()
+            }
+            vec![x; 100_000]
+        };
+        let two = Pool::with_workers(2).unwrap();
+        let mut results = two.imap_unordered(make, [(2, go.clone()), (1, go.clone()), (0, go)]);
+        assert_eq!(results.next().unwrap().unwrap().len(), 100_000);
+        let mut inherited = Some((pool, manager, dict, results));
         let child = fork(|| {
-            let (pool, manager, dict) = inherited.take().unwrap();
+            let (pool, manager, dict, mut results) = inherited.take().unwrap();
+            assert_eq!(kind(results.next().unwrap()), ErrorKind::Foreign);
+            assert!(results.next().is_none());
+            drop(results);
             assert_eq!(kind(pool.apply(|n: u32| n + 1, (1,))), ErrorKind::Foreign);
             assert_eq!(kind(dict.get("a")), ErrorKind::Foreign);
             assert_eq!(kind(manager.list::<u32>()), ErrorKind::Foreign);
             drop((pool, manager, dict));
         });
         ended_well(child);
-        let (pool, manager, dict) = inherited.unwrap();
+        let (pool, manager, dict, results) = inherited.unwrap();
         assert_eq!(pool.apply(|n: u32| n + 1, (2,)).unwrap(), 3);
         assert_eq!(dict.get("a").unwrap(), Some(1));
+        let left: Vec<usize> = results.map(|result| result.unwrap().len()).collect();
+        assert_eq!(left, [100_000; 2]);
         drop(manager);
     };
     Process::spawn(body, ()).unwrap().join().unwrap();

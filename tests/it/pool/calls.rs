@@ -304,6 +304,48 @@ fn long_results_that_nobody_takes_leave_no_memory() {
 }
 
 #[test]
+fn long_results_take_little_shared_memory_while_they_wait_or_are_wanted_no_more() {
+    const LEN: usize = 1 << 20;
+    let _watch = watch();
+    alone(|| {
+        let in_use = || (world_size().1 - multiproc::fuzzing::pooled()) / LEN as u64;
+        let pool = pool();
+        let go = Event::new().unwrap();
+        // While the first task waits, the other worker does two batches of twenty.
+        let make = |(x, go): (u8, Event)| {
+            match x {
+                0 => go.wait().unwrap(),
+                59 => go.set(),
+                _ => {}
+            }
+            vec![x; if (1..20).contains(&x) { 10 } else { LEN }]
+        };
+        let items = (0..60).map(move |x| (x, go.clone()));
+        let mut results = (0..60).zip(pool.chunk_size(20).imap(make, items));
+        assert!(results.next().unwrap().1.unwrap() == vec![0; LEN]);
+        // 39 have come.
+        assert!(in_use() < 20, "{} MiB wait", in_use());
+        for (x, result) in results {
+            assert!(result.unwrap() == vec![x; if x < 20 { 10 } else { LEN }], "{x}");
+        }
+        let go = Event::new().unwrap();
+        let make = |(x, go): (u8, Event)| {
+            if x == 39 {
+                go.wait().unwrap();
+            }
+            vec![x; LEN]
+        };
+        let theirs = go.clone();
+        let items = (0..).map(move |x| (x, theirs.clone()));
+        let mut results = pool.chunk_size(40).imap(make, items);
+        assert!(results.next().unwrap().unwrap() == vec![0; LEN]);
+        drop(results);
+        until("nothing is kept that nobody wants", || in_use() < 4);
+        go.set();
+    });
+}
+
+#[test]
 fn handles_travel_in_arguments_and_results() {
     let _watch = watch();
     let pool = pool();
