@@ -13,7 +13,7 @@ use super::server;
 use crate::channel::{Pipe, Producer, Receiver, Sender};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{self, Claimed, ObjectRef, PRODUCER, Parcel};
-use crate::message;
+use crate::message::{self, length};
 use crate::process::{Process, ProcessHandle};
 use crate::sys::clock::Deadline;
 use crate::sys::per_process::PerProcess;
@@ -141,10 +141,12 @@ impl Link {
             let packed = handle::pack(|| {
                 put_word(&mut bytes, CALLS);
                 put_word(&mut bytes, channel.number);
-                put_part(&mut bytes, |out| match &channel.sender {
-                    Some(sender) => message::encode::<Sender<Reply>, _>(sender, out),
-                    None => Ok(()),
-                })?;
+                match &channel.sender {
+                    Some(sender) => put_part(&mut bytes, |out| {
+                        message::encode::<Sender<Reply>, _>(sender, out)
+                    })?,
+                    None => length::put(&mut bytes, 0),
+                }
                 write(&mut bytes)
             });
             let asked = packed.and_then(|(count, parcel)| {

@@ -64,9 +64,13 @@ impl Target {
         out.extend_from_slice(words.as_flattened());
     }
 
+    #[inline]
     fn take(bytes: &mut &[u8]) -> Result<Target> {
-        let object = take_word(bytes)?;
-        Ok(Target { object, entry: (take_word(bytes)?, take_word(bytes)?) })
+        let (words, rest) = bytes.split_first_chunk::<24>().ok_or_else(cut_off)?;
+        let ([object, offset, sum], _) = words.as_chunks() else { return Err(cut_off()) };
+        *bytes = rest;
+        let [object, offset, sum] = [object, offset, sum].map(|word| u64::from_le_bytes(*word));
+        Ok(Target { object, entry: (offset, sum) })
     }
 }
 

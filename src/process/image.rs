@@ -8,7 +8,7 @@
 
 use std::ffi::CString;
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::error::{Error, Result};
 use crate::sys::image as sys;
@@ -24,9 +24,16 @@ pub(super) fn main() -> &'static sys::Image {
 /// Is where this copy of the crate is. Not zero, so that it is a variable of its own in every copy.
 static HERE: AtomicU8 = AtomicU8::new(1);
 
-/// Whether this copy of the crate is part of that image, and not of a shared library.
+/// Whether this copy of the crate is part of that image, the main executable, and not of a shared library.
 pub(super) fn is_of_this_crate(image: &sys::Image) -> bool {
-    image.holds((&raw const HERE) as usize, 1)
+    static IS_PART: AtomicBool = AtomicBool::new(false);
+    // ORDERING: Relaxed: it stands for itself, and is true for ever.
+    if IS_PART.load(Ordering::Relaxed) {
+        return true;
+    }
+    let is_part = image.holds((&raw const HERE) as usize, 1);
+    IS_PART.store(is_part, Ordering::Relaxed);
+    is_part
 }
 
 /// Where this copy of the crate is in the main executable: the same in every process that runs it, and another one for another copy.

@@ -8,6 +8,20 @@ pub(crate) use core::sync::atomic::{
 /// Whether an atomic is as large as its value. It is not under a model checker, where no layout is asserted.
 pub(crate) const NATIVE: bool = true;
 
+/// Asks for a cache line that will be read. It may be anywhere.
+#[allow(unsafe_code, reason = "a hint that takes a pointer")]
+#[inline]
+pub(crate) fn prefetch(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: nothing is read as far as the language is concerned, and any address may be named.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
 /// A full barrier for code that has just done an atomic read-modify-write.
 #[inline]
 pub(crate) fn fence_after_read_modify_write() {

@@ -12,6 +12,9 @@ use loom::sync::atomic as model;
 /// An atomic is larger than its value here.
 pub(crate) const NATIVE: bool = false;
 
+/// A hint: nothing to a model.
+pub(crate) fn prefetch(_: *const u8) {}
+
 pub(crate) fn spin_loop() {
     sim::step(loom::thread::yield_now);
 }

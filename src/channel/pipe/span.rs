@@ -7,7 +7,7 @@
 use super::layout::CAPACITY;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::ring::Bytes;
-use crate::sys::atomic::AtomicU64;
+use crate::sys::atomic::{AtomicU64, prefetch};
 
 /// Bytes in shared memory that are never unmapped: of a ring, or of a message in a block of its own.
 #[derive(Clone, Copy, Debug)]
@@ -77,15 +77,7 @@ impl Span {
     /// Asks for the line behind the one at this offset of a ring.
     #[inline]
     pub(super) fn prefetch_behind(&self, at: u32) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let behind = self.base.wrapping_add(at as usize + 64);
-            // SAFETY: a hint, which may name any address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(behind.cast()) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = at;
+        prefetch(self.base.wrapping_add(at as usize + 64));
     }
 
     /// The word at this offset of a ring.

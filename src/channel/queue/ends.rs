@@ -85,6 +85,7 @@ impl<T> Consumer<T> {
                 records.puts() != puts
             };
             if (0..glances).any(is_there) {
+                records.prefetch_first();
                 continue;
             }
             records.wait_for_messages(Deadline::NEVER, &is_due)?;

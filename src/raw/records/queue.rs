@@ -1,6 +1,6 @@
 //! One handle's view of a queue of records: what both sides do.
 
-use super::chunk::Cached;
+use super::chunk::{Cached, chunk_at};
 use super::lines::{CHANGE, CLOSED, HeadLine, Stamp, TailLine};
 use super::pace::Pace;
 use super::store::Store;
@@ -69,6 +69,16 @@ impl<S: Store> Records<S> {
     /// How many records were put so far, modulo 2^32.
     pub(crate) fn puts(&self) -> u32 {
         self.load_tail().count()
+    }
+
+    /// Asks for the lines of the first record, which has just come: they are on their way while the lock is taken.
+    #[inline]
+    pub(crate) fn prefetch_first(&self) {
+        let position = Stamp(self.head.head.load(Ordering::Relaxed)).position();
+        let id = self.head.chunks[chunk_at(position) as usize & 1].load(Ordering::Relaxed);
+        if let Some(chunk) = self.head_chunk.get(id) {
+            chunk.prefetch(position);
+        }
     }
 
     /// Head and tail as they were at one moment.
