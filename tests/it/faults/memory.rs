@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use multiproc::{Event, Pipe, Process, Queue, Result};
+use multiproc::{Event, Pipe, Pool, Process, Queue, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{LONG, alone, killed, park, without_slot, world_size};
+use crate::common::{LONG, alone, killed, park, until, without_slot, world_size};
 use crate::watchdog::watch;
 
 const LARGE: usize = 64 << 20;
@@ -57,7 +57,7 @@ fn a_dropped_queue_gives_its_memory_back_at_once() {
 fn a_dropped_queue_of_small_messages_gives_its_memory_back_at_once() {
     let _watch = watch();
     alone(|| {
-        let in_use = || used() - multiproc::fuzzing::pooled();
+        let in_use = || used().saturating_sub(multiproc::fuzzing::pooled());
         for first in [1000, 100_000] {
             let queue = Queue::new().unwrap();
             let before = in_use();
@@ -234,9 +234,7 @@ fn the_memory_of_a_killed_putter_that_waits_for_room_goes_back() {
         full.put(Vec::new()).unwrap();
         let process = Process::spawn(put, (&full, &ready, len)).unwrap();
         ready.wait().unwrap();
-        crate::common::until("the putter has its message in shared memory", || {
-            used() >= len as u64
-        });
+        until("the putter has its message in shared memory", || used() >= len as u64);
         goes_back_without_anybody(process, len as u64);
         assert_eq!(full.get().unwrap(), []);
         assert!(full.is_empty());
@@ -264,6 +262,40 @@ fn the_memory_of_a_killed_getter_goes_back() {
     });
 }
 
+#[test]
+fn the_memory_of_a_killed_user_of_a_pool_goes_back() {
+    let _watch = watch();
+    alone(|| {
+        // Long results that have come, behind one that was taken.
+        const COUNT: u32 = 8;
+        let wait = |ready: Event| {
+            let pool = Pool::with_workers(2).unwrap();
+            let go = Event::new().unwrap();
+            let make = |(x, go): (u32, Event)| {
+                if x == 0 {
+                    go.wait().unwrap()
+                } else if x == COUNT - 1 {
+                    go.set()
+                }
+                vec![1_u8; 1 << 20]
+            };
+            let mut results = pool.chunk_size(4).imap(make, (0..COUNT).map(|x| (x, go.clone())));
+            assert!(results.next().unwrap().is_ok());
+            ready.set();
+            park();
+            drop(results);
+        };
+        let in_use = || used().saturating_sub(multiproc::fuzzing::pooled());
+        let ready = Event::new().unwrap();
+        let before = in_use();
+        let process = Process::spawn(wait, (&ready,)).unwrap();
+        ready.wait().unwrap();
+        assert!(in_use() > before + (2 << 20));
+        killed(process);
+        until("all but the pool is back", || in_use() < before + (1 << 20));
+    });
+}
+
 /// The end of a process is one in order if it has given back everything.
 #[test]
 fn what_a_thread_without_a_slot_could_not_free_goes_back_at_the_end_of_its_process() {
@@ -275,6 +307,6 @@ fn what_a_thread_without_a_slot_could_not_free_goes_back_at_the_end_of_its_proce
             without_slot(move || drop(queue));
         };
         Process::spawn(end, ()).unwrap().join().unwrap();
-        crate::common::until("only the pool is left", || used() <= pool() + (4 << 20));
+        until("only the pool is left", || used() <= pool() + (4 << 20));
     });
 }

@@ -278,7 +278,7 @@ fn long_results_that_wait_are_whole_after_the_thread_that_collected_them() {
 fn long_results_that_nobody_takes_leave_no_memory() {
     let _watch = watch();
     alone(|| {
-        let in_use = || world_size().1 - multiproc::fuzzing::pooled();
+        let in_use = || world_size().1.saturating_sub(multiproc::fuzzing::pooled());
         let pool = pool();
         let text = |x: u32| x.to_string().repeat(1 << 20);
         let mut before = 0;
@@ -308,7 +308,7 @@ fn long_results_take_little_shared_memory_while_they_wait_or_are_wanted_no_more(
     const LEN: usize = 1 << 20;
     let _watch = watch();
     alone(|| {
-        let in_use = || (world_size().1 - multiproc::fuzzing::pooled()) / LEN as u64;
+        let in_use = || world_size().1.saturating_sub(multiproc::fuzzing::pooled()) / LEN as u64;
         let pool = pool();
         let go = Event::new().unwrap();
         // While the first task waits, the other worker does two batches of twenty.
