@@ -331,11 +331,8 @@ impl<R, T> Gather<R, T> {
 
     /// The call ends with this error, whatever comes for it.
     pub(super) fn give_up(&self, error: Error) {
-        let left = {
-            let mut slots = self.slots.lock();
-            slots.1 = 0;
-            std::mem::take(&mut slots.0)
-        };
+        // What comes finds no slots.
+        let left = std::mem::take(&mut self.slots.lock().0);
         drop(left);
         self.answer.set(Err(error));
     }

@@ -352,3 +352,19 @@ pub(super) fn start(core: &Arc<Core>) -> Result<()> {
     let started = with_signals_blocked(|| thread.spawn(move || run(&theirs)));
     started.map(drop).map_err(|error| cannot_start("the thread of a pool", error))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::pool::Pool;
+
+    #[test]
+    fn a_message_that_cannot_be_read_ends_the_pool_with_an_error() {
+        let pool = Pool::with_workers(1).unwrap();
+        pool.core.tell(b"nonsense");
+        let error = pool.map(|x: u32| x, 0..10).unwrap_err();
+        assert!(error.is_corrupted(), "{error:?}");
+        assert!(error.to_string().starts_with("the pool cannot go on: "), "{error}");
+        assert!(pool.apply(|x: u32| x, (1,)).unwrap_err().is_corrupted());
+        pool.join().unwrap();
+    }
+}

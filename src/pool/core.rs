@@ -252,7 +252,12 @@ impl Core {
 
     /// Has whoever collects look at how things are.
     pub(super) fn wake(&self) {
-        let _ = self.news.put_bytes(&NewsHead::plain(Kind::Wake, 0, 0).message());
+        self.tell(&NewsHead::plain(Kind::Wake, 0, 0).message());
+    }
+
+    /// Gives whoever collects a message.
+    pub(super) fn tell(&self, news: &[u8]) {
+        let _ = self.news.put_bytes(news);
         self.call_collector();
     }
 

@@ -75,7 +75,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Ok::<(), multiproc::Error>(())
 /// ```
 pub struct Pool {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     workers: usize,
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use multiproc::testing::{self, Broken};
 use multiproc::{Error, ErrorKind, Event, Process, ProcessBuilder, ProcessHandle};
+use nix::unistd::Pid;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -66,6 +67,13 @@ pub(crate) fn until_asleep(process: &ProcessHandle) {
             .flatten()
             .all(|task| state(&task.path().join("stat")).is_none_or(|state| state == 'S'))
     });
+}
+
+/// The same of one thread of this process.
+#[track_caller]
+pub(crate) fn until_thread_asleep(thread: Pid) {
+    let stat = format!("/proc/self/task/{thread}/stat");
+    until("the thread sleeps", || state(stat.as_ref()) == Some('S'));
 }
 
 /// A process that has told that it is about to wait, once it is asleep.

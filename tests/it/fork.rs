@@ -168,6 +168,7 @@ fn inherited_pools_and_managers_are_inert() {
         let two = Pool::with_workers(2).unwrap();
         let mut results = two.imap_unordered(make, [(2, go.clone()), (1, go.clone()), (0, go)]);
         assert_eq!(results.next().unwrap().unwrap().len(), 100_000);
+        let result = pool.apply_async(|n: u32| n + 1, (3,));
         let mut inherited = Some((pool, manager, dict, results));
         let child = fork(|| {
             let (pool, manager, dict, mut results) = inherited.take().unwrap();
@@ -175,12 +176,15 @@ fn inherited_pools_and_managers_are_inert() {
             assert!(results.next().is_none());
             drop(results);
             assert_eq!(kind(pool.apply(|n: u32| n + 1, (1,))), ErrorKind::Foreign);
+            assert_eq!(kind(result.wait_timeout(LONG)), ErrorKind::Foreign);
+            assert!(!result.is_ready());
             assert_eq!(kind(dict.get("a")), ErrorKind::Foreign);
             assert_eq!(kind(manager.list::<u32>()), ErrorKind::Foreign);
             drop((pool, manager, dict));
         });
         ended_well(child);
         let (pool, manager, dict, results) = inherited.unwrap();
+        assert_eq!(result.get().unwrap(), 4);
         assert_eq!(pool.apply(|n: u32| n + 1, (2,)).unwrap(), 3);
         assert_eq!(dict.get("a").unwrap(), Some(1));
         let left: Vec<usize> = results.map(|result| result.unwrap().len()).collect();

@@ -5,12 +5,11 @@ use crate::common::{LONG, alone, killed, kind, park, until, world_size};
 use crate::watchdog::watch;
 use multiproc::{
     AsyncResult, Atomic, Barrier, Connection, ErrorKind, Event, Pipe, Pool, PoolWorker, Process,
-    Producer, Progress, Queue, Result, Semaphore, StartMethod,
+    Producer, Queue, Result, Semaphore, StartMethod,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 #[test]
@@ -408,23 +407,6 @@ fn callbacks_hear_of_results_and_of_errors_before_those_who_wait() {
 }
 
 #[test]
-fn progress_counts_all_tasks() {
-    let _watch = watch();
-    let last = Arc::new(AtomicU64::new(0));
-    let seen = Arc::clone(&last);
-    let progress = move |state: Progress| {
-        assert!(state.done() <= state.given() && state.failed() <= 1);
-        seen.fetch_max(state.done(), Ordering::Relaxed);
-    };
-    let pool = builder().progress(progress).build().unwrap();
-    pool.map(square, 0..1000).unwrap();
-    let _ = pool.apply(|| std::process::exit(1), ());
-    pool.close();
-    pool.join().unwrap();
-    assert_eq!(last.load(Ordering::Relaxed), 1001);
-}
-
-#[test]
 fn a_short_call_does_not_wait_for_all_of_a_long_one() {
     let _watch = watch();
     let pool = pool();
@@ -448,17 +430,6 @@ fn a_short_call_does_not_wait_for_all_of_a_long_one() {
     assert!(given < MANY / 2 && !long.is_ready(), "after {given} tasks of the long call");
     permits.release((MANY - given) as u32).unwrap();
     assert_eq!(long.get().unwrap().len(), MANY as usize);
-}
-
-/// The pool's thread, which the first call has rung for, goes to rest about when the second one is given.
-#[test]
-fn whoever_stops_collecting_leaves_nobody_waiting() {
-    let _watch = watch();
-    let pool = pool();
-    for x in 0..4000 {
-        assert_eq!(pool.apply_async(square, (x,)).get().unwrap(), square(x));
-        assert_eq!(pool.apply(square, (x,)).unwrap(), square(x));
-    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use super::{builder, kill, pool, square};
 use crate::common::{Chance, LONG, kind, park, quiet, until};
 use crate::watchdog::watch;
-use multiproc::{ErrorKind, Pool, Queue, Result};
+use multiproc::{ErrorKind, Pool, Process, Queue, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -302,4 +303,33 @@ fn a_worker_is_replaced_after_so_many_tasks() {
     }
     assert_eq!(runs, [3, 3, 3, 1]);
     assert_eq!(kind(pool.try_join()), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_worker_that_cannot_be_started_is_tried_again_for_a_while() {
+    let _watch = watch();
+    let body = || {
+        let pool = builder().workers(1).retries(1).build().unwrap();
+        assert_eq!(pool.apply(square, (3,)).unwrap(), 9);
+        let worker = pool.workers()[0].id();
+        // From here on there is no descriptor for another one.
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, 1, hard).unwrap();
+        kill(worker);
+        until("the worker is gone", || pool.workers().iter().all(|it| it.id() != worker));
+        let result = pool.apply_async(square, (5,));
+        assert!(!result.wait_timeout(Duration::from_millis(30)).unwrap());
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        assert_eq!(result.get_timeout(LONG).unwrap(), 25);
+        // After a second of it the pool gives up.
+        let worker = pool.workers()[0].id();
+        setrlimit(Resource::RLIMIT_NOFILE, 1, hard).unwrap();
+        kill(worker);
+        until("the worker is gone", || pool.workers().iter().all(|it| it.id() != worker));
+        let error = pool.apply(square, (7,)).unwrap_err();
+        let text = format!("the workers of pool {:?} cannot start: ", pool.name());
+        assert!(error.is_limit() && error.to_string().starts_with(&text), "{error}");
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+    };
+    Process::spawn(body, ()).unwrap().join().unwrap();
 }

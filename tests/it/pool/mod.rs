@@ -1,6 +1,7 @@
 //! Pools: calls and their results, workers that die, ends, and what a user writes wrongly.
 
 mod calls;
+mod collecting;
 mod deaths;
 mod ends;
 mod soak;
