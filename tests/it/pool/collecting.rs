@@ -1,7 +1,7 @@
 //! Who collects a pool's results, what callbacks may do meanwhile, and what a pool costs that has nothing to do.
 
 use super::{builder, pool, square};
-use crate::common::{LONG, alone, park, until, until_thread_asleep};
+use crate::common::{alone, park, until, until_thread_asleep};
 use crate::watchdog::watch;
 use multiproc::{AsyncResult, Event, Progress, Result};
 use std::fs;
@@ -65,7 +65,7 @@ fn a_pool_that_has_nothing_to_do_costs_nothing() {
         let never = Event::new().unwrap();
         let rests = || {
             let before = run();
-            never.wait_timeout(Duration::from_millis(100)).unwrap();
+            never.wait_timeout(Duration::from_millis(400)).unwrap();
             run() - before <= 1
         };
         until("it rests", rests);
@@ -117,31 +117,35 @@ fn progress_counts_all_tasks() {
         seen.1.fetch_max(state.failed(), Ordering::Relaxed);
     };
     let pool = builder().progress(progress).build().unwrap();
+    let told = |done, failed| {
+        until("it is told", || {
+            (last.0.load(Ordering::Relaxed), last.1.load(Ordering::Relaxed)) == (done, failed)
+        });
+    };
     pool.map(square, 0..1000).unwrap();
+    told(1000, 0);
     // One is lost, and one brings its error.
     pool.apply(|| std::process::exit(1), ()).unwrap_err();
+    told(1001, 1);
     pool.apply(|x: u64| -> u64 { panic!("no {x}") }, (1,)).unwrap_err();
-    pool.close();
-    pool.join().unwrap();
-    assert_eq!((last.0.load(Ordering::Relaxed), last.1.load(Ordering::Relaxed)), (1002, 2));
+    told(1002, 2);
 }
 
+/// The pool looks after as long as a task may take, and finds the second one, which has begun meanwhile.
 #[test]
 fn a_task_within_its_time_is_left_alone() {
     let _watch = watch();
-    let pool = builder().task_timeout(LONG).build().unwrap();
-    let (begun, go) = (Event::new().unwrap(), Event::new().unwrap());
-    let task = |begun: Event, go: Event| {
-        begun.set();
-        go.wait().unwrap();
-        7
-    };
-    let result = pool.apply_async(task, (&begun, &go));
-    begun.wait().unwrap();
-    // Others come and go meanwhile, after each of which it is looked at the times.
-    assert_eq!(pool.chunk_size(1).map(square, 0..50).unwrap().len(), 50);
-    go.set();
-    assert_eq!(result.get().unwrap(), 7);
+    let time = Duration::from_secs(2);
+    let pool = builder().workers(1).task_timeout(time).build().unwrap();
+    let (first, second) = (Event::new().unwrap(), Event::new().unwrap());
+    let task = |go: Event| go.wait().is_ok();
+    let results = pool.chunk_size(2).map_async(task, [&first, &second]);
+    let never = Event::new().unwrap();
+    for go in [&first, &second] {
+        never.wait_timeout(time * 7 / 10).unwrap();
+        go.set();
+    }
+    assert_eq!(results.get().unwrap(), [true, true]);
 }
 
 #[test]
