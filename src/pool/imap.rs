@@ -26,6 +26,9 @@ pub(super) type Encode<T> = fn(T, &mut Vec<u8>) -> Result<Parcel>;
 /// one at hand for each and one to come for all. So the source may be endless, slow, or bound to this thread. A panic of the source
 /// passes through `next`; what it gave before is not lost, and `next` can be called again.
 ///
+/// Results of 64 KiB and more that lie in memory as they travel (bytes, text, numbers) stay in shared memory until they are taken, up
+/// to 16 MiB of them, or a 64th of the memory; what comes beyond that is copied out as it comes.
+///
 /// Each item is the result of one task or its error; other tasks go on. Dropping the iterator takes back all tasks that have not
 /// gone to a worker.
 #[must_use = "an iterator does nothing unless its results are taken"]

@@ -15,6 +15,7 @@ use super::frame::{Long, Results, cut};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::Claimed;
 use crate::sys::clock::Deadline;
+use crate::world;
 
 /// A result that nobody has taken.
 enum Item<R> {
@@ -32,8 +33,10 @@ impl<R> Item<R> {
     }
 }
 
-/// Long results that wait take no more shared memory than this, in bytes: the others are copied as they come.
+/// Long results of one call that wait take no more shared memory than this, in bytes: the others are copied as they come.
 pub(super) const WAITING: usize = 16 << 20;
+/// Nor do they take more than this part of the memory of the machine or control group: a sixteenth of what messages may take.
+const PART: u64 = 64;
 
 /// The results that nobody has taken.
 struct Kept<R> {
@@ -85,6 +88,8 @@ pub(super) struct Stream<R> {
     is_ordered: bool,
     kept: Mutex<Kept<R>>,
     there: Condvar,
+    /// So many bytes of long results may wait.
+    room: usize,
     /// How many bytes each result of the last message took.
     len: AtomicUsize,
 }
@@ -98,8 +103,10 @@ impl<R> Stream<R> {
     ) -> Stream<R> {
         let kept =
             Mutex::new(Kept { next: 0, results: VecDeque::new(), waiting: 0, is_abandoned: false });
+        let memory = world::current().map_or(0, |world| world.memory.limit);
+        let room = WAITING.min(usize::try_from(memory / PART).unwrap_or(WAITING));
         let len = AtomicUsize::new(0);
-        Stream { pool, help, decode, is_ordered, kept, there: Condvar::new(), len }
+        Stream { pool, help, decode, is_ordered, kept, there: Condvar::new(), room, len }
     }
 
     /// About how many bytes a result takes, by those that came last; 0 before that.
@@ -173,7 +180,7 @@ impl<R: Send> Call for Stream<R> {
 
     fn take_long(&self, at: usize, long: Long) -> Taken {
         let results = long.results();
-        if self.kept.lock().waiting + results.len() > WAITING {
+        if self.kept.lock().waiting + results.len() > self.room {
             return self.take(at, results, Claimed::default());
         }
         self.note_len(&results);

@@ -21,8 +21,8 @@ use crate::watchdog::watch;
 /// Forks; the child runs `body`, which gets its pid, and ends with 0, or with 1 after a panic, by `_exit`.
 pub(crate) fn fork(body: impl FnOnce()) -> Pid {
     // SAFETY:
-    // - the process has one thread of its own, this one, and the crate's keeper, which is asleep and holds no lock of the
-    //   allocator then, as glibc's fork sees to;
+    // - the process has one thread of its own, this one, and the crate's: its keeper, which is asleep, and perhaps a pool's. None
+    //   holds a lock of the allocator then, as glibc's fork sees to, and the child asks before any other lock who it is;
     // - the child leaves by `_exit` below and never returns into the caller's frames.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "{}", std::io::Error::last_os_error());
@@ -155,19 +155,19 @@ fn inherited_pools_and_managers_are_inert() {
         let manager = Manager::new().unwrap();
         let dict = manager.dict::<String, u32>().unwrap();
         dict.insert("a", 1).unwrap();
-        // Two results behind the one that is taken lie in the parent's memory.
+        // Two results behind the one that is taken wait in shared memory.
         let go = Event::new().unwrap();
         let make = |(x, go): (u8, Event)| {
-            if x == 2 {
-                go.set()
-            } else {
-                go.wait().unwrap()
+            match x {
+                0 => go.wait().unwrap(),
+                3 => go.set(),
+                _ => {}
             }
             vec![x; 100_000]
         };
         let two = Pool::with_workers(2).unwrap();
-        let mut results = two.imap_unordered(make, [(2, go.clone()), (1, go.clone()), (0, go)]);
-        assert_eq!(results.next().unwrap().unwrap().len(), 100_000);
+        let mut results = two.imap(make, (0..4).map(move |x| (x, go.clone())));
+        assert!(results.next().unwrap().unwrap() == [0; 100_000]);
         let result = pool.apply_async(|n: u32| n + 1, (3,));
         let mut inherited = Some((pool, manager, dict, results));
         let child = fork(|| {
@@ -183,12 +183,14 @@ fn inherited_pools_and_managers_are_inert() {
             drop((pool, manager, dict));
         });
         ended_well(child);
-        let (pool, manager, dict, results) = inherited.unwrap();
+        let (pool, manager, dict, mut results) = inherited.unwrap();
         assert_eq!(result.get().unwrap(), 4);
         assert_eq!(pool.apply(|n: u32| n + 1, (2,)).unwrap(), 3);
         assert_eq!(dict.get("a").unwrap(), Some(1));
-        let left: Vec<usize> = results.map(|result| result.unwrap().len()).collect();
-        assert_eq!(left, [100_000; 2]);
+        for (x, result) in (1..4).zip(results.by_ref()) {
+            assert!(result.unwrap() == [x; 100_000]);
+        }
+        assert!(results.next().is_none());
         drop(manager);
     };
     Process::spawn(body, ()).unwrap().join().unwrap();

@@ -85,7 +85,7 @@ impl ChunkBlock {
 }
 
 /// The chunk that this handle met last, so that it need not be looked up for every record. Used under the lock of its side
-/// only.
+/// only, and for hints, where a base that belongs to another id does no harm.
 #[derive(Default)]
 pub(super) struct Cached {
     id: AtomicU32,

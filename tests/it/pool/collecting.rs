@@ -5,9 +5,9 @@ use crate::common::{alone, park, until, until_thread_asleep};
 use crate::watchdog::watch;
 use multiproc::{AsyncResult, Event, Progress, Result};
 use std::fs;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The pool's thread, which the first call has rung for, goes to rest about when the second one is given.
 #[test]
@@ -110,9 +110,11 @@ fn a_callback_may_ask_its_own_result_and_a_late_one_is_called_at_once() {
 fn progress_counts_all_tasks() {
     let _watch = watch();
     let last = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
-    let seen = Arc::clone(&last);
+    let is_wrong = Arc::new(AtomicBool::new(false));
+    let (seen, wrong) = (Arc::clone(&last), Arc::clone(&is_wrong));
     let progress = move |state: Progress| {
-        assert!(state.done() <= state.given() && state.failed() <= 2);
+        let is_right = state.failed() <= state.done() && state.done() <= state.given();
+        wrong.fetch_or(!is_right, Ordering::Relaxed);
         seen.0.fetch_max(state.done(), Ordering::Relaxed);
         seen.1.fetch_max(state.failed(), Ordering::Relaxed);
     };
@@ -129,6 +131,7 @@ fn progress_counts_all_tasks() {
     told(1001, 1);
     pool.apply(|x: u64| -> u64 { panic!("no {x}") }, (1,)).unwrap_err();
     told(1002, 2);
+    assert!(!is_wrong.load(Ordering::Relaxed));
 }
 
 /// The pool looks after as long as a task may take, and finds the second one, which has begun meanwhile.
@@ -137,21 +140,31 @@ fn a_task_within_its_time_is_left_alone() {
     let _watch = watch();
     let time = Duration::from_secs(2);
     let pool = builder().workers(1).task_timeout(time).build().unwrap();
-    let (first, second) = (Event::new().unwrap(), Event::new().unwrap());
     let task = |go: Event| go.wait().is_ok();
-    let results = pool.chunk_size(2).map_async(task, [&first, &second]);
-    let never = Event::new().unwrap();
-    for go in [&first, &second] {
-        never.wait_timeout(time * 7 / 10).unwrap();
-        go.set();
+    loop {
+        let never = Event::new().unwrap();
+        let go = [Event::new().unwrap(), Event::new().unwrap()];
+        let mut start = Instant::now();
+        let results = pool.chunk_size(2).map_async(task, &go);
+        let mut is_in_time = true;
+        for go in &go {
+            never.wait_timeout(time * 7 / 10).unwrap();
+            go.set();
+            is_in_time &= start.elapsed() < time * 8 / 10;
+            start = Instant::now();
+        }
+        let results = results.get();
+        // On a machine that was busy with something else they were late.
+        if is_in_time {
+            return assert_eq!(results.unwrap(), [true, true]);
+        }
     }
-    assert_eq!(results.get().unwrap(), [true, true]);
 }
 
 #[test]
 fn a_task_is_timed_while_whoever_takes_its_result_is_away() {
     let _watch = watch();
-    let pool = builder().workers(1).task_timeout(Duration::from_millis(50)).build().unwrap();
+    let pool = builder().workers(1).task_timeout(Duration::from_secs(1)).build().unwrap();
     let mut results = pool.imap(|_: u32| park(), [1]);
     let worker = pool.workers()[0].id();
     assert!(results.try_next().unwrap().unwrap_err().is_empty());
