@@ -1,7 +1,7 @@
 //! One call of a pool's user: where its results go, and who waits for them.
 //!
-//! Results are decoded by the pool's collector, as they come, but for long ones of `imap` (see `stream`). When the last one is there, the callbacks run, and then those who
-//! wait are woken. A call that has its answer takes no more results.
+//! Results are decoded by the pool's collector, as they come, but for long ones of `imap` (see `stream`). When the last one is there,
+//! the callbacks run, and then those who wait are woken. A call that has its answer takes no more results.
 
 use std::cell::RefCell;
 use std::fmt;
