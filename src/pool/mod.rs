@@ -74,8 +74,8 @@
 //!   seconds. Copied as they came, and with three tasks under way, results came at 3.7 to 8.0 GB/s: a quarter of the time went into
 //!   pages that `malloc` had given back, and who had nothing to do slept.
 //!
-//! `tests/it/pool/soak.rs`, ten minutes at that load: 69,790 calls, 2.4 million results right, 5,126 workers killed and none missing at the
-//! end, 9 descriptors before and after.
+//! `tests/it/pool/soak.rs`, ten minutes: 2.75 million calls, 84 million results right and none lost, 5,985 workers killed and none
+//! missing at the end, 9 descriptors before and after.
 
 mod answer;
 mod board;
