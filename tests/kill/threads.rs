@@ -1,11 +1,17 @@
 //! Threads of other processes, as `/proc` and the scheduler know them.
 
-/// The state letter of a thread, as `ps` shows it; `X` if there is no such thread.
+/// The state letter of a thread, as `ps` shows it; `X` if there is no such thread, `?` if that cannot be read.
 pub(crate) fn state(pid: i32, tid: i32) -> u8 {
-    let stat = std::fs::read(format!("/proc/{pid}/task/{tid}/stat")).unwrap_or_default();
+    let stat = match std::fs::read(format!("/proc/{pid}/task/{tid}/stat")) {
+        Ok(stat) => stat,
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {
+            return b'X';
+        }
+        Err(_) => return b'?',
+    };
     // The name, in parentheses, may hold anything; the last parenthesis ends it.
     let end = stat.iter().rposition(|&byte| byte == b')');
-    end.and_then(|end| stat.get(end + 2)).copied().unwrap_or(b'X')
+    end.and_then(|end| stat.get(end + 2)).copied().unwrap_or(b'?')
 }
 
 /// Whether a thread sleeps in the kernel.
