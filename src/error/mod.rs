@@ -5,19 +5,21 @@
 //! siblings) or with [`Error::kind`]. It holds no guard and no value, so that `?` works in every
 //! function that returns `Box<dyn std::error::Error>` and the like.
 //!
-//! An error that a polling loop makes over and over (`try_get` on an empty queue) is one word and
-//! a tag: nothing is allocated for it. Errors travel between processes. On the way, causes become
+//! An error that a polling loop makes over and over (`try_get` on an empty queue) allocates
+//! nothing. Errors travel between processes. On the way, causes become
 //! text: a message received is `Serialize`, an arbitrary `dyn Error` is not.
 
 //!
 //! - `kind`: the kinds;
 //! - `os`: which kind an error of the system has, and what helps against it;
 //! - `child`: how a child process failed;
+//! - `repr`: what an error consists of, behind one word;
 //! - `travel`: an error on its way between processes.
 
 mod child;
 mod kind;
 mod os;
+mod repr;
 #[cfg(test)]
 mod tests;
 mod travel;
@@ -26,6 +28,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use kind::kinds;
+use repr::{Inner, Repr};
 
 pub use child::ChildFailure;
 pub use kind::ErrorKind;
@@ -41,19 +44,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// [`Display`](fmt::Display) is one line. [`Debug`](fmt::Debug) is what `fn main() -> Result<()>`
 /// prints: that line, the kind, the chain of causes, and the backtrace of a child that panicked.
 pub struct Error(Repr);
-
-enum Repr {
-    Simple(ErrorKind),
-    Full(Box<Inner>),
-}
-
-struct Inner {
-    kind: ErrorKind,
-    /// Empty if `child` says it all.
-    message: String,
-    child: Option<ChildFailure>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
-}
 
 impl Error {
     /// Wraps any error, or a text, that comes from outside this crate.
@@ -82,94 +72,68 @@ impl Error {
     /// The category of the error.
     #[inline]
     pub fn kind(&self) -> ErrorKind {
-        match &self.0 {
-            Repr::Simple(kind) => *kind,
-            Repr::Full(inner) => inner.kind,
-        }
+        self.0.kind
     }
 
     /// How the child process failed, if that is what the error is about.
     pub fn child(&self) -> Option<&ChildFailure> {
-        match &self.0 {
-            Repr::Simple(_) => None,
-            Repr::Full(inner) => inner.child.as_ref(),
-        }
+        self.0.child.as_ref()
     }
 
     /// An error of which only the kind is known. It allocates nothing.
     #[inline]
     pub(crate) const fn simple(kind: ErrorKind) -> Error {
-        Error(Repr::Simple(kind))
+        Error(Repr::simple(kind))
     }
 
     /// An error with a message: lower case, no full stop; what was expected, what was found, what
     /// to do.
     #[cold]
     pub(crate) fn of(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error(Repr::Full(Box::new(Inner {
-            kind,
-            message: message.into(),
-            child: None,
-            source: None,
-        })))
+        Error(Repr::boxed(Inner { message: message.into(), ..Inner::of(kind) }))
     }
 
     /// The same error with a cause. A cause that was there before is replaced.
     #[cold]
     pub(crate) fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
-        let mut inner = match self.0 {
-            Repr::Full(inner) => inner,
-            Repr::Simple(kind) => {
-                Box::new(Inner { kind, message: kind.text().to_owned(), child: None, source: None })
-            }
-        };
-        inner.source = Some(source.into());
-        Error(Repr::Full(inner))
+        Error(Repr::boxed(Inner { source: Some(source.into()), ..self.0.into_inner() }))
     }
 
     /// The same, saying first what it is about.
     #[cold]
     pub(crate) fn about(self, what: &str) -> Error {
-        let mut inner = match self.0 {
-            Repr::Full(inner) => inner,
-            Repr::Simple(kind) => return Error::of(kind, format!("{what}: {}", kind.text())),
+        let mut inner = self.0.into_inner();
+        inner.message = match (inner.message.as_str(), &inner.child) {
+            ("", None) => format!("{what}: {}", inner.kind.text()),
+            ("", Some(_)) => what.to_owned(),
+            (message, _) => format!("{what}: {message}"),
         };
-        inner.message = match inner.message.as_str() {
-            "" => what.to_owned(),
-            message => format!("{what}: {message}"),
-        };
-        Error(Repr::Full(inner))
+        Error(Repr::boxed(inner))
     }
 
     /// The same, as another kind.
     pub(crate) fn with_kind(self, kind: ErrorKind) -> Error {
-        match self.0 {
-            Repr::Simple(_) => Error::simple(kind),
-            Repr::Full(inner) => Error(Repr::Full(Box::new(Inner { kind, ..*inner }))),
+        if self.0.is_simple() {
+            return Error::simple(kind);
         }
+        Error(Repr::boxed(Inner { kind, ..self.0.into_inner() }))
     }
 
     /// A child process failed.
     #[cold]
     pub(crate) fn from_child(failure: ChildFailure) -> Error {
-        Error(Repr::Full(Box::new(Inner {
-            kind: ErrorKind::Child,
-            message: String::new(),
-            child: Some(failure),
-            source: None,
-        })))
+        Error(Repr::boxed(Inner { child: Some(failure), ..Inner::of(ErrorKind::Child) }))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Repr::Simple(kind) => f.write_str(kind.text()),
-            Repr::Full(inner) => match &inner.child {
-                Some(child) if inner.message.is_empty() => child.fmt(f),
-                Some(child) => write!(f, "{}: {child}", inner.message),
-                None => f.write_str(&inner.message),
-            },
+        let Inner { kind, message, child, .. } = &*self.0;
+        match (message.as_str(), child) {
+            ("", Some(child)) => child.fmt(f),
+            ("", None) => f.write_str(kind.text()),
+            (message, Some(child)) => write!(f, "{message}: {child}"),
+            (message, None) => f.write_str(message),
         }
     }
 }
@@ -200,12 +164,7 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.0 {
-            Repr::Simple(_) => None,
-            Repr::Full(inner) => {
-                inner.source.as_deref().map(|source| source as &(dyn StdError + 'static))
-            }
-        }
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
 

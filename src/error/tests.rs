@@ -1,13 +1,15 @@
 //! Errors of every kind: their texts, their journeys.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{ChildFailure, Error, ErrorKind, PREDICATES, Repr, Result};
+use super::{ChildFailure, Error, ErrorKind, PREDICATES, Result};
 
 fn roundtrip<T: Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
     postcard::from_bytes(&postcard::to_stdvec(value).unwrap()).unwrap()
@@ -23,12 +25,41 @@ fn it_is_small_and_goes_anywhere() {
     fn error<T: StdError + Send + Sync + 'static>() {}
     error::<Error>();
     anywhere::<ChildFailure>();
-    assert!(size_of::<Error>() <= 16);
-    assert!(size_of::<Result<()>>() <= 16);
+    assert_eq!(size_of::<Error>(), size_of::<usize>());
+    assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
     fn boxed() -> std::result::Result<(), Box<dyn StdError + Send + Sync>> {
         Err(Error::simple(ErrorKind::Full))?
     }
     assert!(boxed().unwrap_err().downcast::<Error>().unwrap().is_full());
+}
+
+#[test]
+fn what_an_error_consists_of_is_dropped_once() {
+    #[derive(Debug)]
+    struct Cause(Arc<()>);
+    impl fmt::Display for Cause {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("cause")
+        }
+    }
+    impl StdError for Cause {}
+    let alive = Arc::new(());
+    let caused = || Error::simple(ErrorKind::Io).with_source(Cause(Arc::clone(&alive)));
+    drop(caused());
+    assert_eq!(Arc::strong_count(&alive), 1);
+    let error = caused().about("this").with_kind(ErrorKind::Limit);
+    assert_eq!(Arc::strong_count(&alive), 2);
+    let again = error.with_source("another one").with_source(Cause(Arc::clone(&alive)));
+    assert_eq!(Arc::strong_count(&alive), 2);
+    let thread = std::thread::spawn(move || again.is_limit());
+    assert!(thread.join().unwrap());
+    assert_eq!(Arc::strong_count(&alive), 1);
+    // One of which only the kind is known is the same one again afterwards.
+    drop(Error::simple(ErrorKind::Io));
+    let changed = Error::simple(ErrorKind::Io).about("that");
+    assert_eq!(changed.to_string(), format!("that: {}", ErrorKind::Io));
+    assert_eq!(Error::simple(ErrorKind::Io).to_string(), ErrorKind::Io.to_string());
+    assert!(Error::simple(ErrorKind::Io).with_kind(ErrorKind::Full).is_full());
 }
 
 #[test]
@@ -153,7 +184,7 @@ fn a_simple_error_arrives_simple() {
     for kind in ErrorKind::ALL {
         let error = roundtrip(&Error::simple(*kind));
         assert_eq!(error.kind(), *kind);
-        assert!(matches!(error.0, Repr::Simple(_)));
+        assert!(error.0.is_simple());
     }
 }
 

@@ -43,10 +43,8 @@ impl StdError for Text {
 
 impl Wire {
     fn of(error: &Error) -> Wire {
-        let (message, child) = match &error.0 {
-            Repr::Simple(_) => (None, None),
-            Repr::Full(inner) => (Some(inner.message.clone()), inner.child.clone()),
-        };
+        let message = (!error.0.is_simple()).then(|| error.0.message.clone());
+        let child = error.0.child.clone();
         let causes = std::iter::successors(error.source(), |error| (*error).source())
             .take(CAUSES)
             .map(ToString::to_string);
@@ -64,7 +62,7 @@ impl Wire {
             .rev()
             .fold(None, |source, text| Some(Box::new(Text { text, source })))
             .map(|text| text as Box<dyn StdError + Send + Sync>);
-        Error(Repr::Full(Box::new(Inner { kind, message, child, source })))
+        Error(Repr::boxed(Inner { kind, message, child, source }))
     }
 }
 
