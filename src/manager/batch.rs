@@ -139,6 +139,8 @@ impl Batch {
     }
 
     /// Appends a call, whose arguments `write` writes, and whose result `read` reads.
+    // Inlined: what it returns has several words, which would go through memory.
+    #[inline(always)]
     pub(super) fn add<T>(
         &mut self,
         link: &Arc<Link>,
@@ -154,7 +156,7 @@ impl Batch {
         later
     }
 
-    #[inline]
+    #[inline(never)]
     fn put(
         &mut self,
         link: &Arc<Link>,

@@ -136,25 +136,25 @@ impl Link {
         self.check_current()?;
         let calls = Cell::new(0);
         let ask = |channel: &mut Channel| {
-            let mut bytes = std::mem::take(&mut channel.bytes);
+            let Channel { number, sender, bytes, .. } = channel;
             bytes.clear();
             let packed = handle::pack(|| {
-                put_word(&mut bytes, CALLS);
-                put_word(&mut bytes, channel.number);
-                match &channel.sender {
-                    Some(sender) => put_part(&mut bytes, |out| {
-                        message::encode::<Sender<Reply>, _>(sender, out)
-                    })?,
-                    None => length::put(&mut bytes, 0),
+                put_word(bytes, CALLS);
+                put_word(bytes, *number);
+                match sender {
+                    Some(sender) => {
+                        put_part(bytes, |out| message::encode::<Sender<Reply>, _>(sender, out))?
+                    }
+                    None => length::put(bytes, 0),
                 }
-                write(&mut bytes)
+                write(bytes)
             });
             let asked = packed.and_then(|(count, parcel)| {
                 calls.set(count);
-                requests.put_parcel(&mut bytes, &parcel)
+                requests.put_parcel(bytes, &parcel)
             });
-            if bytes.capacity() <= KEPT {
-                channel.bytes = bytes;
+            if bytes.capacity() > KEPT {
+                *bytes = Vec::new();
             }
             asked
         };

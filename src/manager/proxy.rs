@@ -201,6 +201,7 @@ impl<S: 'static> Proxy<S> {
     }
 
     /// The same call as a part of a batch; `read` reads its result.
+    #[inline(always)]
     pub(super) fn call_later<F, P, A, T>(
         &self,
         batch: &mut Batch,

@@ -207,11 +207,12 @@ impl Server {
         if !sender.is_empty() {
             self.senders.keep(channel, message::decode(sender)?);
         }
-        let mut out = self.answer.take();
+        // Only this function takes it, and a call inside a call has its own.
+        let out = &mut *self.answer.borrow_mut();
         out.clear();
-        let sent = self.send_answer(channel, bytes, &mut out);
-        if out.capacity() <= KEPT {
-            self.answer.replace(out);
+        let sent = self.send_answer(channel, bytes, out);
+        if out.capacity() > KEPT {
+            *out = Vec::new();
         }
         sent
     }
