@@ -36,7 +36,9 @@ fn it_is_small_and_goes_anywhere() {
 #[test]
 fn what_an_error_consists_of_is_dropped_once() {
     #[derive(Debug)]
-    struct Cause(Arc<()>);
+    struct Cause {
+        _alive: Arc<()>,
+    }
     impl fmt::Display for Cause {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("cause")
@@ -44,12 +46,12 @@ fn what_an_error_consists_of_is_dropped_once() {
     }
     impl StdError for Cause {}
     let alive = Arc::new(());
-    let caused = || Error::simple(ErrorKind::Io).with_source(Cause(Arc::clone(&alive)));
+    let caused = || Error::simple(ErrorKind::Io).with_source(Cause { _alive: Arc::clone(&alive) });
     drop(caused());
     assert_eq!(Arc::strong_count(&alive), 1);
     let error = caused().about("this").with_kind(ErrorKind::Limit);
     assert_eq!(Arc::strong_count(&alive), 2);
-    let again = error.with_source("another one").with_source(Cause(Arc::clone(&alive)));
+    let again = error.with_source("another one").with_source(Cause { _alive: Arc::clone(&alive) });
     assert_eq!(Arc::strong_count(&alive), 2);
     let thread = std::thread::spawn(move || again.is_limit());
     assert!(thread.join().unwrap());

@@ -15,6 +15,9 @@ pub(crate) const NATIVE: bool = false;
 /// A hint: nothing to a model.
 pub(crate) fn prefetch(_: *const u8) {}
 
+/// The same for writing.
+pub(crate) fn prefetch_write(_: *const u8) {}
+
 pub(crate) fn spin_loop() {
     sim::step(loom::thread::yield_now);
 }

@@ -31,6 +31,13 @@ impl<S, R> Connection<S, R> {
         Connection { out: sender.out, inlet: receiver.inlet, message: PhantomData }
     }
 
+    /// The sending half, which is told what the other one has received.
+    #[inline]
+    fn outlet(&mut self) -> &mut Outlet {
+        self.out.note_received(self.inlet.received());
+        &mut self.out
+    }
+
     /// Takes the end apart, so that one thread or process can send while another one receives.
     pub fn split(self) -> (Sender<S>, Receiver<R>) {
         (Sender::of(self.out), Receiver::of(self.inlet))

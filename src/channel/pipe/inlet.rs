@@ -28,6 +28,12 @@ impl Inlet {
         Inlet { end, reader: None, pace: Pace::default(), scratch: Vec::new() }
     }
 
+    /// How many messages were received, modulo 2^32.
+    #[inline]
+    pub(super) fn received(&self) -> u32 {
+        self.reader.as_ref().map_or(0, |reader| reader.head().count())
+    }
+
     /// Receives a value.
     #[inline]
     pub(super) fn recv<T: DeserializeOwned>(&mut self, until: Deadline) -> Result<T> {

@@ -24,6 +24,9 @@ pub(super) const KEPT: usize = 1 << 20;
 /// After so many messages the sender notes where it runs; else it does when it waits, and when it wakes the receiver.
 const NOTE_EVERY: u32 = 32;
 
+/// After more messages than this without one from the other side, these are no questions and answers.
+const FEW: u32 = 4;
+
 /// The sending end of a pipe.
 pub(super) struct Outlet {
     pub(super) end: End,
@@ -32,11 +35,24 @@ pub(super) struct Outlet {
     pub(super) scratch: Vec<u8>,
     /// Whether a message was read back from its own bytes.
     verified: bool,
+    /// How many messages the other half of a connection had received, and how many this one had sent, when that was noted last.
+    received: u32,
+    answered_at: u32,
 }
 
 impl Outlet {
     pub(super) fn new(end: End) -> Outlet {
-        Outlet { end, writer: None, pace: Pace::default(), scratch: Vec::new(), verified: false }
+        let (writer, pace, scratch) = (None, Pace::default(), Vec::new());
+        Outlet { end, writer, pace, scratch, verified: false, received: 0, answered_at: 0 }
+    }
+
+    /// Notes how many messages the other half of a connection has received.
+    #[inline]
+    pub(super) fn note_received(&mut self, received: u32) {
+        if received != self.received {
+            self.received = received;
+            self.answered_at = self.writer.as_ref().map_or(0, |writer| writer.tail().count());
+        }
     }
 
     /// Sends a value.
@@ -142,7 +158,11 @@ impl Outlet {
     fn commit(&mut self, room: Room, info: u32) {
         if let Some(writer) = &mut self.writer {
             writer.commit(&self.end.store.ring(), room, info);
-            if writer.tail().count().is_multiple_of(NOTE_EVERY) {
+            let tail = writer.tail();
+            if tail.count().wrapping_sub(self.answered_at) > FEW {
+                self.end.store.span.prefetch_ahead(tail.offset());
+            }
+            if tail.count().is_multiple_of(NOTE_EVERY) {
                 note_processor(self.end.store.control, SENDER);
             }
         }

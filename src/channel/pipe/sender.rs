@@ -48,6 +48,11 @@ impl<T> Sender<T> {
         self.out.send_packed(bytes, parcel, Deadline::NOW)
     }
 
+    #[inline]
+    fn outlet(&mut self) -> &mut Outlet {
+        &mut self.out
+    }
+
     /// Whether the receiver is gone for good.
     pub(crate) fn is_alone(&self) -> bool {
         self.out.end.is_alone()

@@ -23,7 +23,7 @@ macro_rules! sending {
                 /// a fork. Nothing was sent then.
                 pub fn send, try_send, send_timeout, send_deadline
                 (&mut self, item: impl $crate::message::Message<$T>; until) -> () {
-                    self.out.send::<$T, _>(&item, until)
+                    self.outlet().send::<$T, _>(&item, until)
                 }
                 try: Full, is_full, "there is no room"
             }
@@ -39,7 +39,7 @@ macro_rules! sending {
                 /// [`is_out_of_memory`](crate::Error::is_out_of_memory) and [`is_foreign`](crate::Error::is_foreign) as `send`.
                 pub fn send_bytes, try_send_bytes, send_bytes_timeout, send_bytes_deadline
                 (&mut self, bytes: &[u8]; until) -> () {
-                    self.out.send_raw($crate::channel::pipe::records::Form::Bytes, bytes, until)
+                    self.outlet().send_raw($crate::channel::pipe::records::Form::Bytes, bytes, until)
                 }
                 try: Full, is_full, "there is no room"
             }
@@ -57,7 +57,7 @@ macro_rules! sending {
                 pub fn send_with, try_send_with, send_with_timeout, send_with_deadline
                 [U] (&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> U; until) -> U {
                     let form = $crate::channel::pipe::records::Form::Bytes;
-                    self.out.send_in_place(form, len, fill, until)
+                    self.outlet().send_in_place(form, len, fill, until)
                 }
                 try: Full, is_full, "there is no room"
             }

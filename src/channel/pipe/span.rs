@@ -7,7 +7,7 @@
 use super::layout::CAPACITY;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::ring::Bytes;
-use crate::sys::atomic::{AtomicU64, prefetch};
+use crate::sys::atomic::{AtomicU64, prefetch, prefetch_write};
 
 /// Bytes in shared memory that are never unmapped: of a ring, or of a message in a block of its own.
 #[derive(Clone, Copy, Debug)]
@@ -73,11 +73,20 @@ impl Span {
     }
 }
 
+/// How far ahead of the next record a sender of many asks for lines: see [`super`].
+const AHEAD: usize = 192;
+
 impl Span {
     /// Asks for the line behind the one at this offset of a ring.
     #[inline]
     pub(super) fn prefetch_behind(&self, at: u32) {
         prefetch(self.base.wrapping_add(at as usize + 64));
+    }
+
+    /// Asks for a line that will be written soon, if the next record is at this offset of a ring.
+    #[inline]
+    pub(super) fn prefetch_ahead(&self, at: u32) {
+        prefetch_write(self.base.wrapping_add(at as usize + AHEAD));
     }
 
     /// The word at this offset of a ring.

@@ -7,7 +7,7 @@
 
 use super::head::{Form, NEXT, RecordHead, damaged};
 use crate::error::{Error, Result};
-use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, prefetch};
+use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, prefetch, prefetch_write};
 use crate::sys::bytes;
 
 /// Positions of a chunk; the first 8 stand for the block's head.
@@ -17,6 +17,9 @@ const CHUNK_FIRST: u32 = 8;
 pub(super) const CHUNKS: u32 = u32::MAX / CHUNK + 1;
 /// Bytes of payload of a chunk.
 pub(crate) const CHUNK_BYTES: usize = (CHUNK - CHUNK_FIRST) as usize * 8;
+
+/// How many bytes ahead of the next record a putter asks for lines.
+const AHEAD: usize = 128;
 
 /// The position of the first record of chunk `number`.
 pub(crate) fn chunk_start(number: u32) -> u32 {
@@ -142,6 +145,14 @@ impl Chunk {
             prefetch(place);
             prefetch(place.wrapping_add(64));
         }
+    }
+
+    /// Asks for a line that will be written soon, if the next record comes at `position`.
+    #[inline]
+    pub(super) fn prefetch_ahead(self, position: u32) {
+        // Another block's line, at the end of the chunk: nothing is read or written.
+        let at = (position % CHUNK).wrapping_sub(CHUNK_FIRST) as usize * 8;
+        prefetch_write(self.0.wrapping_add(at + AHEAD));
     }
 
     /// The length of the record at `position`, if it is all in the chunk and of this form.

@@ -104,8 +104,12 @@
 //! | one way 8 B, one to one | 20.4 M/s | 26.0 M/s |
 //! | round trip of 64 B, awake | 510 to 590 ns | 570 ns |
 //!
-//! What did not help: fetching lines of the chunk 256 bytes ahead on either side; polling for the tail without a pause, which takes the
-//! line from the putter between its lock and its store (600 ns a round trip).
+//! A putter asks for the line 128 bytes ahead, to write it, when it has put a record: 64 B one way 5 to 20 % faster, 8 B 4 to 10 %. A
+//! taker that has polled asks for the lines of the record before it takes the lock: a round trip is 1 to 7 % shorter.
+//!
+//! What did not help: fetching lines of the chunk 256 bytes ahead for reading, on either side; polling for the tail without a pause, which
+//! takes the line from the putter between its lock and its store (600 ns a round trip); polling a word behind the last record, which the
+//! putter makes 0, in place of the tail (a round trip 5 % shorter, 8 B one way 6 % slower).
 //!
 //! # Files
 //!

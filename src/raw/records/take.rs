@@ -204,6 +204,8 @@ impl<S: Store> Records<S> {
         let liveness = self.store.liveness();
         let events = &self.tail.messages;
         if self.pace.spin(liveness, events, self.load_head().count(), || self.has_nothing()) {
+            // They come while the lock is taken.
+            self.prefetch_first();
             return Ok(());
         }
         let (prepared, until) = events.prepare_wait_heavy(until);
