@@ -161,6 +161,20 @@ fn what_serde_carries_comes_back_and_is_postcard() {
 }
 
 #[test]
+fn numbers_of_every_length_are_postcard() {
+    for bit in 0..64 {
+        let power = 1u64 << bit;
+        for number in [power - 1, power, power + 1, power | 0x5555_5555_5555_5555, !power] {
+            let signed = number as i64;
+            same_both_ways((number, number as u32, number as u16));
+            same_both_ways((signed, number as i32, number as i16));
+            same_both_ways((signed.wrapping_neg(), -(i64::from(number as u32))));
+            same_both_ways(vec![Some(number); 3]);
+        }
+    }
+}
+
+#[test]
 fn text_and_numbers_come_back() {
     macro_rules! there_and_back {
         ($($N:ty)*) => {$(
