@@ -59,7 +59,7 @@ impl Span {
 
     pub(super) fn prefetch_behind(&self, _: u32) {}
 
-    pub(super) fn prefetch_ahead(&self, _: u32) {}
+    pub(super) fn prefetch_ahead(&self, _: u32, _: usize) {}
 
     pub(super) fn ring_word(&self, at: u32) -> &'static AtomicU64 {
         let at = at.min(CAPACITY - 8) & !7;

@@ -106,12 +106,14 @@
 //! | send and receive 64 B, one thread | 13.6 ns | rtrb 12.1 ns | 1.12 |
 //!
 //! A stream is bound by lines: to write a line that the other side has read takes 37 ns here, and one after the other, since stores
-//! reach the cache in order. So the sender asks for the line 192 bytes ahead, to write it, when it commits a record: 19 to 21 ns in
-//! place of 48 for a message of 8 B, 41 in place of 56 for one of 64 B, where lines are what it waits for; nothing is lost where they
-//! are not, as on two threads of one core. It must be `prefetchw` itself ([`prefetch_write`](crate::sys::atomic::prefetch_write)).
-//! Nearer or further is worse by some percent. A dialogue would only move lines to and fro (8 to 13 % slower on cores without a
-//! common cache), so a connection that answers does not ask. Four messages of 8 B share a line, with their headers; eight of rtrb's
-//! do. A round trip moves four lines: a ring of the same layout without anything around it, in C, takes 165 to 220 ns.
+//! reach the cache in order. So the sender that commits a record asks for the lines of one as long, from 192 bytes ahead on, to write
+//! them: where lines are what it waits for, a message of 8 B takes 19 to 21 ns in place of 48, of 64 B 41 in place of 56, of 1 KiB 67 in
+//! place of 81; nothing is lost where they are not, as on two threads of one core. It must be `prefetchw` itself
+//! ([`prefetch_write`](crate::sys::atomic::prefetch_write)). Nearer or further is worse by some percent. In a dialogue that would only
+//! move lines to and fro (8 to 13 % slower on cores without a common cache), so a connection that answers does not ask.
+//!
+//! Four messages of 8 B share a line, with their headers; eight of rtrb's do. A round trip moves four lines: a ring of the same layout
+//! without anything around it, in C, takes 165 to 220 ns.
 //!
 //! What mattered: no barrier on the fast path; polling the header instead of a tail; few stores besides the message's own
 //! ([`outlet`]); the word behind a record before the record ([`crate::raw::ring`]); the reader fetching the second line together with

@@ -160,7 +160,7 @@ impl Outlet {
             writer.commit(&self.end.store.ring(), room, info);
             let tail = writer.tail();
             if tail.count().wrapping_sub(self.answered_at) > FEW {
-                self.end.store.span.prefetch_ahead(tail.offset());
+                self.end.store.span.prefetch_ahead(tail.offset(), room.len());
             }
             if tail.count().is_multiple_of(NOTE_EVERY) {
                 note_processor(self.end.store.control, SENDER);

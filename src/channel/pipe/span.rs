@@ -73,8 +73,10 @@ impl Span {
     }
 }
 
-/// How far ahead of the next record a sender of many asks for lines: see [`super`].
+/// How many bytes behind the start of the next record a sender of many begins to ask for lines: by then it has the ones before. And for
+/// how many bytes at most it asks.
 const AHEAD: usize = 192;
+const MOST_AHEAD: usize = 4096;
 
 impl Span {
     /// Asks for the line behind the one at this offset of a ring.
@@ -83,10 +85,12 @@ impl Span {
         prefetch(self.base.wrapping_add(at as usize + 64));
     }
 
-    /// Asks for a line that will be written soon, if the next record is at this offset of a ring.
+    /// Asks for the lines of a record that will come at this offset of a ring, to write them, if it has as many bytes as this.
     #[inline]
-    pub(super) fn prefetch_ahead(&self, at: u32) {
-        prefetch_write(self.base.wrapping_add(at as usize + AHEAD));
+    pub(super) fn prefetch_ahead(&self, at: u32, len: usize) {
+        for ahead in (AHEAD..AHEAD + len.clamp(1, MOST_AHEAD)).step_by(64) {
+            prefetch_write(self.base.wrapping_add(at as usize + ahead));
+        }
     }
 
     /// The word at this offset of a ring.

@@ -18,7 +18,7 @@ pub(super) const CHUNKS: u32 = u32::MAX / CHUNK + 1;
 /// Bytes of payload of a chunk.
 pub(crate) const CHUNK_BYTES: usize = (CHUNK - CHUNK_FIRST) as usize * 8;
 
-/// How many bytes ahead of the next record a putter asks for lines.
+/// How many bytes behind the start of the next record a putter begins to ask for lines: by then it has the ones before.
 const AHEAD: usize = 128;
 
 /// The position of the first record of chunk `number`.
@@ -147,12 +147,14 @@ impl Chunk {
         }
     }
 
-    /// Asks for a line that will be written soon, if the next record comes at `position`.
+    /// Asks for the lines of a record that will come at `position`, to write them, if it has as many units as this.
     #[inline]
-    pub(super) fn prefetch_ahead(self, position: u32) {
-        // Another block's line, at the end of the chunk: nothing is read or written.
+    pub(super) fn prefetch_ahead(self, position: u32, units: u32) {
+        // At the end of the chunk these are another block's: nothing is read or written.
         let at = (position % CHUNK).wrapping_sub(CHUNK_FIRST) as usize * 8;
-        prefetch_write(self.0.wrapping_add(at + AHEAD));
+        for ahead in (AHEAD..AHEAD + units as usize * 8).step_by(64) {
+            prefetch_write(self.0.wrapping_add(at + ahead));
+        }
     }
 
     /// The length of the record at `position`, if it is all in the chunk and of this form.

@@ -72,7 +72,7 @@ impl<S: Store> Records<S> {
         let next = tail.next(position.wrapping_add(units));
         // ORDERING(put): Release, as in `store_tail`.
         self.tail.tail.store(next.0, Ordering::Release);
-        chunk.prefetch_ahead(next.position());
+        chunk.prefetch_ahead(next.position(), units);
         true
     }
 

@@ -11,6 +11,12 @@ pub(crate) struct Room {
 }
 
 impl Room {
+    /// Bytes of the payload.
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+
     /// The offset of the payload.
     #[inline]
     pub(crate) fn payload(self) -> usize {
