@@ -5,10 +5,9 @@
 //! siblings) or with [`Error::kind`]. It holds no guard and no value, so that `?` works in every
 //! function that returns `Box<dyn std::error::Error>` and the like.
 //!
-//! An error that a polling loop makes over and over (`try_get` on an empty queue) allocates
-//! nothing. Errors travel between processes. On the way, causes become
-//! text: a message received is `Serialize`, an arbitrary `dyn Error` is not.
-
+//! An error that a polling loop makes over and over (`try_get` on an empty queue) allocates nothing.
+//! Errors travel between processes. On the way, causes become text: a message received is
+//! `Serialize`, an arbitrary `dyn Error` is not.
 //!
 //! - `kind`: the kinds;
 //! - `os`: which kind an error of the system has, and what helps against it;
@@ -90,7 +89,7 @@ impl Error {
     /// to do.
     #[cold]
     pub(crate) fn of(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error(Repr::boxed(Inner { message: message.into(), ..Inner::of(kind) }))
+        Error(Repr::boxed(Inner { message: Some(message.into()), ..Inner::of(kind) }))
     }
 
     /// The same error with a cause. A cause that was there before is replaced.
@@ -103,11 +102,11 @@ impl Error {
     #[cold]
     pub(crate) fn about(self, what: &str) -> Error {
         let mut inner = self.0.into_inner();
-        inner.message = match (inner.message.as_str(), &inner.child) {
-            ("", None) => format!("{what}: {}", inner.kind.text()),
-            ("", Some(_)) => what.to_owned(),
-            (message, _) => format!("{what}: {message}"),
-        };
+        inner.message = Some(match (inner.message.as_deref(), &inner.child) {
+            (None, None) => format!("{what}: {}", inner.kind.text()),
+            (None | Some(""), _) => what.to_owned(),
+            (Some(message), _) => format!("{what}: {message}"),
+        });
         Error(Repr::boxed(inner))
     }
 
@@ -129,11 +128,11 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { kind, message, child, .. } = &*self.0;
-        match (message.as_str(), child) {
-            ("", Some(child)) => child.fmt(f),
-            ("", None) => f.write_str(kind.text()),
-            (message, Some(child)) => write!(f, "{message}: {child}"),
-            (message, None) => f.write_str(message),
+        match (message, child) {
+            (None, None) => f.write_str(kind.text()),
+            (None, Some(child)) => child.fmt(f),
+            (Some(message), None) => f.write_str(message),
+            (Some(message), Some(child)) => write!(f, "{message}: {child}"),
         }
     }
 }

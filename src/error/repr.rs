@@ -1,11 +1,12 @@
-//! An error's content behind one word.
+//! What an error consists of, behind one word.
 //!
-//! Nearly every function of the crate returns a `Result`. With an error of one word that cannot be 0, a `Result<()>` is a word that
-//! travels in a register, and success is the word 0. As an enum of a kind and a box it had two words, which the compiler keeps in
-//! memory: it wrote a byte, and read both words back at once to hand them on. A processor cannot take such a read from the stores
-//! that are under way, and waits for them.
+//! Nearly every function of the crate returns a `Result`. An enum of a kind and a box has two words, which the compiler returns through
+//! memory: it writes a byte and then reads whole words, and a processor that reads what was written in parts waits until the parts have
+//! reached the cache. An error of one word that cannot be 0 makes a `Result<()>` a word, too: it is returned in a register, and
+//! success is 0.
 //!
-//! An error of which only the kind is known allocates nothing: there is one of each kind in the program.
+//! An error of which only the kind is known allocates nothing: there is one of each kind in the program. That it is one of these stands
+//! in itself, and not in its address: a program and a plugin made of the same build have the same types, and each has its own ones.
 
 #![allow(unsafe_code, reason = "a pointer to what is in a box or in the program")]
 
@@ -20,8 +21,8 @@ use super::kind::{ErrorKind, kinds};
 /// What is known of an error.
 pub(super) struct Inner {
     pub(super) kind: ErrorKind,
-    /// Empty if `child` or the kind says it all.
-    pub(super) message: String,
+    /// None if `child` or the kind says it all.
+    pub(super) message: Option<String>,
     pub(super) child: Option<ChildFailure>,
     pub(super) source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -29,20 +30,28 @@ pub(super) struct Inner {
 impl Inner {
     /// One of which only the kind is known.
     pub(super) const fn of(kind: ErrorKind) -> Inner {
-        Inner { kind, message: String::new(), child: None, source: None }
+        Inner { kind, message: None, child: None, source: None }
     }
+}
+
+/// Where it stands.
+struct Place {
+    inner: Inner,
+    /// One of [`SIMPLE`], and in no box.
+    is_static: bool,
 }
 
 macro_rules! simple {
     ($($(#[doc = $doc:literal])+ $kind:ident, $predicate:ident, $text:literal;)+) => {
         /// For each kind, in their order, an error of which nothing else is known.
-        static SIMPLE: &[Inner] = &[$(Inner::of(ErrorKind::$kind)),+];
+        static SIMPLE: [Place; [$(ErrorKind::$kind),+].len()] =
+            [$(Place { inner: Inner::of(ErrorKind::$kind), is_static: true }),+];
     };
 }
 kinds!(simple);
 
 /// Owns what is known of an error: a box, or one of [`SIMPLE`].
-pub(super) struct Repr(NonNull<Inner>, PhantomData<Box<Inner>>);
+pub(super) struct Repr(NonNull<Place>, PhantomData<Box<Place>>);
 
 // SAFETY: it is a box that is not shared, or points to what nobody changes, and both can be sent: the assertion below. The peer:
 // no other process has this memory.
@@ -52,7 +61,7 @@ unsafe impl Sync for Repr {}
 
 const _: () = {
     const fn can_be_sent_and_shared<T: Send + Sync>() {}
-    can_be_sent_and_shared::<Inner>();
+    can_be_sent_and_shared::<Place>();
 };
 
 impl Repr {
@@ -64,13 +73,20 @@ impl Repr {
 
     #[cold]
     pub(super) fn boxed(inner: Inner) -> Repr {
-        Repr(NonNull::from(Box::leak(Box::new(inner))), PhantomData)
+        let place = Box::new(Place { inner, is_static: false });
+        Repr(NonNull::from(Box::leak(place)), PhantomData)
     }
 
-    /// Whether it is one of [`SIMPLE`].
+    /// Whether nothing but the kind is known.
     #[inline]
     pub(super) fn is_simple(&self) -> bool {
-        SIMPLE.as_ptr_range().contains(&self.0.as_ptr().cast_const())
+        self.place().is_static
+    }
+
+    #[inline]
+    fn place(&self) -> &Place {
+        // SAFETY: it points into a box that it owns, or to a static. The peer: as at `Send`.
+        unsafe { self.0.as_ref() }
     }
 
     /// Its content, to be changed.
@@ -81,7 +97,7 @@ impl Repr {
             return Inner::of(repr.kind);
         }
         // SAFETY: it came from a box (`boxed`), which nobody else has, and is not dropped any more. The peer: as at `Send`.
-        *unsafe { Box::from_raw(repr.0.as_ptr()) }
+        unsafe { Box::from_raw(repr.0.as_ptr()) }.inner
     }
 
     #[cold]
@@ -96,8 +112,7 @@ impl Deref for Repr {
 
     #[inline]
     fn deref(&self) -> &Inner {
-        // SAFETY: it points into a box that it owns, or to a static. The peer: as at `Send`.
-        unsafe { self.0.as_ref() }
+        &self.place().inner
     }
 }
 

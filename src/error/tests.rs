@@ -65,6 +65,17 @@ fn what_an_error_consists_of_is_dropped_once() {
 }
 
 #[test]
+fn a_text_may_be_empty_and_is_told_from_none() {
+    assert_eq!(Error::other("").to_string(), "");
+    assert_eq!(Error::other("").about("this").to_string(), "this");
+    assert_eq!(roundtrip(&Error::of(ErrorKind::Io, "")).to_string(), "");
+    let caused = Error::simple(ErrorKind::Io).with_source("cause");
+    let text = format!("{} [Io]\n  caused by: cause", ErrorKind::Io);
+    assert_eq!(format!("{caused:?}"), text);
+    assert_eq!(format!("{:?}", roundtrip(&caused)), text);
+}
+
+#[test]
 fn each_kind_has_its_predicate_and_a_text_in_the_house_style() {
     assert_eq!(ErrorKind::ALL.len(), PREDICATES.len());
     for (at, kind) in ErrorKind::ALL.iter().enumerate() {

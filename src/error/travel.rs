@@ -15,7 +15,6 @@ const CAUSES: usize = 64;
 #[derive(Serialize, Deserialize)]
 struct Wire {
     kind: ErrorKind,
-    /// `None` for a simple one.
     message: Option<String>,
     child: Option<ChildFailure>,
     /// The nearest cause first.
@@ -43,8 +42,8 @@ impl StdError for Text {
 
 impl Wire {
     fn of(error: &Error) -> Wire {
-        let message = (!error.0.is_simple()).then(|| error.0.message.clone());
-        let child = error.0.child.clone();
+        let Inner { message, child, .. } = &*error.0;
+        let (message, child) = (message.clone(), child.clone());
         let causes = std::iter::successors(error.source(), |error| (*error).source())
             .take(CAUSES)
             .map(ToString::to_string);
@@ -53,16 +52,16 @@ impl Wire {
 
     fn arrive(self) -> Error {
         let Wire { kind, message, child, causes } = self;
-        let Some(message) = message else {
+        if message.is_none() && child.is_none() && causes.is_empty() {
             return Error::simple(kind);
-        };
+        }
         let source = causes
             .into_iter()
             .take(CAUSES)
             .rev()
             .fold(None, |source, text| Some(Box::new(Text { text, source })))
             .map(|text| text as Box<dyn StdError + Send + Sync>);
-        Error(Repr::boxed(Inner { kind, message, child, source }))
+        Error(Repr::boxed(Inner { message, child, source, ..Inner::of(kind) }))
     }
 }
 

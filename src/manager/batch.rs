@@ -139,7 +139,8 @@ impl Batch {
     }
 
     /// Appends a call, whose arguments `write` writes, and whose result `read` reads.
-    // Inlined: what it returns has several words, which would go through memory.
+    ///
+    /// Inlined, because what it returns has several words, which would go through memory.
     #[inline(always)]
     pub(super) fn add<T>(
         &mut self,

@@ -200,7 +200,7 @@ impl<S: 'static> Proxy<S> {
         ask(link, until, share.object(), entry, &write, message::decode::<F::Output>)
     }
 
-    /// The same call as a part of a batch; `read` reads its result.
+    /// The same call as a part of a batch; `read` reads its result. Inlined as [`Batch::add`].
     #[inline(always)]
     pub(super) fn call_later<F, P, A, T>(
         &self,

@@ -207,7 +207,7 @@ impl Server {
         if !sender.is_empty() {
             self.senders.keep(channel, message::decode(sender)?);
         }
-        // Only this function takes it, and a call inside a call has its own.
+        // Only this function borrows it: a call inside a call has a vector of its own.
         let out = &mut *self.answer.borrow_mut();
         out.clear();
         let sent = self.send_answer(channel, bytes, out);
@@ -222,13 +222,13 @@ impl Server {
         let (count, parcel) = handle::pack(|| Ok(self.run_calls(bytes, out)))?;
         // There is room: a channel has one request at a time. So it never waits for a caller who does not take the answer.
         let is_sent = self.senders.answer(channel, |sender| {
-            let Err(error) = sender.try_send_packed(out, &parcel) else { return true };
+            let Err(error) = sender.try_answer_packed(out, &parcel) else { return true };
             if error.is_closed() {
                 return false;
             }
             out.clear();
             (0..count).for_each(|_| put_error(out, &error));
-            sender.try_send_packed(out, &handle::Parcel::default()).is_ok()
+            sender.try_answer_packed(out, &handle::Parcel::default()).is_ok()
         });
         if !is_sent {
             // What the answer would have brought may be nobody's.

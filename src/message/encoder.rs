@@ -1,9 +1,9 @@
 //! From a value to bytes: postcard's wire format, with errors that have a text, and with checks of
 //! what a format without names could not read back.
 //!
-//! postcard writes numbers, texts, lengths and variant indices. A compound value is its head and
-//! then its parts one after the other, with nothing between them and no end; each part comes back
-//! through [`Encoder`]. What it refuses:
+//! postcard writes texts, lengths, variant indices and most numbers; the others are written here, in
+//! the same way (`varint`). A compound value is its head and then its parts one after the other, with
+//! nothing between them and no end; each part comes back through [`Encoder`]. What it refuses:
 //!
 //! - a field that is left out: the getter would read the next field in its place;
 //! - a compound value with more or fewer parts than it declared, for the same reason;
@@ -14,6 +14,10 @@
 //!
 //! All of this costs nothing as long as the compiler sees through it, hence
 //! `#[inline(always)]`; with a mere `#[inline]` a struct of six fields took 41 ns instead of 35.
+//!
+//! postcard makes the bytes of a number one by one and copies them. The copy reads several at once, and waits until each has reached the
+//! cache. Numbers that are made as a word are not waited for: putting and getting a struct of ten numbers and a text took 158 ns
+//! before, and takes 130.
 
 use std::fmt;
 
@@ -48,9 +52,6 @@ impl<'a, 'out> Encoder<'a, 'out> {
     }
 
     /// Writes a number as postcard does: 7 bits a byte, the lowest first; all bytes but the last have the highest bit.
-    ///
-    /// postcard makes them one by one and copies them, and the copy, which reads several at once, waits for the stores of each: a
-    /// struct of ten numbers and a text was put and got in 158 ns, and is in 130 so.
     #[inline(always)]
     fn varint(self, number: u64) -> Result<(), Refusal> {
         const CONTINUED: u64 = 0x8080_8080_8080_8080;

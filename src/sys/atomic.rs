@@ -24,8 +24,8 @@ pub(crate) fn prefetch(place: *const u8) {
 
 /// Asks for a cache line that will be written. It may be anywhere.
 ///
-/// By the instruction itself: for a target that does not say that it has it, which plain x86-64 does not, a compiler makes a
-/// request for reading of it. A processor without it does nothing.
+/// Written as the instruction: plain x86-64 does not promise `prefetchw`, so that a compiler makes a prefetch for reading of its own hint.
+/// Processors of 64 bits that do not have it take the opcode for one that does nothing. Other architectures than x86-64 ask for nothing.
 ///
 /// Source: AMD64 Architecture Programmer's Manual, volume 3, PREFETCHW.
 #[allow(unsafe_code, reason = "an instruction")]

@@ -106,11 +106,13 @@
 //! | send and receive 64 B, one thread | 13.6 ns | rtrb 12.1 ns | 1.12 |
 //!
 //! A stream is bound by lines: to write a line that the other side has read takes 37 ns here, and one after the other, since stores
-//! reach the cache in order. So the sender that commits a record asks for the lines of one as long, from 192 bytes ahead on, to write
-//! them: where lines are what it waits for, a message of 8 B takes 19 to 21 ns in place of 48, of 64 B 41 in place of 56, of 1 KiB 67 in
-//! place of 81; nothing is lost where they are not, as on two threads of one core. It must be `prefetchw` itself
-//! ([`prefetch_write`](crate::sys::atomic::prefetch_write)). Nearer or further is worse by some percent. In a dialogue that would only
-//! move lines to and fro (8 to 13 % slower on cores without a common cache), so a connection that answers does not ask.
+//! reach the cache in order. So a sender that commits a record asks for lines, to write them: as many as this record has, from 128 bytes
+//! ahead on. By runs that did so and did not in turn, a line of 85 to 105 ns: at times when lines were what a stream waited for, a
+//! message of 8 B took 19 ns with it and 48 without, one of 64 B 46 and 56, one of 1 KiB 67 and 81; at others 8 and 64 B took the same
+//! (14 to 24 ns), 256 B and more 5 to 13 % less. From 192 bytes ahead on, 64 B were 5 to 8 % slower at those times. A compiler's hint makes
+//! a prefetch for reading of it, which changes nothing ([`prefetch_write`](crate::sys::atomic::prefetch_write)). A dialogue would only
+//! move lines to and fro (8 to 13 % slower on cores without a common cache), so a connection that answers does not ask; two simplex
+//! pipes do.
 //!
 //! Four messages of 8 B share a line, with their headers; eight of rtrb's do. A round trip moves four lines: a ring of the same layout
 //! without anything around it, in C, takes 165 to 220 ns.

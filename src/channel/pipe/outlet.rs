@@ -24,7 +24,7 @@ pub(super) const KEPT: usize = 1 << 20;
 /// After so many messages the sender notes where it runs; else it does when it waits, and when it wakes the receiver.
 const NOTE_EVERY: u32 = 32;
 
-/// After more messages than this without one from the other side, these are no questions and answers.
+/// A connection that has sent more messages than this since it last received one is taken for a stream.
 const FEW: u32 = 4;
 
 /// The sending end of a pipe.
@@ -35,8 +35,9 @@ pub(super) struct Outlet {
     pub(super) scratch: Vec<u8>,
     /// Whether a message was read back from its own bytes.
     verified: bool,
-    /// How many messages the other half of a connection had received, and how many this one had sent, when that was noted last.
+    /// How many messages the other half of a connection had received when that was noted last.
     received: u32,
+    /// How many messages were sent before the last one that was an answer. A hint.
     answered_at: u32,
 }
 
@@ -51,8 +52,14 @@ impl Outlet {
     pub(super) fn note_received(&mut self, received: u32) {
         if received != self.received {
             self.received = received;
-            self.answered_at = self.writer.as_ref().map_or(0, |writer| writer.tail().count());
+            self.note_answer();
         }
+    }
+
+    /// Notes that the next message is an answer.
+    #[inline]
+    pub(super) fn note_answer(&mut self) {
+        self.answered_at = self.writer.as_ref().map_or(0, |writer| writer.tail().count());
     }
 
     /// Sends a value.

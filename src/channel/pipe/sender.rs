@@ -42,9 +42,10 @@ impl<T> Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Sends, without waiting, bytes that are encoded already, with the handles that were packed with them, for
+    /// Sends an answer, without waiting: bytes that are encoded already, with the handles that were packed with them, for
     /// [`Receiver::recv_as`](super::Receiver).
-    pub(crate) fn try_send_packed(&mut self, bytes: &mut Vec<u8>, parcel: &Parcel) -> Result<()> {
+    pub(crate) fn try_answer_packed(&mut self, bytes: &mut Vec<u8>, parcel: &Parcel) -> Result<()> {
+        self.out.note_answer();
         self.out.send_packed(bytes, parcel, Deadline::NOW)
     }
 

@@ -73,9 +73,9 @@ impl Span {
     }
 }
 
-/// How many bytes behind the start of the next record a sender of many begins to ask for lines: by then it has the ones before. And for
-/// how many bytes at most it asks.
-const AHEAD: usize = 192;
+/// How many bytes behind the start of the next record a sender begins to ask for lines: it has asked for the ones before.
+const AHEAD: usize = 128;
+/// For how many bytes it asks at most.
 const MOST_AHEAD: usize = 4096;
 
 impl Span {
@@ -85,11 +85,14 @@ impl Span {
         prefetch(self.base.wrapping_add(at as usize + 64));
     }
 
-    /// Asks for the lines of a record that will come at this offset of a ring, to write them, if it has as many bytes as this.
+    /// Asks for lines, to write them: as many as a record of `len` bytes has, from [`AHEAD`] bytes behind this offset of a ring on.
     #[inline]
     pub(super) fn prefetch_ahead(&self, at: u32, len: usize) {
         for ahead in (AHEAD..AHEAD + len.clamp(1, MOST_AHEAD)).step_by(64) {
-            prefetch_write(self.base.wrapping_add(at as usize + ahead));
+            let at = at as usize + ahead;
+            // Behind the end the ring goes on at its start.
+            let at = if at < CAPACITY as usize { at } else { at - CAPACITY as usize };
+            prefetch_write(self.base.wrapping_add(at));
         }
     }
 

@@ -18,7 +18,7 @@ pub(super) const CHUNKS: u32 = u32::MAX / CHUNK + 1;
 /// Bytes of payload of a chunk.
 pub(crate) const CHUNK_BYTES: usize = (CHUNK - CHUNK_FIRST) as usize * 8;
 
-/// How many bytes behind the start of the next record a putter begins to ask for lines: by then it has the ones before.
+/// How many bytes behind the start of the next record a putter begins to ask for lines: it has asked for the ones before.
 const AHEAD: usize = 128;
 
 /// The position of the first record of chunk `number`.
@@ -147,13 +147,16 @@ impl Chunk {
         }
     }
 
-    /// Asks for the lines of a record that will come at `position`, to write them, if it has as many units as this.
+    /// Asks for lines, to write them: as many as a record of so many units has, from [`AHEAD`] bytes behind `position` on, as far as the
+    /// chunk goes.
     #[inline]
     pub(super) fn prefetch_ahead(self, position: u32, units: u32) {
-        // At the end of the chunk these are another block's: nothing is read or written.
-        let at = (position % CHUNK).wrapping_sub(CHUNK_FIRST) as usize * 8;
-        for ahead in (AHEAD..AHEAD + units as usize * 8).step_by(64) {
-            prefetch_write(self.0.wrapping_add(at + ahead));
+        // At the very end it wraps, and nothing is asked for.
+        let from =
+            ((position % CHUNK).wrapping_sub(CHUNK_FIRST) as usize * 8).saturating_add(AHEAD);
+        let to = from.saturating_add(units as usize * 8).min(CHUNK_BYTES);
+        for at in (from..to).step_by(64) {
+            prefetch_write(self.0.wrapping_add(at));
         }
     }
 

@@ -204,7 +204,7 @@ impl<S: Store> Records<S> {
         let liveness = self.store.liveness();
         let events = &self.tail.messages;
         if self.pace.spin(liveness, events, self.load_head().count(), || self.has_nothing()) {
-            // They come while the lock is taken.
+            // Its lines come while this thread takes the lock.
             self.prefetch_first();
             return Ok(());
         }
