@@ -177,7 +177,7 @@ impl Held<'_> {
         self.memory.table.arena.free_object.store(0, Ordering::Relaxed);
     }
 
-    /// All objects, free ones included, as far as their blocks can be read.
+    /// All objects, free ones included, as far as their blocks can be read. `for_each` over them is two plain loops; `for` is not.
     pub(crate) fn objects(&self) -> impl Iterator<Item = (u32, &'static Object)> {
         self.blocks_of_objects().flat_map(|(number, block)| {
             (0..OBJECTS).filter_map(move |index| {

@@ -88,11 +88,11 @@ impl Held<'_> {
             }
         }
         self.forget_free_objects();
-        for (index, object) in self.objects() {
+        self.objects().for_each(|(index, object)| {
             if used.used.get(index as usize) != Some(&true) {
                 self.list_object(index, object);
             }
-        }
+        });
         self.rebuild_arena(|block| self.is_block_used(block, &used));
     }
 
@@ -103,7 +103,7 @@ impl Held<'_> {
         let presences = self.presences(self.end_of_objects());
         let mut found = Used { used: Vec::new(), generations: Vec::new() };
         let mut carriers = Vec::new();
-        for (index, object) in self.objects() {
+        self.objects().for_each(|(index, object)| {
             let kind = object.kind.load(Ordering::Relaxed);
             // In flight, and this process cannot find out where: used.
             let is_unknown = object.in_flight() != 0 && !self.knows_all_carriers();
@@ -113,7 +113,7 @@ impl Held<'_> {
             if used && is_walked(object) {
                 carriers.push(object);
             }
-        }
+        });
         while let Some(carrier) = carriers.pop() {
             self.references_in(carrier, |id, _| {
                 tell(id);
@@ -155,14 +155,14 @@ impl Held<'_> {
         let presences = self.presences(self.end_of_objects());
         let mut open = Vec::new();
         let mut seen = std::collections::HashSet::new();
-        for (index, object) in self.objects() {
-            let Some(walker) = walk::of(object.kind.load(Ordering::Relaxed)) else { continue };
+        self.objects().for_each(|(index, object)| {
+            let Some(walker) = walk::of(object.kind.load(Ordering::Relaxed)) else { return };
             let bits = presences.get(index as usize).map_or(walker.takers, |&bits| bits.into());
             if bits & walker.takers != 0 {
                 seen.insert(index);
                 open.push(object);
             }
-        }
+        });
         let mut found = !self.knows_all_carriers();
         while let Some(carrier) = open.pop().filter(|_| !found) {
             self.references_in(carrier, |met, its_roles| {
