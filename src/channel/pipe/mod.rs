@@ -93,16 +93,17 @@
 //! # Measured
 //!
 //! By `benches/pipe.rs` on an AMD EPYC of the fourth generation with two virtual processors, on two cores that share a cache, where a
-//! bare cache line takes 68 ns to and fro. The host moves the processors: on two threads of one core that is 30 ns, on cores without a
+//! bare cache line takes 68 to 76 ns to and fro. The host moves the processors: on two threads of one core that is 30 ns, on cores without a
 //! common cache 330.
 //!
 //! | | Pipe | yardstick | ratio |
 //! |---|---|---|---|
-//! | round trip of 64 B, awake | 218 ns | bare cache line 67.6 ns | 3.3 |
+//! | round trip of 64 B, awake | 206 ns | bare cache line 76 ns | 2.7 |
 //! | send to received, asleep | 26.3 us | bare futex 24.3 us | 1.03 |
 //! | round trip on one processor | 3.2 us | bare futex 4.4 us | 0.72 |
-//! | one way 64 B | 24.3 M/s | rtrb, threads 18.5 M/s | 1.37 |
-//! | one way 8 B | 72.8 M/s | rtrb, threads 160 M/s | 0.44 to 0.50 |
+//! | one way 64 B | 54 to 59 M/s | rtrb, threads 22 to 29 M/s | 1.7 to 2.6 |
+//! | one way 64 B, in batches of 16 | 70 to 109 M/s | the same | 2.6 to 4.1 |
+//! | one way 8 B | 52 to 82 M/s | rtrb, threads 59 to 153 M/s | 0.38 to 1.08 |
 //! | send and receive 64 B, one thread | 13.6 ns | rtrb 12.1 ns | 1.12 |
 //!
 //! A stream is bound by lines: to write a line that the other side has read takes 37 ns here, and one after the other, since stores
