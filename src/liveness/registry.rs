@@ -68,6 +68,7 @@ impl Registry {
     }
 
     /// Raised to make every keeper ring.
+    #[inline]
     pub(crate) fn alarms(&self) -> &'static AtomicU32 {
         &self.table.alarms
     }

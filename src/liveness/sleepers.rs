@@ -144,6 +144,7 @@ impl Sleepers {
         ))
     }
 
+    #[inline]
     pub(crate) fn epoch(&self) -> u32 {
         self.epoch.load(Ordering::Relaxed)
     }

@@ -170,6 +170,7 @@ impl Liveness {
         self.bump(self.registry.slot(self.this_process().slot()));
     }
 
+    #[inline]
     pub(crate) fn alarms(&self) -> u32 {
         self.registry.alarms().load(Ordering::SeqCst)
     }

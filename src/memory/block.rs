@@ -24,7 +24,7 @@ use crate::liveness::Id;
 use crate::memory::id::ObjectId;
 use crate::memory::segments::Segments;
 use crate::sys::atomic::{AtomicU32, AtomicU64, NATIVE, Ordering};
-use crate::sys::bytes;
+use crate::sys::bytes::{self, Buffer};
 use crate::sys::shared::Shared;
 
 pub(crate) const PAGE: u64 = 4096;
@@ -250,7 +250,7 @@ impl Block {
         // SAFETY:
         // - the range was checked; the source is mapped for ever;
         // - the caller's protocol keeps writers away, and if a peer writes all the same, only the copied bytes differ.
-        unsafe { bytes::append(from, len, to) };
+        unsafe { to.append_from(from, len) };
         Ok(())
     }
 

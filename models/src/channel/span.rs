@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::raw::ring::Bytes;
 use crate::sim;
 use crate::sys::atomic::AtomicU64;
-use crate::sys::bytes;
+use crate::sys::bytes::{self, Buffer};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
@@ -40,7 +40,7 @@ impl Span {
         let part = self.part(at, len)?;
         let mut copy = Vec::new();
         // SAFETY: none is needed.
-        unsafe { bytes::append(part.base, part.len, &mut copy) };
+        unsafe { copy.append_from(part.base, part.len) };
         Ok(sim::keep(copy))
     }
 

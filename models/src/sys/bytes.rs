@@ -54,25 +54,61 @@ pub(crate) unsafe fn copy_in(bytes: &[u8], to: *mut u8) {
     at(to).with_mut(|copied| unsafe { *copied = bytes.to_vec() });
 }
 
-/// Stands for a copy out of shared memory.
-///
-/// # Safety
-///
-/// None is needed; it is called where the package copies.
-pub(crate) unsafe fn append(from: *const u8, len: usize, out: &mut Vec<u8>) {
-    if len == 0 {
-        return;
+/// Stands for private memory to which bytes are copied.
+pub(crate) trait Buffer {
+    /// Stands for a copy out of shared memory.
+    ///
+    /// # Safety
+    ///
+    /// None is needed; it is called where the package copies.
+    unsafe fn append_from(&mut self, from: *const u8, len: usize);
+}
+
+impl Buffer for Vec<u8> {
+    unsafe fn append_from(&mut self, from: *const u8, len: usize) {
+        if len == 0 {
+            return;
+        }
+        let end = self.len();
+        if sim::is_started() {
+            // SAFETY: loom finds out whether anybody writes meanwhile.
+            at(from).with(|copied| self.extend(unsafe { &*copied }.iter().take(len)));
+        } else {
+            PLAIN.with_borrow(|plain| {
+                self.extend(plain.get(&(from as usize)).into_iter().flatten().take(len));
+            });
+        }
+        self.resize(end + len, 0);
     }
-    let end = out.len();
-    if sim::is_started() {
-        // SAFETY: loom finds out whether anybody writes meanwhile.
-        at(from).with(|copied| out.extend(unsafe { &*copied }.iter().take(len)));
-    } else {
-        PLAIN.with_borrow(|plain| {
-            out.extend(plain.get(&(from as usize)).into_iter().flatten().take(len));
-        });
+}
+
+/// Stands for bytes on the stack.
+pub(crate) struct Local<const MOST: usize>(Vec<u8>);
+
+impl<const MOST: usize> Local<MOST> {
+    pub(crate) fn new() -> Local<MOST> {
+        Local(Vec::new())
     }
-    out.resize(end + len, 0);
+
+    pub(crate) fn zeroed(len: usize) -> Local<MOST> {
+        Local(vec![0; len])
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl<const MOST: usize> Buffer for Local<MOST> {
+    unsafe fn append_from(&mut self, from: *const u8, len: usize) {
+        // SAFETY: as of the vector.
+        unsafe { self.0.append_from(from, len) };
+        assert!(self.0.len() <= MOST, "no room");
+    }
 }
 
 /// Somebody whose memory this is writes there.

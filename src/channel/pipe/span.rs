@@ -73,10 +73,10 @@ impl Span {
     }
 }
 
-/// How many bytes behind the start of the next record a sender begins to ask for lines: it has asked for the ones before.
-const AHEAD: usize = 128;
+/// How many bytes behind the start of the next record a sender begins to ask for lines: as many as the record has, within these.
+const AHEAD: [usize; 2] = [128, 2048];
 /// For how many bytes it asks at most.
-const MOST_AHEAD: usize = 4096;
+const MOST_ASKED: usize = 4096;
 
 impl Span {
     /// Asks for the line behind the one at this offset of a ring.
@@ -85,10 +85,12 @@ impl Span {
         prefetch(self.base.wrapping_add(at as usize + 64));
     }
 
-    /// Asks for lines, to write them: as many as a record of `len` bytes has, from [`AHEAD`] bytes behind this offset of a ring on.
+    /// Asks for lines, to write them: as many as a record of `len` bytes has, [`AHEAD`] of this offset of a ring, where the next one comes.
+    /// The lines before were asked for by the records before.
     #[inline]
     pub(super) fn prefetch_ahead(&self, at: u32, len: usize) {
-        for ahead in (AHEAD..AHEAD + len.clamp(1, MOST_AHEAD)).step_by(64) {
+        let from = len.clamp(AHEAD[0], AHEAD[1]);
+        for ahead in (from..from + len.clamp(1, MOST_ASKED)).step_by(64) {
             let at = at as usize + ahead;
             // Behind the end the ring goes on at its start.
             let at = if at < CAPACITY as usize { at } else { at - CAPACITY as usize };

@@ -12,6 +12,7 @@ use crate::raw::records::{
     CARRIES, Form, INLINE, LARGE, NamedBlock, Put, RecordHead, Records, Store,
 };
 use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::bytes::{Buffer, Local};
 use crate::sys::clock::Deadline;
 use core::any::type_name;
 use core::cell::Cell;
@@ -20,6 +21,9 @@ use core::ops::{Deref, DerefMut};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// A message that stands in its chunk is copied to the stack, any other to scratch memory.
+type Short = Local<INLINE>;
 
 /// Scratch memory larger than this is given back after use.
 pub(super) const KEPT: usize = 1 << 20;
@@ -190,26 +194,26 @@ impl<T> Port<T> {
         Ok(())
     }
 
-    /// The fast path: takes a plain message, waiting for one, and appends it to `out`; its length. `None`: what is there is for
+    /// The fast path: takes a plain message, waiting for one, and appends it to `out`. False: what is there is for
     /// [`Port::pop_slow`].
     #[inline]
-    fn pop_plain(&self, form: Form, until: Deadline, out: &mut Vec<u8>) -> Result<Option<usize>> {
+    fn pop_plain(&self, form: Form, until: Deadline, out: &mut impl Buffer) -> Result<bool> {
         loop {
-            if let Some(len) = self.try_pop_plain(form, out) {
-                return Ok(Some(len));
+            if self.try_pop_plain(form, out) {
+                return Ok(true);
             }
             if !self.wait(until)? {
-                return Ok(None);
+                return Ok(false);
             }
         }
     }
 
     #[inline]
-    fn try_pop_plain(&self, form: Form, out: &mut Vec<u8>) -> Option<usize> {
+    fn try_pop_plain(&self, form: Form, out: &mut impl Buffer) -> bool {
         if self.has_undecodable.load(Ordering::Relaxed) != 0 {
-            return None;
+            return false;
         }
-        let me = self.records.store.liveness().me().ok()?;
+        let Ok(me) = self.records.store.liveness().me() else { return false };
         self.records.try_take_fast(me, form, out)
     }
 
@@ -273,10 +277,11 @@ impl<T> Port<T> {
         read: impl FnOnce(Body<'_>, Claimed) -> R,
         until: Deadline,
     ) -> Result<R> {
-        let scratch = &mut *scratch();
-        if self.pop_plain(Form::Bytes, until, scratch)?.is_some() {
-            return Ok(read(Body::Copy(scratch), Claimed::default()));
+        let mut short = Short::new();
+        if self.pop_plain(Form::Bytes, until, &mut short)? {
+            return Ok(read(Body::Copy(short.bytes()), Claimed::default()));
         }
+        let scratch = &mut *scratch();
         match self.pop_slow(Form::Bytes, false, until, scratch)? {
             Taken::Whole => Ok(read(Body::Copy(scratch), Claimed::default())),
             Taken::Large(large) => Ok(read(Body::Block(large), Claimed::default())),
@@ -297,15 +302,14 @@ impl<T> Port<T> {
             let result = fill(large.bytes_mut());
             return self.push_large(large, Form::Bytes, None, until).map(|()| result);
         }
-        let scratch = &mut *scratch();
-        scratch.resize(len, 0);
-        let result = fill(scratch);
-        self.put_bytes(scratch, until).map(|()| result)
+        let mut short = Short::zeroed(len);
+        let result = fill(short.bytes_mut());
+        self.put_bytes(short.bytes(), until).map(|()| result)
     }
 
     pub(super) fn get_bytes_into(&self, out: &mut Vec<u8>, until: Deadline) -> Result<()> {
         out.clear();
-        if self.pop_plain(Form::Bytes, until, out)?.is_some() {
+        if self.pop_plain(Form::Bytes, until, out)? {
             return Ok(());
         }
         let taken = self.pop_slow(Form::Bytes, true, until, out).inspect_err(|_| out.clear())?;
@@ -321,12 +325,11 @@ impl<T> Port<T> {
     }
 
     pub(super) fn get_with<R>(&self, read: impl FnOnce(&[u8]) -> R, until: Deadline) -> Result<R> {
-        let scratch = &mut *scratch();
-        if let Some(len) = self.pop_plain(Form::Bytes, until, scratch)? {
-            // Not the vector's own length: it was stored a moment ago, and a processor that loads it together with the pointer waits
-            // 7 ns for that store.
-            return Ok(read(scratch.get(..len).unwrap_or_default()));
+        let mut short = Short::new();
+        if self.pop_plain(Form::Bytes, until, &mut short)? {
+            return Ok(read(short.bytes()));
         }
+        let scratch = &mut *scratch();
         match self.pop_slow(Form::Bytes, false, until, scratch)? {
             Taken::Large(large) => Ok(read(large.bytes())),
             _ => Ok(read(scratch)),
@@ -402,10 +405,11 @@ impl<T: Serialize + DeserializeOwned> Port<T> {
     /// Takes the first message: the outer error leaves it in the queue, the inner one says why it could not be decoded.
     #[inline]
     fn take(&self, until: Deadline) -> Result<Result<T>> {
-        let scratch = &mut *scratch();
-        if self.pop_plain(Form::Typed, until, scratch)?.is_some() {
-            return Ok(message::decode(scratch));
+        let mut short = Short::new();
+        if self.pop_plain(Form::Typed, until, &mut short)? {
+            return Ok(message::decode(short.bytes()));
         }
+        let scratch = &mut *scratch();
         let taken = self.pop_slow(Form::Typed, true, until, scratch)?;
         Ok(match taken.copy_to(scratch) {
             None => message::decode(scratch),

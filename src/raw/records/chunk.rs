@@ -8,7 +8,7 @@
 use super::head::{Form, NEXT, RecordHead, damaged};
 use crate::error::{Error, Result};
 use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, prefetch, prefetch_write};
-use crate::sys::bytes;
+use crate::sys::bytes::{self, Buffer};
 
 /// Positions of a chunk; the first 8 stand for the block's head.
 const CHUNK: u32 = 8192;
@@ -18,8 +18,10 @@ pub(super) const CHUNKS: u32 = u32::MAX / CHUNK + 1;
 /// Bytes of payload of a chunk.
 pub(crate) const CHUNK_BYTES: usize = (CHUNK - CHUNK_FIRST) as usize * 8;
 
-/// How many bytes behind the start of the next record a putter begins to ask for lines: it has asked for the ones before.
-const AHEAD: usize = 128;
+/// For how many records like this one a putter asks for lines ahead of time, between so many bytes and so many.
+const RECORDS_AHEAD: usize = 16;
+const LEAST_AHEAD: usize = 128;
+const MOST_AHEAD: usize = 1024;
 
 /// The position of the first record of chunk `number`.
 pub(crate) fn chunk_start(number: u32) -> u32 {
@@ -147,16 +149,20 @@ impl Chunk {
         }
     }
 
-    /// Asks for lines, to write them: as many as a record of so many units has, from [`AHEAD`] bytes behind `position` on, as far as the
-    /// chunk goes.
+    /// Asks for lines, to write them: as many as a record of so many units has, some way behind `position`, where the next record comes.
+    /// The lines before were asked for by the records before. It goes as far as the chunk does.
     #[inline]
     pub(super) fn prefetch_ahead(self, position: u32, units: u32) {
+        let len = units as usize * 8;
+        let ahead = (RECORDS_AHEAD * len).min(MOST_AHEAD.saturating_sub(len)).max(LEAST_AHEAD);
         // At the very end it wraps, and nothing is asked for.
-        let from =
-            ((position % CHUNK).wrapping_sub(CHUNK_FIRST) as usize * 8).saturating_add(AHEAD);
-        let to = from.saturating_add(units as usize * 8).min(CHUNK_BYTES);
-        for at in (from..to).step_by(64) {
-            prefetch_write(self.0.wrapping_add(at));
+        let at = (position % CHUNK).wrapping_sub(CHUNK_FIRST) as usize * 8;
+        let from = at.saturating_add(ahead);
+        let to = from.saturating_add(len).min(CHUNK_BYTES);
+        let mut line = from.saturating_add(63) & !63;
+        while line < to {
+            prefetch_write(self.0.wrapping_add(line));
+            line += 64;
         }
     }
 
@@ -197,13 +203,13 @@ impl Chunk {
 
     /// Copies a payload out, appending it.
     #[inline]
-    pub(super) fn read(self, position: u32, len: usize, out: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn read(self, position: u32, len: usize, out: &mut impl Buffer) -> Result<()> {
         let from = self.0.wrapping_add(offset(position, len)? + 8);
         // SAFETY:
         // - the source is in the chunk, as `offset` checked;
         // - bytes between head and tail are not written (I1); if a peer writes all the same, the copy differs, and it is the
         //   copy that is checked.
-        unsafe { bytes::append(from, len, out) };
+        unsafe { out.append_from(from, len) };
         Ok(())
     }
 }

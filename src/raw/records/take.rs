@@ -8,6 +8,7 @@ use super::store::{Side, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::liveness::{Id, Wait};
 use crate::sys::atomic::Ordering;
+use crate::sys::bytes::Buffer;
 use crate::sys::clock::Deadline;
 
 /// What takes a record that is not all in its chunk: one that names a block, or carries references.
@@ -32,23 +33,23 @@ pub(crate) trait Special {
 
 impl<S: Store> Records<S> {
     /// The fast path: takes a plain record from the chunk that this handle has cached, if nobody has the lock, and appends its
-    /// payload to `out`; its length if it did.
+    /// payload, at most [`INLINE`](super::INLINE) bytes, to `out`; whether it did.
     /// [`Records::take_slow`] has the rarer cases.
     #[inline]
-    pub(crate) fn try_take_fast(&self, me: Id, form: Form, out: &mut Vec<u8>) -> Option<usize> {
+    pub(crate) fn try_take_fast(&self, me: Id, form: Form, out: &mut impl Buffer) -> bool {
         if self.most_bytes != 0 || !self.head.lock.try_lock(me) {
-            return None;
+            return false;
         }
-        let taken = self.take_fast_locked(form, out);
+        let taken = self.take_fast_locked(form, out).is_some();
         self.unlock(&self.head.lock);
-        if taken.is_some() {
+        if taken {
             self.head.room.notify_one_lightly();
         }
         taken
     }
 
     #[inline]
-    fn take_fast_locked(&self, form: Form, out: &mut Vec<u8>) -> Option<usize> {
+    fn take_fast_locked(&self, form: Form, out: &mut impl Buffer) -> Option<()> {
         let head = Stamp(self.head.head.load(Ordering::Relaxed));
         if head.0 == self.head.tail_seen.load(Ordering::Relaxed) {
             let tail = self.load_tail();
@@ -65,7 +66,7 @@ impl<S: Store> Records<S> {
         let next = head.next(position.wrapping_add(units(len)));
         // ORDERING(take): Release, as in `store_head`.
         self.head.head.store(next.0, Ordering::Release);
-        Some(len)
+        Some(())
     }
 
     /// Takes the first record, waiting for one until `until`, and appends the payload in its chunk to `out`. A record in another
