@@ -41,18 +41,19 @@ impl Buffer for Vec<u8> {
     }
 }
 
-/// At most so many bytes on the stack. For short messages: one that moves through memory which is kept from call to call costs more
-/// than its copy.
+/// At most so many bytes on the stack, to which callers keep. For short messages: one that moves through memory which is kept from call
+/// to call costs more than its copy.
+#[repr(C, align(16))]
 pub(crate) struct Local<const MOST: usize> {
-    len: usize,
-    /// Written up to `len`.
+    /// Written up to `len`. Aligned as memory from the heap.
     bytes: [MaybeUninit<u8>; MOST],
+    len: usize,
 }
 
 impl<const MOST: usize> Local<MOST> {
     #[inline]
     pub(crate) fn new() -> Local<MOST> {
-        Local { len: 0, bytes: [MaybeUninit::uninit(); MOST] }
+        Local { bytes: [MaybeUninit::uninit(); MOST], len: 0 }
     }
 
     /// With `len` zeroes in it.
@@ -88,7 +89,7 @@ impl<const MOST: usize> Buffer for Local<MOST> {
     }
 }
 
-/// Copies `len` bytes: 8 to 64 of them without a call, which takes as long as the copy.
+/// Copies `len` bytes: 4 to 64 of them without a call, which takes as long as the copy.
 ///
 /// # Safety
 ///
@@ -97,6 +98,8 @@ impl<const MOST: usize> Buffer for Local<MOST> {
 unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     match len {
         // SAFETY: the caller vouches for `len` bytes, which are enough, here and below.
+        4..=7 => unsafe { copy_ends::<4>(from, to, len) },
+        // SAFETY: as above.
         8..=15 => unsafe { copy_ends::<8>(from, to, len) },
         // SAFETY: as above.
         16..=32 => unsafe { copy_ends::<16>(from, to, len) },
@@ -150,6 +153,7 @@ mod tests {
             append(&mut stack, part);
         }
         assert_eq!((&heap[..], stack.bytes()), (&b"onethree"[..], &b"onethree"[..]));
+        assert!(stack.bytes().as_ptr().cast::<u128>().is_aligned());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A message that stands in its chunk is copied to the stack, any other to scratch memory.
+/// What the fast path takes is copied to the stack; what the slow path copies goes to scratch memory.
 type Short = Local<INLINE>;
 
 /// Scratch memory larger than this is given back after use.

@@ -18,10 +18,11 @@ pub(super) const CHUNKS: u32 = u32::MAX / CHUNK + 1;
 /// Bytes of payload of a chunk.
 pub(crate) const CHUNK_BYTES: usize = (CHUNK - CHUNK_FIRST) as usize * 8;
 
-/// For how many records like this one a putter asks for lines ahead of time, between so many bytes and so many.
-const RECORDS_AHEAD: usize = 16;
+/// How many bytes behind the next record the lines end for which a putter asks. They are as many bytes as its record has: what it asks
+/// for is where what was asked for by the record before ends, whatever their lengths.
+const AHEAD: usize = 768;
+/// At least so many bytes behind the next record they begin.
 const LEAST_AHEAD: usize = 128;
-const MOST_AHEAD: usize = 1024;
 
 /// The position of the first record of chunk `number`.
 pub(crate) fn chunk_start(number: u32) -> u32 {
@@ -149,20 +150,17 @@ impl Chunk {
         }
     }
 
-    /// Asks for lines, to write them: as many as a record of so many units has, some way behind `position`, where the next record comes.
-    /// The lines before were asked for by the records before. It goes as far as the chunk does.
+    /// Asks for lines, to write them: for as many bytes as a record of so many units has, some way behind `position`, where the next
+    /// record comes; as far as the chunk goes.
     #[inline]
     pub(super) fn prefetch_ahead(self, position: u32, units: u32) {
         let len = units as usize * 8;
-        let ahead = (RECORDS_AHEAD * len).min(MOST_AHEAD.saturating_sub(len)).max(LEAST_AHEAD);
         // At the very end it wraps, and nothing is asked for.
         let at = (position % CHUNK).wrapping_sub(CHUNK_FIRST) as usize * 8;
-        let from = at.saturating_add(ahead);
-        let to = from.saturating_add(len).min(CHUNK_BYTES);
-        let mut line = from.saturating_add(63) & !63;
-        while line < to {
+        let from = at + AHEAD.saturating_sub(len).max(LEAST_AHEAD);
+        let to = (from + len).min(CHUNK_BYTES);
+        for line in (from.next_multiple_of(64)..to).step_by(64) {
             prefetch_write(self.0.wrapping_add(line));
-            line += 64;
         }
     }
 

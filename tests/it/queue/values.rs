@@ -191,7 +191,14 @@ fn bytes_go_in_and_out_in_every_form() {
     assert_eq!(queue.get_with(<[u8]>::to_vec).unwrap(), b"four");
     assert_eq!(queue.get_bytes().unwrap(), b"");
     assert!(queue.get_bytes().unwrap() == vec![3; 70_000]);
-    // Scratch memory that was used is zeroed again.
+    // The longest that stands in a chunk, and one that does not.
+    for len in [100, 4096, 4097, 100] {
+        queue.put_with(len, |buf| buf.fill(4)).unwrap();
+        queue.put_bytes(&vec![5; len]).unwrap();
+        queue.get_with(|bytes| assert!(bytes == vec![4; len])).unwrap();
+        queue.get_with(|bytes| assert!(bytes == vec![5; len])).unwrap();
+    }
+    // Short ones begin with zeroes, though nothing says so.
     queue.put_with(100, |buf| assert_eq!(buf, [0; 100])).unwrap();
     assert_eq!(queue.get_bytes().unwrap(), [0; 100]);
 }
