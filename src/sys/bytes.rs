@@ -1,4 +1,4 @@
-//! Copies between private and shared memory: the seam at which models look after the bytes.
+//! Copies between private and shared memory, and private memory for short ones: the seam at which models look after the bytes.
 
 #![allow(unsafe_code, reason = "copies by address")]
 

@@ -19,7 +19,7 @@ pub(super) const CHUNKS: u32 = u32::MAX / CHUNK + 1;
 pub(crate) const CHUNK_BYTES: usize = (CHUNK - CHUNK_FIRST) as usize * 8;
 
 /// How many bytes behind the next record the lines end for which a putter asks. They are as many bytes as its record has: what it asks
-/// for is where what was asked for by the record before ends, whatever their lengths.
+/// for begins where what the record before asked for ends, whatever their lengths up to 640 bytes.
 const AHEAD: usize = 768;
 /// At least so many bytes behind the next record they begin.
 const LEAST_AHEAD: usize = 128;

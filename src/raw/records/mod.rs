@@ -112,7 +112,8 @@
 //! How far ahead: the locked instruction waits for all stores before it, so no put goes on before its lines are there. Where a line
 //! takes 400 ns to and fro, 128 bytes are too few: 64 B pass 1.2 times as fast from 256 bytes on, 1.5 times from 512, 1.5 to 2.4 times
 //! from 1024 (1-1, 2-1, 2-2, in slices of 17 ms by turns), and 2048 is no better; 128 B 1.6 times. Where it takes 70 to 100 ns, 1.0 to
-//! 1.3 times. But 8 B take up to 22 % longer with 1024, 1 KiB up to 14 %. So it is 768 less the record: 0.95 to 1.14 of what 512 give.
+//! 1.3 times. But of 8 B up to 22 % fewer pass with 1024, of 1 KiB up to 14 %. So it is 768 less the record, or 128: 0.95 to 1.14 of what
+//! 512 give.
 //! As many records ahead as 16 left holes where long and short ones come by turns: 8 and 64 B pass 1.0 to 1.3 times as fast without.
 //!
 //! What the fast path takes is copied to the stack ([`Local`](crate::sys::bytes::Local)): 14 to 24 % more of 64 B pass one way than by
